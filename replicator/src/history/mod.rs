@@ -1,0 +1,8 @@
+//! What happened: events, the batches they were written in, and the branches they lie on.
+
+pub mod batch;
+pub mod branch;
+pub mod event;
+
+pub use batch::HistoryBatch;
+pub use branch::Branch;

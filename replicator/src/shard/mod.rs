@@ -1,0 +1,3 @@
+//! The shard: the protocol's endpoint, one state machine.
+
+pub mod io;

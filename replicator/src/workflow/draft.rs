@@ -1,0 +1,186 @@
+//! A transaction in the making: what requests and tasks of one workflow did so far, before it is closed and written.
+//!
+//! A [`Draft`] spans all loaded runs of one workflow id, because starting, continuing as new and replacing a run touch two
+//! at once. A [`Transition`] is the view on one run. Several requests may go into one draft, so a handler checks first and
+//! changes after: one that refuses leaves the draft as it was.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+
+use proto::temporal::api::query::v1::WorkflowQuery;
+
+use super::MutableState;
+use crate::{
+    entropy::Entropy,
+    history::{HistoryBatch, event::HistoryEvent},
+    ids::{EventId, RunId, TaskId, WorkflowKey},
+    namespace::Namespace,
+    shard::io::{Failure, Reply, RequestId},
+    time::Timestamp,
+    version::{ClusterName, FailoverVersion},
+};
+
+/// One transaction on one workflow, in the making.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// The workflow.
+    pub key: &'a WorkflowKey,
+    /// Its namespace, as this shard knows it now.
+    pub namespace: &'a Namespace,
+    /// This cluster.
+    pub cluster: &'a ClusterName,
+    /// The moment at which everything in this transaction happens.
+    pub now: Timestamp,
+    /// Source of ids.
+    pub entropy: &'a mut Entropy,
+    /// The shard's sequence, for events and tasks.
+    pub task_ids: &'a mut TaskIds,
+    /// The loaded runs of the workflow. The current one is always among them.
+    pub runs: &'a mut BTreeMap<RunId, Run>,
+    /// The current run, as of this draft.
+    pub current: &'a mut Option<RunId>,
+    /// Answers to earlier requests that this transaction brings (buffered queries).
+    pub replies: Vec<(RequestId, Reply)>,
+}
+
+/// A loaded run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its state, as of the draft.
+    pub state: MutableState,
+    /// What the draft did to it.
+    pub changes: Changes,
+    /// Questions that wait for a workflow task. They are in memory only; losing them is answered UNAVAILABLE.
+    pub queries: BTreeMap<String, BufferedQuery>,
+}
+
+/// A question that waits for the answer of a workflow task (api 3.11, path B).
+#[derive(Clone, Debug)]
+pub struct BufferedQuery {
+    /// Who asks.
+    pub request: RequestId,
+    /// The question.
+    pub query: WorkflowQuery,
+    /// The started workflow task that carries it, if one does.
+    pub sent_with: Option<EventId>,
+}
+
+/// What a draft did to one run.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Batches that are complete: received ones, or closed early.
+    pub batches: Vec<HistoryBatch>,
+    /// Events of the batch that is still open. They have ids and are applied.
+    pub events: Vec<HistoryEvent>,
+    /// Whether the run did not exist before.
+    pub created: bool,
+    /// Whether state changed, by an event or without one.
+    pub changed: bool,
+    /// Whether something happened that the workflow must be told.
+    pub wants_workflow_task: bool,
+    /// Activities that changed without an event and must be told to peers.
+    pub synced_activities: BTreeSet<EventId>,
+    /// A run that this one started in the same transaction.
+    pub new_run: Option<RunId>,
+    /// Whether what lists show of the run changed.
+    pub visibility: bool,
+    /// Whether the run follows another cluster in this draft: nothing is decided here, so no buffered event is flushed
+    /// and no workflow task scheduled when the draft closes.
+    pub passive: bool,
+}
+
+/// The shard's sequence of task ids (RT-2).
+#[derive(Clone, Debug)]
+pub struct TaskIds {
+    next: i64,
+    end: i64,
+}
+
+impl TaskIds {
+    /// The sequence of a range: ids of a later range are higher than all of an earlier one.
+    #[must_use]
+    pub fn of_range(range: crate::ids::RangeId) -> Self {
+        Self { next: range.0 << RANGE_BITS, end: (range.0 + 1) << RANGE_BITS }
+    }
+
+    /// The next id.
+    ///
+    /// Panics when the range is used up, which takes 2^24 ids; the shard renews its range well before.
+    pub fn next(&mut self) -> TaskId {
+        assert!(self.next < self.end, "the range is renewed before its ids run out");
+        self.next += 1;
+        TaskId(self.next - 1)
+    }
+
+    /// The id that the next call will return.
+    #[must_use]
+    pub fn peek(&self) -> TaskId {
+        TaskId(self.next)
+    }
+
+    /// How many ids are left in the range.
+    #[must_use]
+    pub fn left(&self) -> i64 {
+        self.end - self.next
+    }
+}
+
+/// Ids per range, as a power of two: Temporal's, so that ids of both compare alike.
+const RANGE_BITS: u32 = 24;
+
+/// One run of a draft.
+#[derive(Debug)]
+pub struct Transition<'d> {
+    /// The run.
+    pub run: &'d mut Run,
+    /// The moment.
+    pub now: Timestamp,
+    /// Version that new events get (MU-2): the namespace's, and never below the last event's.
+    pub version: FailoverVersion,
+    /// The run's namespace.
+    pub namespace: &'d Namespace,
+    /// Source of ids.
+    pub entropy: &'d mut Entropy,
+    /// The shard's sequence.
+    pub task_ids: &'d mut TaskIds,
+}
+
+impl Draft<'_> {
+    /// Refuse unless this cluster may write for the namespace (MU-1).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotActive`], naming the cluster to ask.
+    pub fn require_active(&self) -> Result<(), Failure> {
+        if self.namespace.is_active_in(self.cluster) {
+            return Ok(());
+        }
+        Err(Failure::NotActive {
+            namespace: self.namespace.name.clone(),
+            current: self.cluster.as_str().into(),
+            active: self.namespace.active.as_str().into(),
+        })
+    }
+
+    /// The view on a loaded run.
+    pub fn transition(&mut self, run: RunId) -> Option<Transition<'_>> {
+        let run = self.runs.get_mut(&run)?;
+        Some(Transition {
+            version: self.namespace.failover_version.max(run.state.last_write_version()),
+            run,
+            now: self.now,
+            namespace: self.namespace,
+            entropy: self.entropy,
+            task_ids: self.task_ids,
+        })
+    }
+
+    /// The named run, or the current one.
+    #[must_use]
+    pub fn resolve(&self, run: Option<RunId>) -> Option<RunId> {
+        run.or(*self.current).filter(|run| self.runs.contains_key(run))
+    }
+}

@@ -1,0 +1,180 @@
+//! How a run was started, whether it is open, how it closed.
+
+use alloc::{string::String, sync::Arc};
+use core::time::Duration;
+
+use proto::temporal::api::{
+    common::v1::{Payload, Priority, RetryPolicy},
+    enums::v1::WorkflowExecutionStatus,
+    history::v1::WorkflowExecutionStartedEventAttributes,
+};
+
+use super::mutable_state::Payloads;
+use crate::{
+    ids::{EventId, RunId},
+    time::Timestamp,
+    version::FailoverVersion,
+};
+
+/// How a run was started, whether it is open, how it closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    /// How it was started; stored once, as an item of its own.
+    pub start: Arc<Start>,
+    /// Whether it is open.
+    pub phase: Phase,
+    /// Whether its first workflow task waits for the delay it was started with to pass.
+    pub backoff_pending: bool,
+    /// A cancel request, if there was one.
+    pub cancel_requested: Option<CancelRequested>,
+    /// Caller's notes, as changed since the start.
+    pub memo: Payloads,
+    /// Search attributes, as changed since the start.
+    pub search_attributes: Payloads,
+}
+
+/// What does not change after the start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Time of the first event.
+    pub time: Timestamp,
+    /// Version of the first event.
+    pub version: FailoverVersion,
+    /// The first event's attributes, input included: what continue-as-new and retry copy from.
+    pub attributes: WorkflowExecutionStartedEventAttributes,
+    /// First run of the chain.
+    pub first_run: RunId,
+    /// Request that started the run; the same request gets the same run (api 6.8). Carried to peers beside the events.
+    pub request_id: String,
+}
+
+/// Whether a run is open.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    /// It runs and is the current run of its workflow.
+    Running,
+    /// It runs, but another run of its workflow won: kept, dispatching nothing, changed by replication alone.
+    Zombie,
+    /// It is over.
+    Closed(Close),
+}
+
+/// How a run closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Close {
+    /// Public status; never Running.
+    pub status: WorkflowExecutionStatus,
+    /// Time of the closing event.
+    pub time: Timestamp,
+    /// The closing event.
+    pub event: EventId,
+    /// First event of the batch that holds it.
+    pub batch: EventId,
+    /// Version of the closing event.
+    pub version: FailoverVersion,
+    /// The run that follows, if one does.
+    pub next_run: Option<RunId>,
+    /// When the run may be deleted; fixed at the close (api 14). Not replicated: each cluster keeps its own.
+    pub delete_after: Timestamp,
+}
+
+/// A request to cancel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CancelRequested {
+    /// The event.
+    pub event: EventId,
+    /// The request that asked; asking again is answered OK.
+    pub request_id: String,
+}
+
+impl Execution {
+    /// Whether the run still runs.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Closed(_))
+    }
+
+    /// How it closed, if it did.
+    #[must_use]
+    pub fn close(&self) -> Option<&Close> {
+        match &self.phase {
+            Phase::Closed(close) => Some(close),
+            Phase::Running | Phase::Zombie => None,
+        }
+    }
+
+    /// Public status.
+    #[must_use]
+    pub fn status(&self) -> WorkflowExecutionStatus {
+        self.close().map_or(WorkflowExecutionStatus::Running, |close| close.status)
+    }
+}
+
+impl Start {
+    /// Type of the workflow.
+    #[must_use]
+    pub fn workflow_type(&self) -> &str {
+        self.attributes.workflow_type.as_ref().map_or("", |kind| &kind.name)
+    }
+
+    /// Queue the workflow was started on.
+    #[must_use]
+    pub fn task_queue(&self) -> &str {
+        self.attributes.task_queue.as_ref().map_or("", |queue| &queue.name)
+    }
+
+    /// How long a workflow task may take.
+    #[must_use]
+    pub fn task_timeout(&self) -> Duration {
+        crate::time::duration(self.attributes.workflow_task_timeout.as_ref())
+    }
+
+    /// How long the run may take; zero: for ever.
+    #[must_use]
+    pub fn run_timeout(&self) -> Duration {
+        crate::time::duration(self.attributes.workflow_run_timeout.as_ref())
+    }
+
+    /// How long the first workflow task waits.
+    #[must_use]
+    pub fn backoff(&self) -> Duration {
+        crate::time::duration(self.attributes.first_workflow_task_backoff.as_ref())
+    }
+
+    /// When the first workflow task is or was ready.
+    #[must_use]
+    pub fn execution_time(&self) -> Timestamp {
+        self.time + self.backoff()
+    }
+
+    /// When the run must be over, if it must.
+    #[must_use]
+    pub fn run_expiration(&self) -> Option<Timestamp> {
+        (self.run_timeout() > Duration::ZERO).then(|| self.execution_time() + self.run_timeout())
+    }
+
+    /// When the chain of runs must be over, if it must.
+    #[must_use]
+    pub fn execution_expiration(&self) -> Option<Timestamp> {
+        let time = self.attributes.workflow_execution_expiration_time.as_ref().map(Timestamp::from);
+        time.filter(|time| *time > Timestamp::ZERO)
+    }
+
+    /// How the workflow is retried, if it is.
+    #[must_use]
+    pub fn retry_policy(&self) -> Option<&RetryPolicy> {
+        self.attributes.retry_policy.as_ref()
+    }
+
+    /// Priority of the run's tasks.
+    #[must_use]
+    pub fn priority(&self) -> Option<&Priority> {
+        self.attributes.priority.as_ref()
+    }
+
+    /// One entry of the memo it was started with.
+    #[must_use]
+    pub fn memo_field(&self, key: &str) -> Option<&Payload> {
+        self.attributes.memo.as_ref()?.fields.get(key)
+    }
+}
