@@ -161,6 +161,14 @@ number_id! {
     ClusterId(i32)
 }
 
+impl TaskId {
+    /// The id that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 impl EventId {
     /// The id before the first event.
     pub const NONE: Self = Self(0);

@@ -26,4 +26,7 @@ pub mod task;
 pub mod namespace;
 pub mod workflow;
 
+pub mod queue;
+pub mod stream;
+
 pub mod shard;

@@ -75,5 +75,7 @@ pub struct MalformedBatch;
 
 fn is_batch(events: &[HistoryEvent]) -> bool {
     events.first().is_some_and(|first| first.event_id >= 1 && first.version >= 0)
-        && events.windows(2).all(|pair| pair[0].event_id + 1 == pair[1].event_id && pair[0].version == pair[1].version)
+        && events
+            .windows(2)
+            .all(|pair| pair[0].event_id.checked_add(1) == Some(pair[1].event_id) && pair[0].version == pair[1].version)
 }

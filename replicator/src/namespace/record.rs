@@ -3,6 +3,8 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::time::Duration;
 
+use proto::temporal::api::{enums::v1::ArchivalState, namespace::v1::BadBinaryInfo};
+
 use crate::{
     ids::NamespaceId,
     time::Timestamp,
@@ -25,24 +27,52 @@ pub struct Namespace {
     pub owner_email: String,
     /// Free entries; merged, never removed (api 11.2).
     pub data: BTreeMap<String, String>,
-    /// How long closed runs are kept.
+    /// How long closed runs are kept. Never zero.
     pub retention: Duration,
-    /// Whether it may live in several clusters. A local one has version 0.
+    /// Settings kept for peers and callers.
+    pub carried: Carried,
+    /// Whether it may live in several clusters. A local one has version 0, a global one has not.
     pub is_global: bool,
     /// The cluster that may write.
     pub active: ClusterName,
-    /// The clusters that have it, `active` among them.
+    /// The clusters that have it, as the settings say. Two concurrent changes can leave `active` out: see
+    /// [`Self::members`].
     pub clusters: Vec<ClusterName>,
+    /// Whether the active cluster takes writes.
+    pub replication_state: ReplicationState,
     /// Counts changes of settings.
     pub config_version: i64,
     /// Names `active`, and counts its changes.
     pub failover_version: FailoverVersion,
-    /// The latest failovers, oldest first; at most ten (NS-21).
+    /// The latest failovers, oldest first; at most [`Self::FAILOVERS_KEPT`] (NS-21).
     pub failover_history: Vec<(Timestamp, FailoverVersion)>,
 }
 
+/// Settings that act on nothing here, but belong to the namespace: a peer replaces the whole record (NS-39), so what is
+/// not told is wiped there (IN-27).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Carried {
+    /// Where closed histories go.
+    pub history_archival: Archival,
+    /// Where closed visibility records go.
+    pub visibility_archival: Archival,
+    /// Binaries that must not run, by checksum.
+    pub bad_binaries: BTreeMap<String, BadBinaryInfo>,
+    /// Name of each custom search attribute, by the field that holds it.
+    pub search_attribute_aliases: BTreeMap<String, String>,
+}
+
+/// One of the two archives.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Archival {
+    /// Whether it is on.
+    pub state: ArchivalState,
+    /// Where it is.
+    pub uri: String,
+}
+
 /// Whether a namespace may be used (NS-23). The numbers are the API's.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum NamespaceState {
     /// In use.
     Registered = 1,
@@ -52,16 +82,115 @@ pub enum NamespaceState {
     Deleted = 3,
 }
 
+/// Whether the active cluster takes writes (NS-47). Local to the cluster that set it. The numbers are the API's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReplicationState {
+    /// It does.
+    Normal = 1,
+    /// It holds them back, so that its peers catch up before one of them takes over.
+    Handover = 2,
+}
+
 impl Namespace {
+    /// How many failovers are remembered (NS-21).
+    pub const FAILOVERS_KEPT: usize = 10;
+
+    /// A local namespace of `cluster`, with no more settings than it needs.
+    #[must_use]
+    pub fn local(id: NamespaceId, name: impl Into<String>, cluster: ClusterName, retention: Duration) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            state: NamespaceState::Registered,
+            description: String::new(),
+            owner_email: String::new(),
+            data: BTreeMap::new(),
+            retention,
+            carried: Carried::default(),
+            is_global: false,
+            active: cluster.clone(),
+            clusters: alloc::vec![cluster],
+            replication_state: ReplicationState::Normal,
+            config_version: 0,
+            failover_version: FailoverVersion::EMPTY,
+            failover_history: Vec::new(),
+        }
+    }
+
+    /// A global namespace of `clusters`, active in the first of them, whose version is `version`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no cluster, or the version is that of local namespaces.
+    #[must_use]
+    pub fn global(
+        id: NamespaceId,
+        name: impl Into<String>,
+        clusters: Vec<ClusterName>,
+        version: FailoverVersion,
+        retention: Duration,
+    ) -> Self {
+        assert!(version > FailoverVersion::EMPTY, "version {version} is that of local namespaces");
+        let mut namespace = Self::local(id, name, clusters[0].clone(), retention);
+        namespace.is_global = true;
+        namespace.clusters = clusters;
+        namespace.failover_version = version;
+        namespace
+    }
+
+    /// The clusters that have it: those of the settings, and the active one if a concurrent change left it out.
+    pub fn members(&self) -> impl Iterator<Item = &ClusterName> {
+        let forgotten = (!self.clusters.contains(&self.active)).then_some(&self.active);
+        self.clusters.iter().chain(forgotten)
+    }
+
+    /// Whether `cluster` has it.
+    #[must_use]
+    pub fn is_on(&self, cluster: &ClusterName) -> bool {
+        self.members().any(|member| member == cluster)
+    }
+
     /// Whether other clusters must be told what happens in it (NS-7).
     #[must_use]
     pub fn is_replicated(&self) -> bool {
-        self.is_global && self.clusters.len() > 1
+        self.is_global && self.members().nth(1).is_some()
     }
 
     /// Whether `cluster` may write for it. A local namespace is active where it is.
     #[must_use]
     pub fn is_active_in(&self, cluster: &ClusterName) -> bool {
         !self.is_global || self.active == *cluster
+    }
+}
+
+impl NamespaceState {
+    /// The state with this number of the API.
+    #[must_use]
+    pub fn from_wire(number: i32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Registered),
+            2 => Some(Self::Deprecated),
+            3 => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
+impl ReplicationState {
+    /// The state with this number of the API.
+    #[must_use]
+    pub fn from_wire(number: i32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Normal),
+            2 => Some(Self::Handover),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Archival {
+    /// Never enabled, as a cluster without archives says it.
+    fn default() -> Self {
+        Self { state: ArchivalState::Disabled, uri: String::new() }
     }
 }

@@ -340,6 +340,8 @@ pub enum Output {
     Frame(StreamKey, Box<Frame>),
     /// A run changed, durably; whoever waits for it may look.
     Notify(Notification),
+    /// Something that operators count or read.
+    Report(Box<Report>),
     /// A namespace is behind what a peer knows; fetch it from there (NS-43).
     RefreshNamespace {
         /// The namespace.
@@ -347,6 +349,75 @@ pub enum Output {
         /// The peer that knows better.
         from: ClusterId,
     },
+}
+
+/// Happenings that operators count or read. None of them needs an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// The shard decides from now on.
+    Ready {
+        /// Its range.
+        range: RangeId,
+        /// Tasks that its queues hold.
+        tasks: usize,
+    },
+    /// The shard was taken by someone else, or a write is in doubt; it is being acquired again.
+    OwnershipLost {
+        /// What showed it.
+        outcome: CommitOutcome,
+    },
+    /// A run was not stored as this shard thought. It is read again.
+    ConditionFailed {
+        /// The workflow.
+        workflow: Option<WorkflowKey>,
+    },
+    /// A namespace is active here from now on.
+    Promoted {
+        /// The namespace.
+        namespace: crate::ids::NamespaceId,
+        /// Its version.
+        version: FailoverVersion,
+        /// Streams on which the cluster that was active has not said that it settled.
+        unheard: usize,
+    },
+    /// A peer's task is durable here.
+    Applied {
+        /// The peer.
+        from: ClusterId,
+        /// When it wrote the task.
+        written: Timestamp,
+    },
+    /// A peer made something else of the same events.
+    DigestDiffers {
+        /// The run.
+        run: RunKey,
+        /// The peer.
+        from: ClusterId,
+    },
+    /// A peer's task cannot be applied. It is kept, and not acknowledged.
+    Refused {
+        /// The peer.
+        from: ClusterId,
+        /// The task.
+        task: TaskId,
+        /// The run, if the task names one.
+        run: Option<RunKey>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How far a peer's shard is behind this one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lag {
+    /// The stream.
+    pub stream: StreamKey,
+    /// Whether the peer is there.
+    pub is_open: bool,
+    /// Tasks that it has not acknowledged; `None` when they are more than memory holds.
+    pub tasks: Option<usize>,
+    /// When the oldest of them was written.
+    pub since: Option<Timestamp>,
 }
 
 /// A task that waits for a worker.
@@ -427,8 +498,6 @@ pub enum StreamEvent {
     Closed,
     /// A frame arrived.
     Frame(Box<Frame>),
-    /// Missing events arrived, as asked for with [`Load::PeerHistory`]; handled through `handle_loaded`.
-    Resent,
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -598,6 +667,8 @@ pub enum CommitOutcome {
     ConditionFailed,
     /// Another owner has taken the shard. Nothing was written.
     ShardOwnershipLost,
+    /// The store cannot write now. Nothing was written; the same transaction may be tried again later.
+    Unavailable,
     /// It may or may not have been written.
     Unknown,
 }

@@ -1,3 +1,21 @@
 //! The shard: the protocol's endpoint, one state machine.
+//!
+//! `io` is the whole seam. `shard` routes; the other files are its parts: what a workflow waits for (`slot`, `work`), how
+//! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`),
+//! and what is told and heard (`streams`).
 
 pub mod io;
+
+mod flight;
+mod gate;
+mod loading;
+mod outbox;
+mod ownership;
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
+mod shard;
+mod slot;
+mod streams;
+mod turn;
+mod work;
+
+pub use shard::Shard;

@@ -1,10 +1,15 @@
 //! The kinds of task, each naming the event and version it was generated from, so that it can be recognised as stale.
 
+use alloc::{boxed::Box, string::String};
+
+use bytes::Bytes;
+
 use crate::{
     history::Branch,
     ids::{EventId, RunId, RunKey},
     task::{Category, TaskKey},
-    version::FailoverVersion,
+    time::Timestamp,
+    version::{FailoverVersion, VersionHistory},
 };
 
 /// A task as it rests in a queue.
@@ -100,34 +105,47 @@ pub enum TimerTask {
     Retention,
 }
 
-/// A task for other clusters.
+/// A task for other clusters. It holds all that is told but the events, so that telling needs no look at the run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplicationTask {
     /// Events were written.
-    History {
-        /// Branch that holds them.
-        branch: Branch,
-        /// First event, inclusive.
-        first: EventId,
-        /// After the last event.
-        next: EventId,
-        /// The run that was started in the same transaction, with its first events.
-        new_run: Option<NewRun>,
-    },
+    History(Box<HistoryStretch>),
     /// An activity changed without an event.
     SyncActivity {
+        /// When the transaction was decided.
+        written: Timestamp,
         /// Its scheduled event.
         scheduled: EventId,
+        /// What the peer is told: an encoded `temporal.server.api.replication.v1.SyncActivityTaskAttributes`.
+        attributes: Bytes,
     },
 }
 
-/// A run that a transaction started beside its own (continue-as-new and the like).
+/// A batch of events that a transaction wrote, and the run that it started, if it did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NewRun {
-    /// The run.
-    pub run: RunId,
-    /// Branch that holds its first batch.
+pub struct HistoryStretch {
+    /// When the transaction was decided.
+    pub written: Timestamp,
+    /// The batch.
+    pub batch: WrittenBatch,
+    /// The run that was started in the same transaction, with its first batch.
+    pub new_run: Option<(RunId, WrittenBatch)>,
+}
+
+/// Where a batch lies and what its run was afterwards.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenBatch {
+    /// Branch that holds it.
     pub branch: Branch,
-    /// After the last event of that batch.
+    /// Version history of the branch, up to the end of the transaction.
+    pub versions: VersionHistory,
+    /// First event, inclusive.
+    pub first: EventId,
+    /// After the last event.
     pub next: EventId,
+    /// Request that started the run, told with its first batch (api 6.8); else empty.
+    pub start_request_id: String,
+    /// Digest of the run's state after the transaction ([`MutableState::digest`](crate::workflow::MutableState::digest)),
+    /// for the peer to compare. Only with the last task of a transaction, for the others stop halfway.
+    pub digest: Option<u64>,
 }

@@ -2,6 +2,7 @@
 
 pub mod key;
 pub mod kind;
+mod stored;
 
 pub use key::{Category, TaskKey};
-pub use kind::{HistoryTask, ReplicationTask, TaskKind, TimerTask, TransferTask};
+pub use kind::{HistoryStretch, HistoryTask, ReplicationTask, TaskKind, TimerTask, TransferTask, WrittenBatch};

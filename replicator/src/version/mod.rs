@@ -3,6 +3,7 @@
 pub mod failover;
 pub mod histories;
 pub mod history;
+mod stored;
 
 pub use failover::{ClusterName, FailoverVersion, Topology};
 pub use histories::VersionHistories;

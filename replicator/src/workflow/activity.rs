@@ -1,19 +1,45 @@
 //! Activities that were scheduled and have not closed (api 5).
 
-use alloc::{string::String, sync::Arc};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use proto::temporal::api::{
-    common::v1::Payloads, failure::v1::Failure, history::v1::ActivityTaskScheduledEventAttributes,
+    common::v1::Payloads,
+    enums::v1::TimeoutType,
+    failure::v1::Failure,
+    history::v1::{
+        ActivityTaskCancelRequestedEventAttributes, ActivityTaskScheduledEventAttributes,
+        ActivityTaskStartedEventAttributes,
+    },
 };
 
-use super::table::Table;
-use crate::{ids::EventId, task::TaskKey, time::Timestamp, version::FailoverVersion};
+use super::{
+    apply::{At, Reason},
+    digest::Digest,
+    table::{Item, Table},
+};
+use crate::{
+    ids::EventId,
+    task::TaskKey,
+    time::{Timestamp, duration},
+    version::FailoverVersion,
+};
 
 /// The run's activities.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Activities {
     /// By scheduled event.
     pub table: Table<EventId, Activity>,
+    /// Scheduled events by the workflow's own name for the activity.
+    pub by_id: BTreeMap<String, EventId>,
+    /// Queued tasks of activities that closed since the last transaction.
+    released: Vec<(EventId, ActivityTaskRef)>,
+}
+
+/// Released tasks are bookkeeping, and names follow from the table.
+impl PartialEq for Activities {
+    fn eq(&self, other: &Self) -> bool {
+        self.table == other.table
+    }
 }
 
 /// A pending activity.
@@ -47,6 +73,8 @@ pub struct Activity {
     pub last_attempt_complete_time: Option<Timestamp>,
     /// The task that waits in a queue for this attempt: its dispatch, or its retry timer. Local.
     pub task: Option<ActivityTaskRef>,
+    /// Whether its closing event waits in the buffer: it is over, but for the event. Local.
+    pub is_closing: bool,
 }
 
 /// A task of an activity that rests in a queue.
@@ -56,6 +84,8 @@ pub struct ActivityTaskRef {
     pub is_retry: bool,
     /// Its attempt.
     pub attempt: i32,
+    /// Version of the activity that it speaks of; under another one the task is stale (TK-2).
+    pub version: FailoverVersion,
     /// Its place.
     pub key: TaskKey,
 }
@@ -81,3 +111,191 @@ pub struct Heartbeat {
     /// Progress.
     pub details: Option<Payloads>,
 }
+
+impl Activities {
+    pub(super) fn apply_scheduled(
+        &mut self,
+        at: At,
+        attributes: &ActivityTaskScheduledEventAttributes,
+    ) -> Result<(), Reason> {
+        if self.by_id.contains_key(&attributes.activity_id) {
+            return Err("an activity of this id is pending");
+        }
+        self.by_id.insert(attributes.activity_id.clone(), at.event);
+        self.table.insert(at.event, Activity::new(at, Arc::new(attributes.clone())));
+        Ok(())
+    }
+
+    /// The deferred start: it tells what SyncActivity may have told before.
+    pub(super) fn apply_started(
+        &mut self,
+        at: At,
+        attributes: &ActivityTaskStartedEventAttributes,
+    ) -> Result<(), Reason> {
+        let activity = self.pending(attributes.scheduled_event_id)?;
+        activity.version = at.version;
+        activity.attempt = attributes.attempt.max(1);
+        activity.started = Some(ActivityStart {
+            time: at.time,
+            request_id: attributes.request_id.clone(),
+            identity: attributes.identity.clone(),
+            version: at.version,
+        });
+        Ok(())
+    }
+
+    pub(super) fn apply_cancel_requested(
+        &mut self,
+        at: At,
+        attributes: &ActivityTaskCancelRequestedEventAttributes,
+    ) -> Result<(), Reason> {
+        let activity = self.pending(attributes.scheduled_event_id)?;
+        activity.version = at.version;
+        activity.cancel_requested = Some(at.event);
+        Ok(())
+    }
+
+    /// It completed, failed, timed out or was cancelled.
+    pub(super) fn apply_closed(&mut self, scheduled: i64) -> Result<(), Reason> {
+        let scheduled = EventId(scheduled);
+        let activity = self.table.remove(&scheduled).ok_or(UNKNOWN)?;
+        self.by_id.remove(&activity.attributes.activity_id);
+        self.released.extend(activity.task.map(|task| (scheduled, task)));
+        Ok(())
+    }
+
+    /// The run is over, and with it whatever its activities do.
+    pub(super) fn abandon(&mut self) {
+        let all: Vec<_> = self.table.keys().map(|scheduled| scheduled.0).collect();
+        for scheduled in all {
+            self.apply_closed(scheduled).expect("a key of the table");
+        }
+    }
+
+    /// An activity that was loaded.
+    pub(super) fn restore(&mut self, activity: Activity) {
+        self.by_id.insert(activity.attributes.activity_id.clone(), activity.scheduled);
+        self.table.restore(activity.scheduled, activity);
+    }
+
+    /// The end of an activity went to the buffer, or came back from it.
+    pub(super) fn set_closing(&mut self, scheduled: EventId, is_closing: bool) {
+        if let Some(activity) = self.table.get_mut(&scheduled) {
+            activity.is_closing = is_closing;
+        }
+    }
+
+    /// The queued task of an activity is done with.
+    pub(super) fn forget_task(&mut self, scheduled: EventId, key: TaskKey) -> bool {
+        let knows =
+            self.table.get(&scheduled).is_some_and(|activity| activity.task.is_some_and(|task| task.key == key));
+        if knows && let Some(activity) = self.table.get_mut(&scheduled) {
+            activity.task = None;
+        }
+        knows
+    }
+
+    /// Tasks in queues whose activities are gone; they are asked for once.
+    pub(super) fn take_released(&mut self) -> Vec<(EventId, ActivityTaskRef)> {
+        core::mem::take(&mut self.released)
+    }
+
+    /// The pending activity with the workflow's own name.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<&Activity> {
+        self.table.get(self.by_id.get(id)?)
+    }
+
+    /// Timeouts that are not after `now`, in the order in which they are acted on: by time, activity, kind. An activity
+    /// whose end waits in the buffer has none.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<(Timestamp, EventId, TimeoutType)> {
+        let activities = self.table.due(now).into_iter().filter_map(|(_, key)| self.table.get(&key));
+        let timeouts =
+            activities.flat_map(|activity| activity.timeouts().map(|(time, kind)| (time, activity.scheduled, kind)));
+        let mut due: Vec<_> = timeouts.filter(|(time, ..)| *time <= now).collect();
+        due.sort();
+        due
+    }
+
+    fn pending(&mut self, scheduled: i64) -> Result<&mut Activity, Reason> {
+        self.table.get_mut(&EventId(scheduled)).ok_or(UNKNOWN)
+    }
+}
+
+impl Activity {
+    fn new(at: At, attributes: Arc<ActivityTaskScheduledEventAttributes>) -> Self {
+        Self {
+            version: at.version,
+            scheduled: at.event,
+            scheduled_batch: at.batch,
+            attributes,
+            first_scheduled_time: at.time,
+            scheduled_time: at.time,
+            attempt: 1,
+            started: None,
+            heartbeat: None,
+            cancel_requested: None,
+            last_failure: None,
+            last_worker_identity: String::new(),
+            last_attempt_complete_time: None,
+            task: None,
+            is_closing: false,
+        }
+    }
+
+    /// When each of its timeouts passes (api 5.5).
+    pub fn timeouts(&self) -> impl Iterator<Item = (Timestamp, TimeoutType)> {
+        let after = |time: Timestamp, timeout: &Option<prost_types::Duration>, kind| {
+            let timeout = duration(timeout.as_ref());
+            (!timeout.is_zero()).then(|| (time + timeout, kind))
+        };
+        let attributes = &self.attributes;
+        let close =
+            after(self.first_scheduled_time, &attributes.schedule_to_close_timeout, TimeoutType::ScheduleToClose);
+        let attempt = match &self.started {
+            None => {
+                [after(self.scheduled_time, &attributes.schedule_to_start_timeout, TimeoutType::ScheduleToStart), None]
+            }
+            Some(start) => {
+                let alive = self.heartbeat.as_ref().map_or(start.time, |heartbeat| heartbeat.time.max(start.time));
+                [
+                    after(start.time, &attributes.start_to_close_timeout, TimeoutType::StartToClose),
+                    after(alive, &attributes.heartbeat_timeout, TimeoutType::Heartbeat),
+                ]
+            }
+        };
+        attempt.into_iter().chain([close]).flatten()
+    }
+}
+
+impl Item<EventId> for Activity {
+    /// What events and SyncActivity tell; who has an attempt is told by its own cluster alone.
+    fn digest(&self, key: &EventId) -> u64 {
+        Digest::new("activity")
+            .event(*key)
+            .number(self.version.0)
+            .text(&self.attributes.activity_id)
+            .time(self.first_scheduled_time)
+            .time(self.scheduled_time)
+            .number(i64::from(self.attempt))
+            .maybe(self.started.as_ref(), |digest, start| digest.time(start.time).number(start.version.0))
+            .maybe(self.heartbeat.as_ref(), |digest, heartbeat| {
+                digest.time(heartbeat.time).maybe(heartbeat.details.as_ref(), Digest::message)
+            })
+            .maybe(self.cancel_requested, Digest::event)
+            .maybe(self.last_failure.as_deref(), Digest::message)
+            .text(&self.last_worker_identity)
+            .maybe(self.last_attempt_complete_time, Digest::time)
+            .finish()
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        if self.is_closing {
+            return None;
+        }
+        self.timeouts().map(|(time, _)| time).min()
+    }
+}
+
+const UNKNOWN: Reason = "no such activity is pending";

@@ -42,6 +42,8 @@ pub struct Draft<'a> {
     pub runs: &'a mut BTreeMap<RunId, Run>,
     /// The current run, as of this draft.
     pub current: &'a mut Option<RunId>,
+    /// The current run, as it is stored.
+    pub was_current: Option<RunId>,
     /// Answers to earlier requests that this transaction brings (buffered queries).
     pub replies: Vec<(RequestId, Reply)>,
 }
@@ -90,6 +92,9 @@ pub struct Changes {
     /// Whether the run follows another cluster in this draft: nothing is decided here, so no buffered event is flushed
     /// and no workflow task scheduled when the draft closes.
     pub passive: bool,
+    /// Whether the tasks of all that is pending are to be looked at, and not only of what changed: after a promotion, or
+    /// when the run became or ceased to be a zombie. What is missing is added, what is there stays.
+    pub regenerate: bool,
 }
 
 /// The shard's sequence of task ids (RT-2).
@@ -109,6 +114,7 @@ impl TaskIds {
     /// The next id.
     ///
     /// Panics when the range is used up, which takes 2^24 ids; the shard renews its range well before.
+    #[expect(clippy::should_implement_trait, reason = "it ends with the range, not with a None")]
     pub fn next(&mut self) -> TaskId {
         assert!(self.next < self.end, "the range is renewed before its ids run out");
         self.next += 1;

@@ -6,10 +6,16 @@ use core::time::Duration;
 use proto::temporal::api::{
     common::v1::{Payload, Priority, RetryPolicy},
     enums::v1::WorkflowExecutionStatus,
-    history::v1::WorkflowExecutionStartedEventAttributes,
+    history::v1::{
+        UpsertWorkflowSearchAttributesEventAttributes, WorkflowExecutionStartedEventAttributes,
+        WorkflowPropertiesModifiedEventAttributes,
+    },
 };
 
-use super::mutable_state::Payloads;
+use super::{
+    apply::{At, Reason},
+    mutable_state::Payloads,
+};
 use crate::{
     ids::{EventId, RunId},
     time::Timestamp,
@@ -25,11 +31,11 @@ pub struct Execution {
     pub phase: Phase,
     /// Whether its first workflow task waits for the delay it was started with to pass.
     pub backoff_pending: bool,
-    /// A cancel request, if there was one.
-    pub cancel_requested: Option<CancelRequested>,
-    /// Caller's notes, as changed since the start.
+    /// The event that asked the run to cancel itself, if there was one.
+    pub cancel_requested: Option<EventId>,
+    /// Caller's notes as they are now: those of the start, and what was changed since.
     pub memo: Payloads,
-    /// Search attributes, as changed since the start.
+    /// Search attributes as they are now: those of the start, and what was changed since.
     pub search_attributes: Payloads,
 }
 
@@ -74,20 +80,56 @@ pub struct Close {
     pub version: FailoverVersion,
     /// The run that follows, if one does.
     pub next_run: Option<RunId>,
-    /// When the run may be deleted; fixed at the close (api 14). Not replicated: each cluster keeps its own.
+    /// When the run may be deleted; fixed when the close is written, [`Timestamp::MAX`] until then (api 14). Not
+    /// replicated: each cluster keeps its own.
     pub delete_after: Timestamp,
 }
 
-/// A request to cancel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CancelRequested {
-    /// The event.
-    pub event: EventId,
-    /// The request that asked; asking again is answered OK.
-    pub request_id: String,
-}
-
 impl Execution {
+    /// A run that was just started.
+    pub(super) fn begin(start: Start) -> Self {
+        Self {
+            phase: Phase::Running,
+            backoff_pending: !start.backoff().is_zero(),
+            cancel_requested: None,
+            memo: start.memo(),
+            search_attributes: start.search_attributes(),
+            start: Arc::new(start),
+        }
+    }
+
+    /// The run is over. `next_run` is the text of the event, empty for none.
+    pub(super) fn apply_closed(
+        &mut self,
+        at: At,
+        status: WorkflowExecutionStatus,
+        next_run: &str,
+    ) -> Result<(), Reason> {
+        let next_run = match next_run {
+            "" => None,
+            text => Some(RunId::parse(text).map_err(|_| "the following run has no proper id")?),
+        };
+        self.backoff_pending = false;
+        self.phase = Phase::Closed(Close {
+            status,
+            time: at.time,
+            event: at.event,
+            batch: at.batch,
+            version: at.version,
+            next_run,
+            delete_after: Timestamp::MAX,
+        });
+        Ok(())
+    }
+
+    pub(super) fn apply_search_attributes(&mut self, attributes: &UpsertWorkflowSearchAttributesEventAttributes) {
+        merge(&mut self.search_attributes, attributes.search_attributes.as_ref().map(|fields| &fields.indexed_fields));
+    }
+
+    pub(super) fn apply_properties(&mut self, attributes: &WorkflowPropertiesModifiedEventAttributes) {
+        merge(&mut self.memo, attributes.upserted_memo.as_ref().map(|memo| &memo.fields));
+    }
+
     /// Whether the run still runs.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -172,9 +214,73 @@ impl Start {
         self.attributes.priority.as_ref()
     }
 
+    /// The memo it was started with.
+    #[must_use]
+    pub fn memo(&self) -> Payloads {
+        self.attributes.memo.as_ref().map(|memo| memo.fields.clone()).unwrap_or_default()
+    }
+
+    /// The search attributes it was started with.
+    #[must_use]
+    pub fn search_attributes(&self) -> Payloads {
+        self.attributes.search_attributes.as_ref().map(|fields| fields.indexed_fields.clone()).unwrap_or_default()
+    }
+
     /// One entry of the memo it was started with.
     #[must_use]
     pub fn memo_field(&self, key: &str) -> Option<&Payload> {
         self.attributes.memo.as_ref()?.fields.get(key)
+    }
+}
+
+/// Take over fields; an empty one removes what it names.
+fn merge(fields: &mut Payloads, changes: Option<&Payloads>) {
+    for (key, payload) in changes.into_iter().flatten() {
+        if is_nothing(payload) {
+            fields.remove(key);
+        } else {
+            fields.insert(key.clone(), payload.clone());
+        }
+    }
+}
+
+/// Whether a payload is what SDKs write for "no value": null, or an empty list.
+fn is_nothing(payload: &Payload) -> bool {
+    match payload.metadata.get("encoding").map(|encoding| &encoding[..]) {
+        Some(b"binary/null") => true,
+        Some(b"json/plain") => payload.data == "[]",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, string::ToString, vec::Vec};
+
+    #[test]
+    fn empty_fields_remove_what_they_name() {
+        check("a=1 b=2", "b=3 c=4", "a=1 b=3 c=4");
+        check("a=1 b=2", "a=null b=[]", "");
+        check("", "a=null", "");
+    }
+
+    #[track_caller]
+    fn check(fields: &str, changes: &str, expected: &str) {
+        let mut state = parse(fields);
+        merge(&mut state, Some(&parse(changes)));
+        let print =
+            |(key, payload): (&String, &Payload)| format!("{key}={}", std::str::from_utf8(&payload.data).unwrap());
+        assert_eq!(state.iter().map(print).collect::<Vec<_>>().join(" "), expected);
+    }
+
+    fn parse(text: &str) -> Payloads {
+        let field = |field: &str| {
+            let (key, value) = field.split_once('=').unwrap();
+            let encoding: &'static str = if value == "null" { "binary/null" } else { "json/plain" };
+            let metadata = [("encoding".to_string(), encoding.into())].into();
+            (key.to_string(), Payload { metadata, data: value.to_string().into(), ..Payload::default() })
+        };
+        text.split_whitespace().map(field).collect()
     }
 }

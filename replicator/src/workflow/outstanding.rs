@@ -4,7 +4,11 @@
 //! it has and does not need is deleted, in the transaction that changed the state. So no task outlives its reason, and
 //! a promoted run is never without one.
 
-use crate::{ids::EventId, task::TaskKey};
+use super::MutableState;
+use crate::{
+    ids::EventId,
+    task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
+};
 
 /// Tasks of a run, but for those of single activities, which their entries hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +40,66 @@ pub struct WorkflowTaskRef {
     pub scheduled: EventId,
     /// Attempt.
     pub attempt: i32,
+    /// Whether it goes to the sticky queue.
+    pub sticky: bool,
     /// Its place.
     pub key: TaskKey,
+}
+
+impl Outstanding {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (Category, TaskKey)> {
+        let attempt = |task: Option<WorkflowTaskRef>| task.map(|task| task.key);
+        let timers = [
+            attempt(self.workflow_task_start_to_close),
+            attempt(self.workflow_task_schedule_to_start),
+            self.activity_timeout,
+            self.user_timer,
+            self.backoff,
+            self.run_timeout,
+            self.execution_timeout,
+            self.retention,
+        ];
+        let transfer = attempt(self.workflow_task).map(|key| (Category::Transfer, key));
+        transfer.into_iter().chain(timers.into_iter().flatten().map(|key| (Category::Timer, key)))
+    }
+}
+
+impl MutableState {
+    /// A queued task is done with: it fired, or it was found to be about something that is over. What still needs it gets
+    /// another one when the draft is closed. Whether the run knew the task.
+    pub fn forget_task(&mut self, task: &HistoryTask) -> bool {
+        let outstanding = &mut self.local.outstanding;
+        match &task.kind {
+            TaskKind::Transfer(TransferTask::Workflow { .. }) => forget_ref(&mut outstanding.workflow_task, task.key),
+            TaskKind::Transfer(TransferTask::Activity { scheduled, .. })
+            | TaskKind::Timer(TimerTask::ActivityRetry { scheduled, .. }) => {
+                self.activities.forget_task(*scheduled, task.key)
+            }
+            TaskKind::Timer(timer) => match timer {
+                TimerTask::WorkflowTaskStartToClose { .. } => {
+                    forget_ref(&mut outstanding.workflow_task_start_to_close, task.key)
+                }
+                TimerTask::WorkflowTaskScheduleToStart { .. } => {
+                    forget_ref(&mut outstanding.workflow_task_schedule_to_start, task.key)
+                }
+                TimerTask::ActivityTimeout => forget(&mut outstanding.activity_timeout, task.key),
+                TimerTask::UserTimer => forget(&mut outstanding.user_timer, task.key),
+                TimerTask::WorkflowBackoff => forget(&mut outstanding.backoff, task.key),
+                TimerTask::RunTimeout => forget(&mut outstanding.run_timeout, task.key),
+                TimerTask::ExecutionTimeout => forget(&mut outstanding.execution_timeout, task.key),
+                TimerTask::Retention => forget(&mut outstanding.retention, task.key),
+                TimerTask::ActivityRetry { .. } => unreachable!("matched above"),
+            },
+            TaskKind::Replication(_) => false,
+        }
+    }
+}
+
+fn forget(slot: &mut Option<TaskKey>, key: TaskKey) -> bool {
+    slot.take_if(|known| *known == key).is_some()
+}
+
+fn forget_ref(slot: &mut Option<WorkflowTaskRef>, key: TaskKey) -> bool {
+    slot.take_if(|known| known.key == key).is_some()
 }

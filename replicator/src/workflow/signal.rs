@@ -2,7 +2,13 @@
 
 use alloc::string::String;
 
-use super::table::Table;
+use proto::temporal::api::history::v1::WorkflowExecutionSignaledEventAttributes;
+
+use super::{
+    digest::Digest,
+    table::{Item, Table},
+};
+use crate::time::Timestamp;
 
 /// The run's signals.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,4 +18,23 @@ pub struct Signals {
     /// Request ids of those that had one; the same id is the same signal (api 6.17). The signal event carries it, so
     /// that a peer knows it too.
     pub requests: Table<String, ()>,
+}
+
+impl Signals {
+    pub(super) fn apply_signaled(&mut self, attributes: &WorkflowExecutionSignaledEventAttributes) {
+        self.count += 1;
+        if !attributes.request_id.is_empty() {
+            self.requests.insert(attributes.request_id.clone(), ());
+        }
+    }
+}
+
+impl Item<String> for () {
+    fn digest(&self, key: &String) -> u64 {
+        Digest::new("signal request").text(key).finish()
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
 }

@@ -1,46 +1,96 @@
 //! A table of pending items that knows which of them changed, so that a transaction costs what changed and not what is
-//! pending, and that keeps the sum of its items' digests.
+//! pending: it keeps the sum of its items' digests, and the order of their deadlines.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
-/// Items by key.
-#[derive(Clone, Debug)]
-pub struct Table<K, V> {
-    items: BTreeMap<K, V>,
-    /// Keys that were added, changed or removed since [`Table::take_changed`].
-    changed: BTreeSet<K>,
+use crate::time::Timestamp;
+
+/// What a table asks of its items.
+pub trait Item<K> {
+    /// Number that stands for what is replicated of the item, its key included.
+    fn digest(&self, key: &K) -> u64;
+
+    /// When the item is to be looked at, if ever.
+    fn deadline(&self) -> Option<Timestamp>;
 }
 
-impl<K: Ord + Clone, V> Table<K, V> {
+/// Items by key.
+///
+/// What is derived from an item is taken back when the item is lent to be changed, and put back by
+/// [`Table::take_changed`]. Until then such an item is `stale`, and whoever asks looks at it directly; there are never
+/// more of these than a transaction changed.
+#[derive(Clone, Debug)]
+pub struct Table<K, V> {
+    items: BTreeMap<K, Slot<V>>,
+    /// Keys that were added, changed or removed since [`Table::take_changed`].
+    changed: BTreeSet<K>,
+    /// Present keys whose items are not part of `digest` and `deadlines`.
+    stale: BTreeSet<K>,
+    /// Sum of the digests of all items that are not stale.
+    digest: u64,
+    /// Deadlines of all items that are not stale.
+    deadlines: BTreeSet<(Timestamp, K)>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot<V> {
+    value: V,
+    digest: u64,
+    deadline: Option<Timestamp>,
+}
+
+impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
     /// An item.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.items.get(key)
+        self.items.get(key).map(|slot| &slot.value)
     }
 
     /// An item, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let item = self.items.get_mut(key)?;
+        let slot = self.items.get_mut(key)?;
+        if self.stale.insert(key.clone()) {
+            self.digest = self.digest.wrapping_sub(slot.digest);
+            if let Some(deadline) = slot.deadline {
+                self.deadlines.remove(&(deadline, key.clone()));
+            }
+        }
         self.changed.insert(key.clone());
-        Some(item)
+        Some(&mut slot.value)
     }
 
     /// Add or replace an item.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let old = self.remove(&key);
         self.changed.insert(key.clone());
-        self.items.insert(key, value)
+        self.restore(key, value);
+        old
     }
 
     /// Take an item out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let item = self.items.remove(key)?;
+        let slot = self.items.remove(key)?;
+        if !self.stale.remove(key) {
+            self.digest = self.digest.wrapping_sub(slot.digest);
+            if let Some(deadline) = slot.deadline {
+                self.deadlines.remove(&(deadline, key.clone()));
+            }
+        }
         self.changed.insert(key.clone());
-        Some(item)
+        Some(slot.value)
     }
 
     /// All items in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.items.iter()
+        self.items.iter().map(|(key, slot)| (key, &slot.value))
+    }
+
+    /// All keys, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.items.keys()
     }
 
     /// How many items there are.
@@ -55,26 +105,122 @@ impl<K: Ord + Clone, V> Table<K, V> {
         self.items.is_empty()
     }
 
+    /// Keys that changed since the last [`Table::take_changed`].
+    pub fn changed(&self) -> impl Iterator<Item = &K> {
+        self.changed.iter()
+    }
+
     /// Keys that changed since the last call: present ones are to be stored, absent ones deleted.
     pub fn take_changed(&mut self) -> BTreeSet<K> {
+        for key in core::mem::take(&mut self.stale) {
+            let slot = self.items.get_mut(&key).expect("stale keys are present");
+            slot.digest = slot.value.digest(&key);
+            slot.deadline = slot.value.deadline();
+            self.digest = self.digest.wrapping_add(slot.digest);
+            if let Some(deadline) = slot.deadline {
+                self.deadlines.insert((deadline, key));
+            }
+        }
         core::mem::take(&mut self.changed)
     }
 
-    /// An item that was loaded: present, and not changed.
+    /// An item that was loaded: present, and not changed. Its key is new.
     pub fn restore(&mut self, key: K, value: V) {
-        self.items.insert(key, value);
+        let slot = Slot { digest: value.digest(&key), deadline: value.deadline(), value };
+        self.digest = self.digest.wrapping_add(slot.digest);
+        if let Some(deadline) = slot.deadline {
+            self.deadlines.insert((deadline, key.clone()));
+        }
+        self.items.insert(key, slot);
+    }
+
+    /// Sum of the digests of all items, so that their order does not matter.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.stale().fold(self.digest, |sum, (key, value)| sum.wrapping_add(value.digest(key)))
+    }
+
+    /// The earliest deadline, and whose it is.
+    #[must_use]
+    pub fn earliest(&self) -> Option<(Timestamp, K)> {
+        let stale = self.stale().filter_map(|(key, value)| Some((value.deadline()?, key.clone())));
+        stale.chain(self.deadlines.first().cloned()).min()
+    }
+
+    /// Items whose deadline is not after `now`, in the order of their deadlines, then keys.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<(Timestamp, K)> {
+        let stale = self.stale().filter_map(|(key, value)| Some((value.deadline()?, key.clone())));
+        let known = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).cloned();
+        let mut due: Vec<_> = stale.filter(|(deadline, _)| *deadline <= now).chain(known).collect();
+        due.sort();
+        due
+    }
+
+    fn stale(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.stale.iter().filter_map(|key| Some((key, self.get(key)?)))
     }
 }
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { items: BTreeMap::new(), changed: BTreeSet::new() }
+        Self {
+            items: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            digest: 0,
+            deadlines: BTreeSet::new(),
+        }
     }
 }
 
 /// What changed is bookkeeping; two tables are equal when their items are.
 impl<K: PartialEq, V: PartialEq> PartialEq for Table<K, V> {
     fn eq(&self, other: &Self) -> bool {
-        self.items == other.items
+        self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(|(a, b)| a.0 == b.0 && a.1.value == b.1.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Note(u64);
+
+    impl Item<i64> for Note {
+        fn digest(&self, key: &i64) -> u64 {
+            self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ *key as u64
+        }
+
+        fn deadline(&self) -> Option<Timestamp> {
+            (!self.0.is_multiple_of(3)).then_some(Timestamp((self.0 / 3) as i64))
+        }
+    }
+
+    proptest! {
+        /// Whatever happened to a table, what it derived is what its items say.
+        #[test]
+        fn what_is_derived_follows_the_items(steps in prop::collection::vec((0u8..5, 0i64..6, 0u64..30), 0..60)) {
+            let mut table = Table::<i64, Note>::default();
+            for (what, key, value) in steps {
+                match what {
+                    0 | 1 => drop(table.insert(key, Note(value))),
+                    2 => drop(table.remove(&key)),
+                    3 => if let Some(note) = table.get_mut(&key) { note.0 = value },
+                    _ => drop(table.take_changed()),
+                }
+                let sum = table.iter().fold(0u64, |sum, (key, note)| sum.wrapping_add(note.digest(key)));
+                prop_assert_eq!(table.digest(), sum);
+                let mut all: Vec<_> =
+                    table.iter().filter_map(|(key, note)| Some((note.deadline()?, *key))).collect();
+                all.sort();
+                prop_assert_eq!(table.earliest(), all.first().copied());
+                all.retain(|(deadline, _)| *deadline <= Timestamp(5));
+                prop_assert_eq!(table.due(Timestamp(5)), all);
+            }
+        }
     }
 }

@@ -1,0 +1,123 @@
+//! Writes under way, and what their outcome means.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::{
+    Shard,
+    io::{Failure, Output, Report, StreamKey, TransactionId},
+    loading::RETRY,
+    ownership::Ownership,
+    slot::Phase,
+    work::Work,
+};
+use crate::{
+    ids::{TaskId, WorkflowKey},
+    shard::io::BacklogTask,
+    task::{Category, HistoryTask, TaskKey},
+    time::Timestamp,
+};
+
+/// A write under way.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    /// The slot that waits for it, if it is about a workflow.
+    pub(super) workflow: Option<WorkflowKey>,
+    /// No id that it draws is lower.
+    pub(super) lowest: TaskId,
+    /// Tasks that will wait once it is durable.
+    pub(super) tasks: Vec<HistoryTask>,
+    /// Tasks that will be done.
+    pub(super) completed: Vec<(Category, TaskKey)>,
+    /// What peers will be told.
+    pub(super) rows: Vec<BacklogTask>,
+    /// Peers' tasks that will be durable.
+    pub(super) applied: Vec<(StreamKey, TaskId)>,
+    /// What was decided and is decided again if the write fails. Requests are not among it: they are answered.
+    pub(super) works: Vec<Work>,
+}
+
+impl Shard {
+    /// The write is durable: let out what waited for it.
+    pub(super) fn on_committed(&mut self, now: Timestamp, id: TransactionId, flight: InFlight) {
+        for (category, key) in &flight.completed {
+            self.queues.remove(*category, *key);
+        }
+        for task in flight.tasks {
+            self.queues.add(task);
+        }
+        for row in flight.rows {
+            self.tail.add(row);
+        }
+        self.outbox.on_committed(id);
+        self.on_applied(now, &flight.applied);
+        if let Some(key) = flight.workflow {
+            if let Some(slot) = self.slots.get_mut(&key) {
+                assert_eq!(slot.phase, Phase::Committing(id), "one write at a time");
+                slot.phase = Phase::Ready;
+            }
+            self.advance(now, &key);
+        }
+        self.settle();
+        self.pump_all();
+        if self.ownership.is_exhausted() && self.in_flight.is_empty() {
+            // A new range brings new ids; nothing is under way that the old one could fence.
+            self.renew();
+        }
+    }
+
+    /// What is stored is not what we thought: read it again and decide again.
+    pub(super) fn on_condition_failed(&mut self, now: Timestamp, id: TransactionId, flight: InFlight) {
+        self.report(Report::ConditionFailed { workflow: flight.workflow.clone() });
+        let key = flight.workflow.clone();
+        self.reject(id, flight);
+        if let Some(key) = key {
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.unload();
+            }
+            self.advance(now, &key);
+        }
+    }
+
+    /// Nothing can be written now: callers are told to try again, the rest is tried again by itself.
+    pub(super) fn on_store_unavailable(&mut self, now: Timestamp, id: TransactionId, flight: InFlight) {
+        let key = flight.workflow.clone();
+        if key.is_none() {
+            self.chores.record.get_or_insert(now + RETRY);
+        }
+        self.reject(id, flight);
+        if let Some(slot) = key.as_ref().and_then(|key| self.slots.get_mut(key)) {
+            slot.unload();
+        }
+        self.retries.extend(key.map(|key| (now + RETRY, key)));
+    }
+
+    /// The write did not happen, or nobody knows: answer its requests so, and put the rest back.
+    pub(super) fn reject(&mut self, id: TransactionId, flight: InFlight) {
+        for output in self.outbox.on_rejected(id) {
+            if let Output::Reply(request, _) = output {
+                let failure = Failure::Unavailable("the write may or may not have happened; try again".into());
+                self.outbox.push(Output::Reply(request, Box::new(Err(failure))));
+            }
+        }
+        let Some(slot) = flight.workflow.and_then(|key| self.slots.get_mut(&key)) else { return };
+        // Questions that were waiting in memory go with the state that is given up.
+        for request in slot.runs.values().flat_map(|run| run.queries.values()).map(|query| query.request) {
+            let failure = Failure::Unavailable("the workflow is being read again; try again".into());
+            self.outbox.push(Output::Reply(request, Box::new(Err(failure))));
+        }
+        for work in flight.works.into_iter().rev() {
+            slot.parked.push_front(work);
+        }
+    }
+
+    fn renew(&mut self) {
+        self.loads.clear();
+        for slot in self.slots.values_mut().filter(|slot| matches!(slot.phase, Phase::Loading(_))) {
+            slot.unload();
+        }
+        assert!(matches!(self.ownership, Ownership::Owned { .. }), "only an owner renews");
+        self.queues.clear();
+        self.queues_read = false;
+        self.acquire();
+    }
+}

@@ -1,0 +1,170 @@
+//! A namespace moves between clusters.
+//!
+//! A forced failover waits for nobody. But when the cluster that was active is there, waiting for it a moment spares a
+//! conflict: it learns of the move, writes down what it had kept back for started workflow tasks, and says on the
+//! streams that it has settled. The new active cluster holds its decisions until it has heard that, or until a short
+//! time is over, or at once when there is no stream to hear it on.
+
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use core::time::Duration;
+
+use super::{
+    Shard,
+    io::{Report, StreamKey},
+    work::Work,
+};
+use crate::{
+    ids::{NamespaceId, RunKey},
+    namespace::Namespace,
+    task::{HistoryTask, TaskKind},
+    time::Timestamp,
+    version::{ClusterName, FailoverVersion},
+};
+
+/// Holds a namespace's decisions.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Gate {
+    /// Version under which the namespace became active here.
+    pub(super) version: FailoverVersion,
+    /// Streams that have not said that they settled.
+    pub(super) waiting: BTreeSet<StreamKey>,
+    /// When to go on regardless.
+    pub(super) until: Timestamp,
+}
+
+impl Shard {
+    /// A namespace is new or has changed.
+    pub fn handle_namespace(&mut self, now: Timestamp, namespace: Namespace) {
+        let id = namespace.id;
+        let before = self.namespaces.insert(id, namespace.clone());
+        let me = self.topology.current().clone();
+        let was_active = before.as_ref().is_some_and(|before| before.is_active_in(&me));
+        match (&before, was_active, namespace.is_active_in(&me)) {
+            (None, _, _) => {
+                self.offer_all(now, id);
+                self.hear_strangers(now, id);
+            }
+            (Some(before), false, true) => self.promote(now, &namespace, &before.active.clone()),
+            (Some(before), true, false) => self.demote(now, &namespace, before.failover_version),
+            (Some(_), false, false) | (Some(_), true, true) => {}
+        }
+        self.pump_all();
+    }
+
+    /// Forget a gate when its time is over.
+    pub(super) fn open_overdue_gates(&mut self, now: Timestamp) {
+        let due = self.gates.iter().filter(|(_, gate)| gate.until <= now).map(|(id, _)| *id);
+        for id in due.collect::<Vec<_>>() {
+            self.open_gate(now, id);
+        }
+    }
+
+    /// A peer has settled a namespace on one stream.
+    pub(super) fn on_settled(&mut self, now: Timestamp, stream: StreamKey, id: NamespaceId, version: FailoverVersion) {
+        let Some(gate) = self.gates.get_mut(&id).filter(|gate| version >= gate.version) else { return };
+        gate.waiting.remove(&stream);
+        if gate.waiting.is_empty() {
+            self.open_gate(now, id);
+        }
+    }
+
+    /// A stream is gone: nothing will be heard on it.
+    pub(super) fn on_stream_gone(&mut self, now: Timestamp, stream: StreamKey) {
+        let mut free = Vec::new();
+        for (id, gate) in &mut self.gates {
+            gate.waiting.remove(&stream);
+            if gate.waiting.is_empty() {
+                free.push(*id);
+            }
+        }
+        for id in free {
+            self.open_gate(now, id);
+        }
+    }
+
+    /// If nothing of ours is on its way to the store for a namespace that moved away, tell the peers so.
+    pub(super) fn settle(&mut self) {
+        if self.settling.is_empty() {
+            return;
+        }
+        let settled = self.settling.iter().filter(|(id, _)| {
+            let slots = self.slots_of(**id);
+            slots.iter().all(|key| Self::is_settled(&self.slots[key]))
+        });
+        let settled: Vec<(NamespaceId, FailoverVersion)> = settled.map(|(id, version)| (*id, *version)).collect();
+        let end = self.readable_end();
+        for (id, version) in settled {
+            self.settling.remove(&id);
+            for source in self.sources.values_mut() {
+                source.owes_settled.push((end, id, version));
+            }
+        }
+    }
+
+    fn promote(&mut self, now: Timestamp, namespace: &Namespace, from: &ClusterName) {
+        self.settling.remove(&namespace.id);
+        let peer = self.topology.id_of(from);
+        let streams = self.targets.values().filter(|target| target.is_open && Some(target.key.cluster) == peer);
+        let waiting = streams.filter(|target| !target.has_settled(namespace.id, namespace.failover_version));
+        let waiting: BTreeSet<StreamKey> = waiting.map(|target| target.key).collect();
+        let gate = Gate { version: namespace.failover_version, waiting, until: now + SETTLE_TIME };
+        let is_free = gate.waiting.is_empty();
+        self.gates.insert(namespace.id, gate);
+        if is_free {
+            self.open_gate(now, namespace.id);
+        }
+    }
+
+    fn open_gate(&mut self, now: Timestamp, id: NamespaceId) {
+        let Some(gate) = self.gates.remove(&id) else { return };
+        self.report(Report::Promoted { namespace: id, version: gate.version, unheard: gate.waiting.len() });
+        self.offer_all(now, id);
+        for key in self.slots_of(id) {
+            self.advance(now, &key);
+        }
+    }
+
+    fn demote(&mut self, now: Timestamp, namespace: &Namespace, version: FailoverVersion) {
+        self.gates.remove(&namespace.id);
+        self.settling.insert(namespace.id, namespace.failover_version);
+        for key in self.slots_of(namespace.id) {
+            let slot = &self.slots[&key];
+            let kept_back = slot.runs.iter().filter(|(_, run)| !run.state.local.buffered.is_empty());
+            let runs: Vec<RunKey> = kept_back.map(|(_, run)| run.state.run.clone()).collect();
+            for run in runs {
+                self.park(now, key.clone(), Work::Moved(run, version));
+            }
+        }
+        self.settle();
+    }
+
+    /// Look at every waiting task of a namespace again: those for matching are offered, timers that came due while the
+    /// namespace was elsewhere fire.
+    pub(super) fn offer_all(&mut self, now: Timestamp, id: NamespaceId) {
+        for task in self.queues.of_namespace(id) {
+            self.offer(now, task);
+        }
+        self.fire_timers(now);
+    }
+
+    fn offer(&mut self, now: Timestamp, task: HistoryTask) {
+        match task.kind {
+            TaskKind::Transfer(_) => {
+                if self.is_active(task.run.workflow.namespace) {
+                    self.park(now, task.run.workflow.clone(), Work::Task(Box::new(task)));
+                }
+            }
+            TaskKind::Timer(_) => self.queues.again(task.key),
+            TaskKind::Replication(_) => {}
+        }
+    }
+
+    /// Whether this cluster writes for the namespace, now.
+    pub(super) fn is_active(&self, id: NamespaceId) -> bool {
+        self.namespaces.get(&id).is_some_and(|namespace| namespace.is_active_in(self.topology.current()))
+    }
+}
+
+/// How long a promoted namespace waits for the cluster that was active, at most. A round trip between distant regions
+/// and a group commit fit; a human does not notice it.
+const SETTLE_TIME: Duration = Duration::from_millis(250);

@@ -1,0 +1,200 @@
+//! What is read: the shard's own record, its queues, and workflows.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::time::Duration;
+
+use prost::Message;
+use proto::meridian::persistence::v1::ShardRecord;
+
+use super::{
+    Shard,
+    io::{Failure, Load, LoadId, Loaded, Output, Report, StoredRun, StreamKey, StreamRole},
+    ownership::Ownership,
+    shard::Wanted,
+    slot::Phase,
+    work::Work,
+};
+use crate::{
+    ids::{ClusterId, RunKey, ShardId, TaskId, WorkflowKey},
+    stream::{Source, Tail},
+    task::{Category, HistoryTask, TaskKey},
+    time::Timestamp,
+    workflow::{
+        MutableState,
+        draft::{Changes, Run},
+    },
+};
+
+impl Shard {
+    /// The shard is ours, or could not be taken.
+    pub(super) fn on_shard_loaded(&mut self, now: Timestamp, loaded: Loaded) {
+        let Loaded::Shard { range, state } = loaded else {
+            self.chores.acquire = Some(now + RETRY);
+            return;
+        };
+        self.ownership.become_owned(range);
+        // A record that does not parse is as good as none: peers are told again what they may have.
+        let record = ShardRecord::decode(state).unwrap_or_default();
+        for reader in record.readers {
+            let (cluster, shard) = (ClusterId(reader.cluster_id), ShardId(reader.shard_id));
+            let key = StreamKey { cluster, shard, role: StreamRole::Source };
+            let acked = TaskId(reader.acked_task_id);
+            self.sources.entry(key).or_insert_with(|| Source::new(key, acked));
+        }
+        // Everything that an earlier range wrote is only in the store.
+        let Ownership::Owned { ids, .. } = &self.ownership else { return };
+        self.tail = Tail::starting_after(TaskId(ids.peek().0 - 1));
+        self.sources.values_mut().for_each(Source::rewind);
+        self.read_queue(Category::Transfer, None);
+    }
+
+    fn read_queue(&mut self, category: Category, after: Option<TaskKey>) {
+        let id = self.next_load();
+        self.loads.insert(id, Wanted::Queue(category));
+        self.outbox.push(Output::Load(id, Load::Tasks { category, after, limit: PAGE }));
+    }
+
+    /// A page of a queue was read.
+    pub(super) fn on_queue_loaded(&mut self, now: Timestamp, category: Category, loaded: Loaded) {
+        let Loaded::Tasks(tasks) = loaded else {
+            // Without its queues the shard would forget what it owes; begin again.
+            self.chores.acquire = Some(now + RETRY);
+            self.ownership = Ownership::None;
+            return;
+        };
+        let last = tasks.last().map(|task: &HistoryTask| task.key).filter(|_| tasks.len() >= PAGE);
+        for task in tasks {
+            self.queues.add(task);
+        }
+        match (last, category) {
+            (Some(last), _) => self.read_queue(category, Some(last)),
+            (None, Category::Transfer) => self.read_queue(Category::Timer, None),
+            (None, _) => self.become_ready(now),
+        }
+    }
+
+    fn become_ready(&mut self, now: Timestamp) {
+        self.queues_read = true;
+        if let Ownership::Owned { range, .. } = self.ownership {
+            self.report(Report::Ready { range, tasks: self.queues.len() });
+        }
+        let namespaces: Vec<_> = self.namespaces.keys().copied().collect();
+        for id in namespaces {
+            self.offer_all(now, id);
+        }
+        let parked = self.slots.iter().filter(|(_, slot)| !slot.parked.is_empty()).map(|(key, _)| key.clone());
+        for key in parked.collect::<Vec<_>>() {
+            self.advance(now, &key);
+        }
+        self.pump_all();
+    }
+
+    /// Ask for what a slot needs.
+    pub(super) fn load_slot(&mut self, key: &WorkflowKey, load: Load) {
+        let id = self.next_load();
+        self.loads.insert(id, Wanted::Slot(key.clone()));
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.phase = Phase::Loading(id);
+        }
+        self.outbox.push(Output::Load(id, load));
+    }
+
+    /// What a slot asked for was read.
+    pub(super) fn on_slot_loaded(&mut self, now: Timestamp, id: LoadId, key: &WorkflowKey, loaded: Loaded) {
+        let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.phase == Phase::Loading(id)) else { return };
+        let problem = match loaded {
+            Loaded::Current(stored) => match stored.map(decode).transpose() {
+                Ok(run) => {
+                    slot.current = run.as_ref().map(|run| run.state.run.run);
+                    slot.runs.extend(run.map(|run| (run.state.run.run, run)));
+                    None
+                }
+                Err(problem) => Some(problem),
+            },
+            Loaded::Run(Some(stored)) => match decode(stored) {
+                Ok(run) => {
+                    slot.runs.insert(run.state.run.run, run);
+                    None
+                }
+                Err(problem) => Some(problem),
+            },
+            Loaded::Run(None) => {
+                slot.absent.extend(slot.missing_run());
+                None
+            }
+            Loaded::PeerHistory(history) => {
+                slot.phase = Phase::Ready;
+                return self.on_peer_history(now, key, &history);
+            }
+            Loaded::PeerNotFound => {
+                slot.phase = Phase::Ready;
+                return self.on_peer_not_found(now, key);
+            }
+            Loaded::Failed(problem) => Some(problem),
+            Loaded::Shard { .. } | Loaded::Tasks(_) | Loaded::Backlog(_) => {
+                Some("an answer to another question".into())
+            }
+        };
+        match problem {
+            None => {
+                slot.phase = Phase::Ready;
+                self.advance(now, key);
+            }
+            Some(problem) => self.on_slot_unreadable(now, key, &problem),
+        }
+    }
+
+    /// Callers are told to try again; what else waits is tried again by itself.
+    fn on_slot_unreadable(&mut self, now: Timestamp, key: &WorkflowKey, problem: &str) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.unload();
+        let (requests, rest) = core::mem::take(&mut slot.parked).into_iter().partition(is_request);
+        slot.parked = rest;
+        for work in Vec::<Work>::from(requests) {
+            if let Work::Request(id, _) = work {
+                let failure = Failure::Unavailable(alloc::format!("the workflow could not be read: {problem}"));
+                self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
+            }
+        }
+        if self.slots.get(key).is_some_and(|slot| !slot.parked.is_empty()) {
+            self.retries.insert((now + RETRY, key.clone()));
+        }
+    }
+
+    /// Store how far peers are, and let go of what all of them have.
+    pub(super) fn record(&self) -> (bytes::Bytes, Option<TaskId>) {
+        let readers = self.sources.values().map(|source| shard_record_reader(source)).collect();
+        let known = self.topology.clusters().filter(|(name, _)| *name != self.topology.current());
+        let mut acked: BTreeMap<ClusterId, TaskId> = BTreeMap::new();
+        for source in self.sources.values() {
+            let entry = acked.entry(source.key.cluster).or_insert(source.acked);
+            *entry = source.acked.min(*entry);
+        }
+        // A peer that was never heard of holds everything back: what it has not had must not be deleted (ST-29).
+        let least = known.map(|(_, id)| acked.get(&id).copied().unwrap_or_default()).min();
+        (ShardRecord { readers }.encode_to_vec().into(), least.filter(|least| *least > TaskId(0)))
+    }
+}
+
+fn shard_record_reader(source: &Source) -> proto::meridian::persistence::v1::Reader {
+    proto::meridian::persistence::v1::Reader {
+        cluster_id: source.key.cluster.0,
+        shard_id: source.key.shard.0,
+        acked_task_id: source.acked.0,
+    }
+}
+
+fn is_request(work: &Work) -> bool {
+    matches!(work, Work::Request(..))
+}
+
+fn decode(stored: StoredRun) -> Result<Run, alloc::string::String> {
+    let key: RunKey = stored.run.clone();
+    let state = MutableState::decode(stored).map_err(|error| alloc::format!("run {}: {error}", key.run))?;
+    Ok(Run { state, changes: Changes::default(), queries: BTreeMap::new() })
+}
+
+/// Tasks per read of a queue.
+const PAGE: usize = 1000;
+/// How long to wait before a failed read is tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,41 @@
+//! Whether the shard is ours, and the sequence of ids that ownership brings.
+
+use super::io::LoadId;
+use crate::{ids::RangeId, workflow::draft::TaskIds};
+
+/// Whether the shard is ours.
+#[derive(Debug)]
+pub(super) enum Ownership {
+    /// Not yet asked for.
+    None,
+    /// Asked for; the answer brings the range.
+    Acquiring(LoadId),
+    /// Ours, under this range: every write names it.
+    Owned {
+        /// The range.
+        range: RangeId,
+        /// Ids for events and tasks.
+        ids: TaskIds,
+    },
+}
+
+impl Ownership {
+    /// The shard was taken over under `range`.
+    pub(super) fn become_owned(&mut self, range: RangeId) {
+        assert!(matches!(self, Self::Acquiring(_)), "a shard is acquired before it is owned");
+        *self = Self::Owned { range, ids: TaskIds::of_range(range) };
+    }
+
+    /// Whether decisions may be made: the shard is ours and its ids will last for the largest decision.
+    pub(super) fn is_owned(&self) -> bool {
+        matches!(self, Self::Owned { ids, .. } if ids.left() > RESERVE)
+    }
+
+    /// Whether the range is nearly used up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Owned { ids, .. } if ids.left() <= RESERVE)
+    }
+}
+
+/// More ids than one transaction draws: a completed workflow task may record 2,000 events and schedule as many tasks.
+const RESERVE: i64 = 1 << 16;

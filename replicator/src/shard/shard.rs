@@ -1,0 +1,328 @@
+//! The shard.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use super::{
+    flight::InFlight,
+    gate::Gate,
+    io::{CommitOutcome, Failure, Load, LoadId, Loaded, Output, Report, Request, RequestId, StreamKey, TransactionId},
+    outbox::Outbox,
+    ownership::Ownership,
+    slot::{Phase, Slot},
+    work::Work,
+};
+use crate::{
+    entropy::Entropy,
+    ids::{NamespaceId, ShardId, TaskId, WorkflowKey},
+    namespace::Namespace,
+    queue::Queues,
+    stream::{Source, Tail, Target},
+    time::Timestamp,
+    version::{FailoverVersion, Topology},
+};
+
+/// A fixed partition of workflows, and the endpoint of replication streams: one state machine.
+///
+/// Four kinds of method, as in every sans-IO core:
+///
+/// - `handle_*` tell it what the world did: a request, a read that came back, a write that was decided, a frame, a
+///   namespace, the passing of time;
+/// - `acquire` is what its owner wants;
+/// - `poll_output` and `poll_timeout` say what it wants of the world: after every input all outputs are taken, then the
+///   timeout is read;
+/// - nouns look.
+///
+/// Every method that decides takes `now`; the shard never asks for the time.
+#[derive(Debug)]
+pub struct Shard {
+    /// Which shard.
+    pub(super) id: ShardId,
+    /// The clusters.
+    pub(super) topology: Topology,
+    /// Source of ids.
+    pub(super) entropy: Entropy,
+    /// Whether it is ours.
+    pub(super) ownership: Ownership,
+    /// The namespaces, as far as this shard was told.
+    pub(super) namespaces: BTreeMap<NamespaceId, Namespace>,
+    /// The workflows in memory.
+    pub(super) slots: BTreeMap<WorkflowKey, Slot>,
+    /// Waiting tasks.
+    pub(super) queues: Queues,
+    /// Whether the queues hold all that the store does.
+    pub(super) queues_read: bool,
+    /// The newest replication tasks.
+    pub(super) tail: Tail,
+    /// The streams on which we tell.
+    pub(super) sources: BTreeMap<StreamKey, Source>,
+    /// The streams on which we are told.
+    pub(super) targets: BTreeMap<StreamKey, Target>,
+    /// Namespaces that just became active here and wait for what the last active cluster still has to tell.
+    pub(super) gates: BTreeMap<NamespaceId, Gate>,
+    /// Namespaces that are active elsewhere and for which something of ours is still on its way to the store.
+    pub(super) settling: BTreeMap<NamespaceId, FailoverVersion>,
+    /// What peers told about namespaces that are not known here yet.
+    pub(super) strangers: BTreeMap<NamespaceId, Vec<Work>>,
+    /// Writes under way.
+    pub(super) in_flight: BTreeMap<TransactionId, InFlight>,
+    /// Reads under way, but for that of the shard itself.
+    pub(super) loads: BTreeMap<LoadId, Wanted>,
+    /// Outputs.
+    pub(super) outbox: Outbox<Output>,
+    /// Slots whose read failed, by when to try again.
+    pub(super) retries: BTreeSet<(Timestamp, WorkflowKey)>,
+    /// When to do what waits for no event: acknowledge, store how far peers are, take the shard again.
+    pub(super) chores: Chores,
+    /// Turns taken; orders slots by use.
+    pub(super) turns: u64,
+    /// Next transaction and load.
+    next_id: u64,
+}
+
+/// What a read was for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Wanted {
+    /// The workflow of a slot.
+    Slot(WorkflowKey),
+    /// A queue, read in pages after a restart.
+    Queue(crate::task::Category),
+    /// Tasks that a peer has not had and memory does not hold.
+    Backlog(StreamKey),
+}
+
+/// Small things that are done in a while.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Chores {
+    /// Send acknowledgements.
+    pub(super) ack: Option<Timestamp>,
+    /// Store how far peers are.
+    pub(super) record: Option<Timestamp>,
+    /// Take the shard, because the last attempt failed.
+    pub(super) acquire: Option<Timestamp>,
+}
+
+impl Shard {
+    /// A shard that is not owned yet. `seed` feeds every id it will draw.
+    #[must_use]
+    pub fn new(id: ShardId, topology: Topology, seed: u64) -> Self {
+        Self {
+            id,
+            topology,
+            entropy: Entropy::new(seed),
+            ownership: Ownership::None,
+            namespaces: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            queues: Queues::default(),
+            queues_read: false,
+            tail: Tail::default(),
+            sources: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            settling: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            outbox: Outbox::default(),
+            retries: BTreeSet::new(),
+            chores: Chores::default(),
+            turns: 0,
+            next_id: 1,
+        }
+    }
+
+    /// Take the shard over: fence whoever had it, and read what it left.
+    pub fn acquire(&mut self) {
+        let id = self.next_load();
+        self.ownership = Ownership::Acquiring(id);
+        self.chores.acquire = None;
+        self.outbox.push(Output::Load(id, Load::AcquireShard));
+    }
+
+    /// A caller wants something. The reply comes out when what it promises is durable.
+    pub fn handle_request(&mut self, now: Timestamp, id: RequestId, request: Request) {
+        let key = request.workflow.clone();
+        if !self.namespaces.contains_key(&key.namespace) {
+            let failure = Failure::Unavailable("the namespace is not known to the shard yet".into());
+            self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
+            return;
+        }
+        self.park(now, key, Work::Request(id, Box::new(request)));
+    }
+
+    /// A read came back.
+    pub fn handle_loaded(&mut self, now: Timestamp, id: LoadId, loaded: Loaded) {
+        if matches!(&self.ownership, Ownership::Acquiring(expected) if *expected == id) {
+            return self.on_shard_loaded(now, loaded);
+        }
+        // A read that was under way when the shard was lost is of no use any more.
+        match self.loads.remove(&id) {
+            None => {}
+            Some(Wanted::Slot(key)) => self.on_slot_loaded(now, id, &key, loaded),
+            Some(Wanted::Queue(category)) => self.on_queue_loaded(now, category, loaded),
+            Some(Wanted::Backlog(stream)) => self.on_backlog_loaded(now, stream, loaded),
+        }
+    }
+
+    /// A write was decided.
+    pub fn handle_commit(&mut self, now: Timestamp, id: TransactionId, outcome: CommitOutcome) {
+        // A write that was under way when the shard was lost is answered already.
+        let Some(flight) = self.in_flight.remove(&id) else { return };
+        match outcome {
+            CommitOutcome::Committed => self.on_committed(now, id, flight),
+            CommitOutcome::ConditionFailed => self.on_condition_failed(now, id, flight),
+            CommitOutcome::Unavailable => self.on_store_unavailable(now, id, flight),
+            CommitOutcome::ShardOwnershipLost | CommitOutcome::Unknown => {
+                self.in_flight.insert(id, flight);
+                self.lose(outcome);
+            }
+        }
+    }
+
+    /// Time has passed: do what is due.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if self.chores.acquire.is_some_and(|due| due <= now) {
+            self.acquire();
+        }
+        if !self.ownership.is_owned() {
+            return;
+        }
+        self.fire_timers(now);
+        self.open_overdue_gates(now);
+        while let Some((_, key)) = self.retries.first().filter(|(due, _)| *due <= now).cloned() {
+            self.retries.pop_first();
+            self.advance(now, &key);
+        }
+        if self.chores.ack.is_some_and(|due| due <= now) {
+            self.chores.ack = None;
+            self.acknowledge();
+        }
+        if self.chores.record.is_some_and(|due| due <= now) {
+            self.chores.record = None;
+            self.write_record(now);
+        }
+    }
+
+    /// The next output. All are taken after every input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.poll()
+    }
+
+    /// When [`Shard::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let owned = self.ownership.is_owned();
+        let timers = owned.then(|| self.queues.next_due()).flatten();
+        let gates = self.gates.values().map(|gate| gate.until).min();
+        let retries = self.retries.first().map(|(due, _)| *due);
+        let chores = [self.chores.ack, self.chores.record];
+        let owned_only = [timers, gates, retries].into_iter().chain(chores).flatten().filter(|_| owned);
+        owned_only.chain(self.chores.acquire).min()
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Whether it decides: it is ours, and what the last owner left was read.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ownership.is_owned() && self.queues_read
+    }
+
+    /// How far each peer's shard is behind.
+    pub fn lags(&self) -> impl Iterator<Item = super::io::Lag> + '_ {
+        self.sources.values().map(|source| self.lag(source))
+    }
+
+    /// Let `work` wait at its slot, and decide if the slot is ready.
+    pub(super) fn park(&mut self, now: Timestamp, key: WorkflowKey, work: Work) {
+        self.slots.entry(key.clone()).or_default().parked.push_back(work);
+        self.advance(now, &key);
+    }
+
+    /// Report a happening that operators count or read.
+    pub(super) fn report(&mut self, report: Report) {
+        self.outbox.push(Output::Report(Box::new(report)));
+    }
+
+    pub(super) fn next_load(&mut self) -> LoadId {
+        self.next_id += 1;
+        LoadId(self.next_id)
+    }
+
+    pub(super) fn next_transaction(&mut self) -> TransactionId {
+        self.next_id += 1;
+        TransactionId(self.next_id)
+    }
+
+    /// Every id below is written or given up: what readers of the replication queue may look at (RT-2).
+    pub(super) fn readable_end(&self) -> TaskId {
+        let next = match &self.ownership {
+            Ownership::Owned { ids, .. } => ids.peek(),
+            Ownership::None | Ownership::Acquiring(_) => TaskId(0),
+        };
+        self.in_flight.values().map(|flight| flight.lowest).min().unwrap_or(next)
+    }
+
+    /// A slot that waits for nothing may be forgotten; the least used quarter is, when there are too many.
+    pub(super) fn evict(&mut self) {
+        if self.slots.len() <= MAX_SLOTS {
+            return;
+        }
+        let mut idle: Vec<(u64, WorkflowKey)> =
+            self.slots.iter().filter(|(_, slot)| slot.is_idle()).map(|(key, slot)| (slot.used, key.clone())).collect();
+        idle.sort_unstable();
+        idle.truncate(MAX_SLOTS / 4);
+        for (_, key) in idle {
+            self.slots.remove(&key);
+        }
+    }
+
+    /// Whether the slot's work waits for the gate of its namespace.
+    pub(super) fn is_gated(&self, namespace: NamespaceId) -> bool {
+        self.gates.contains_key(&namespace)
+    }
+
+    /// Forget everything that rests on owning the shard, and take it again under a new range.
+    ///
+    /// Requests whose write is in doubt are answered so; whether it happened shows when their callers try again. What
+    /// is parked waits for the shard to be ours.
+    pub(super) fn lose(&mut self, outcome: CommitOutcome) {
+        self.report(Report::OwnershipLost { outcome });
+        for (id, flight) in core::mem::take(&mut self.in_flight) {
+            self.reject(id, flight);
+        }
+        self.loads.clear();
+        for slot in self.slots.values_mut() {
+            slot.unload();
+        }
+        self.queues.clear();
+        self.queues_read = false;
+        self.tail = Tail::default();
+        for source in self.sources.values_mut() {
+            source.rewind();
+        }
+        self.acquire();
+    }
+
+    /// Slots of a namespace.
+    pub(super) fn slots_of(&self, namespace: NamespaceId) -> Vec<WorkflowKey> {
+        let first = WorkflowKey { namespace, workflow: "".into() };
+        let slots = self.slots.range(first..).take_while(|(key, _)| key.namespace == namespace);
+        slots.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whether the phase of a slot lets it decide.
+    pub(super) fn is_settled(slot: &Slot) -> bool {
+        !matches!(slot.phase, Phase::Committing(_)) && !slot.parked.iter().any(|work| matches!(work, Work::Moved(..)))
+    }
+}
+
+/// Workflows in memory per shard. A slot of a small run takes a few kilobytes.
+const MAX_SLOTS: usize = 4096;

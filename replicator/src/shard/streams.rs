@@ -1,0 +1,463 @@
+//! What is told to peers and heard from them.
+
+use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
+use core::time::Duration;
+
+use proto::{
+    meridian::replication::v1::{Settled, StreamExtension},
+    temporal::server::api::{adminservice::v1::GetWorkflowExecutionRawHistoryV2Response, replication::v1 as wire},
+};
+
+use super::{
+    Shard,
+    io::{BacklogTask, Frame, Lag, Load, Loaded, Output, Report, StreamEvent, StreamKey, StreamRole, Transaction},
+    ownership::Ownership,
+    shard::Wanted,
+    slot::Phase,
+    work::Work,
+};
+use crate::{
+    ids::{NamespaceId, TaskId, WorkflowKey},
+    shard::flight::InFlight,
+    stream::{
+        Incoming, Source, Target,
+        incoming::{self, IncomingHistory, IncomingKind},
+        outgoing,
+        source::WINDOW,
+    },
+    task::{ReplicationTask, TaskKind},
+    time::Timestamp,
+    version::{FailoverVersion, VersionHistoryItem},
+};
+
+impl Shard {
+    /// Something happened to a stream.
+    pub fn handle_stream(&mut self, now: Timestamp, key: StreamKey, event: StreamEvent) {
+        match (key.role, event) {
+            (StreamRole::Source, StreamEvent::Opened) => self.open_source(now, key),
+            (StreamRole::Source, StreamEvent::Closed) => {
+                if let Some(source) = self.sources.get_mut(&key) {
+                    source.close();
+                }
+            }
+            (StreamRole::Source, StreamEvent::Frame(frame)) => {
+                if let Frame::Ack(state) = *frame {
+                    self.on_ack(now, key, &state);
+                }
+            }
+            (StreamRole::Target, StreamEvent::Opened) => {
+                self.targets.entry(key).or_insert_with(|| Target::new(key)).open();
+            }
+            (StreamRole::Target, StreamEvent::Closed) => {
+                if let Some(target) = self.targets.get_mut(&key) {
+                    target.close();
+                }
+                self.on_stream_gone(now, key);
+            }
+            (StreamRole::Target, StreamEvent::Frame(frame)) => {
+                if let Frame::Tasks(messages) = *frame {
+                    self.on_tasks(now, key, messages);
+                }
+            }
+        }
+    }
+
+    /// The clusters are others now. A cluster that is gone is no longer waited for.
+    pub fn handle_topology(&mut self, topology: crate::version::Topology) {
+        self.sources.retain(|key, _| topology.name_of(key.cluster).is_some());
+        self.targets.retain(|key, _| topology.name_of(key.cluster).is_some());
+        self.topology = topology;
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Telling
+
+    fn open_source(&mut self, now: Timestamp, key: StreamKey) {
+        let end = self.readable_end();
+        let elsewhere: Vec<(NamespaceId, FailoverVersion)> = self
+            .namespaces
+            .values()
+            .filter(|namespace| namespace.is_replicated() && !namespace.is_active_in(self.topology.current()))
+            .filter(|namespace| !self.settling.contains_key(&namespace.id))
+            .map(|namespace| (namespace.id, namespace.failover_version))
+            .collect();
+        // A peer that was never heard of is told from the beginning: nothing it may want was deleted (ST-29).
+        let source = self.sources.entry(key).or_insert_with(|| Source::new(key, TaskId(0)));
+        source.open(now);
+        source.owes_settled = elsewhere.into_iter().map(|(id, version)| (end, id, version)).collect();
+        self.pump(key);
+    }
+
+    fn on_ack(&mut self, now: Timestamp, key: StreamKey, state: &wire::SyncReplicationState) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        if source.on_ack(now, TaskId(state.inclusive_low_watermark)) {
+            self.chores.record.get_or_insert(now + RECORD_AFTER);
+            if let (_, Some(least)) = self.record() {
+                self.tail.forget(least);
+            }
+        }
+        self.pump(key);
+    }
+
+    /// Tell every peer what is readable.
+    pub(super) fn pump_all(&mut self) {
+        let open: Vec<StreamKey> = self.sources.values().filter(|source| source.is_open).map(|s| s.key).collect();
+        for key in open {
+            self.pump(key);
+        }
+    }
+
+    fn pump(&mut self, key: StreamKey) {
+        if !self.is_ready() {
+            return;
+        }
+        let end = self.readable_end();
+        loop {
+            let Some(source) = self.sources.get_mut(&key) else { return };
+            if !source.has_window() {
+                return;
+            }
+            if source.sent.next() >= end {
+                break;
+            }
+            let Some(rows) = self.tail.after(source.sent, end) else {
+                let (after, id) = (source.sent, self.next_load());
+                self.loads.insert(id, Wanted::Backlog(key));
+                self.outbox.push(Output::Load(id, Load::Backlog { after, limit: FRAME_TASKS }));
+                if let Some(source) = self.sources.get_mut(&key) {
+                    source.reading = Some(id);
+                }
+                return;
+            };
+            let rows: Vec<BacklogTask> = rows.take(FRAME_TASKS).cloned().collect();
+            if rows.is_empty() {
+                source.sent = TaskId(end.0 - 1);
+                break;
+            }
+            self.tell(key, rows);
+        }
+        self.tell_settled(key, end);
+    }
+
+    /// Send rows that follow what was sent, in one frame or more.
+    fn tell(&mut self, key: StreamKey, rows: Vec<BacklogTask>) {
+        let mut tasks: Vec<wire::ReplicationTask> = Vec::new();
+        let mut bytes = 0;
+        let mut last = None;
+        for row in rows {
+            last = Some(row.task.key.id);
+            if !self.concerns(key, &row) {
+                continue;
+            }
+            bytes += row.events.iter().map(bytes::Bytes::len).sum::<usize>();
+            tasks.extend(outgoing::to_wire(&row));
+            if bytes >= FRAME_BYTES {
+                self.send(key, core::mem::take(&mut tasks), row.task.key.id);
+                bytes = 0;
+            }
+        }
+        if let Some(last) = last {
+            self.send(key, tasks, last);
+        }
+    }
+
+    /// Send tasks: all up to `last` that concern the peer.
+    fn send(&mut self, key: StreamKey, tasks: Vec<wire::ReplicationTask>, last: TaskId) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        source.on_sent(tasks.iter().map(|task| TaskId(task.source_task_id)), last);
+        if tasks.is_empty() {
+            return;
+        }
+        let messages = wire::WorkflowReplicationMessages {
+            replication_tasks: tasks,
+            exclusive_high_watermark: last.0 + 1,
+            ..wire::WorkflowReplicationMessages::default()
+        };
+        self.outbox.push(Output::Frame(key, Box::new(Frame::Tasks(messages))));
+    }
+
+    /// Whether a peer has the namespace that a row is about. Of an unknown namespace it is told: better twice than never.
+    fn concerns(&self, key: StreamKey, row: &BacklogTask) -> bool {
+        let namespace = self.namespaces.get(&row.task.run.workflow.namespace);
+        let name = self.topology.name_of(key.cluster);
+        namespace.zip(name).is_none_or(|(namespace, name)| namespace.clusters.contains(name))
+    }
+
+    /// Say which namespaces moved away, once everything that was written for them before was sent.
+    fn tell_settled(&mut self, key: StreamKey, end: TaskId) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let sent = source.sent;
+        let (due, later) = source.owes_settled.drain(..).partition(|(watermark, _, _)| watermark.0 <= sent.0 + 1);
+        source.owes_settled = later;
+        let due: Vec<(TaskId, NamespaceId, FailoverVersion)> = due;
+        if due.is_empty() {
+            return;
+        }
+        let settled = due.into_iter().map(|(_, namespace, version)| Settled {
+            namespace_id: namespace.to_string(),
+            failover_version: version.0,
+        });
+        let messages = wire::WorkflowReplicationMessages {
+            exclusive_high_watermark: end.0,
+            meridian: Some(StreamExtension { settled: settled.collect() }),
+            ..wire::WorkflowReplicationMessages::default()
+        };
+        self.outbox.push(Output::Frame(key, Box::new(Frame::Tasks(messages))));
+    }
+
+    /// Older tasks were read for a peer.
+    pub(super) fn on_backlog_loaded(&mut self, _now: Timestamp, key: StreamKey, loaded: Loaded) {
+        let (end, floor) = (self.readable_end(), self.tail.floor());
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        source.reading = None;
+        let Loaded::Backlog(mut rows) = loaded else { return };
+        let exhausted = rows.len() < FRAME_TASKS;
+        rows.retain(|row| row.task.key.id < end && row.task.key.id > source.sent);
+        if rows.is_empty() && exhausted {
+            source.sent = source.sent.max(floor.min(TaskId(end.0 - 1)));
+        }
+        self.tell(key, rows);
+        self.pump(key);
+    }
+
+    /// How far a peer is behind.
+    pub(super) fn lag(&self, source: &Source) -> Lag {
+        let rows = self.tail.after(source.acked, self.readable_end());
+        let mut oldest = None;
+        let tasks = match rows {
+            Some(rows) => {
+                let mut count = 0;
+                for row in rows.filter(|row| self.concerns(source.key, row)) {
+                    oldest = oldest.or_else(|| written(row));
+                    count += 1;
+                }
+                Some(count)
+            }
+            // Below the floor there may be rows or none; after a start without writes there are none.
+            None if source.acked.next() >= self.readable_end() => Some(0),
+            None => None,
+        };
+        Lag { stream: source.key, is_open: source.is_open, tasks, since: oldest }
+    }
+
+    /// Store how far peers are, in a write of its own because no other came by.
+    pub(super) fn write_record(&mut self, now: Timestamp) {
+        let Ownership::Owned { range, .. } = &self.ownership else { return };
+        let range = *range;
+        let (state, replicated) = self.record();
+        let transaction = Transaction {
+            id: self.next_transaction(),
+            shard: self.id,
+            range,
+            current: None,
+            runs: Vec::new(),
+            history: Vec::new(),
+            tasks: Vec::new(),
+            completed: Vec::new(),
+            replicated,
+            visibility: Vec::new(),
+            shard_state: Some(state),
+        };
+        let flight = InFlight { lowest: TaskId(i64::MAX), ..InFlight::default() };
+        self.in_flight.insert(transaction.id, flight);
+        self.outbox.begin(transaction.id, Output::Commit(Box::new(transaction)));
+        let _ = now;
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Hearing
+
+    fn on_tasks(&mut self, now: Timestamp, key: StreamKey, messages: wire::WorkflowReplicationMessages) {
+        for task in messages.replication_tasks {
+            let Some(target) = self.targets.get_mut(&key) else { return };
+            let id = TaskId(task.source_task_id);
+            let written = task.visibility_time.map_or(Timestamp::ZERO, Timestamp::from);
+            if !target.on_task(id, written) {
+                continue;
+            }
+            match Incoming::parse(&task) {
+                Ok(incoming) => self.hear(now, key, incoming),
+                Err(malformed) => {
+                    let reason = String::from(malformed.0);
+                    self.report(Report::Refused { from: key.cluster, task: id, run: None, reason });
+                }
+            }
+        }
+        let high = TaskId(messages.exclusive_high_watermark);
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        target.on_watermark(high);
+        for settled in messages.meridian.into_iter().flat_map(|ours| ours.settled) {
+            if let Ok(namespace) = NamespaceId::parse(&settled.namespace_id) {
+                target.on_settled(high, namespace, FailoverVersion(settled.failover_version));
+            }
+        }
+        self.on_applied(now, &[]);
+    }
+
+    fn hear(&mut self, now: Timestamp, key: StreamKey, incoming: Incoming) {
+        let namespace = incoming.run.workflow.namespace;
+        let version = incoming.version();
+        let workflow = incoming.run.workflow.clone();
+        let task = incoming.task;
+        let work = Work::Incoming(key, Box::new(incoming));
+        match self.namespaces.get(&namespace) {
+            None => {
+                self.outbox.push(Output::RefreshNamespace { namespace, from: key.cluster });
+                self.strangers.entry(namespace).or_default().push(work);
+            }
+            Some(known) if !known.clusters.contains(self.topology.current()) => {
+                // It is none of this cluster's business any more (ND-2).
+                self.on_applied(now, &[(key, task)]);
+            }
+            Some(known) => {
+                if version > known.failover_version {
+                    self.outbox.push(Output::RefreshNamespace { namespace, from: key.cluster });
+                }
+                self.park(now, workflow, work);
+            }
+        }
+    }
+
+    /// The namespace of some tasks has become known.
+    pub(super) fn hear_strangers(&mut self, now: Timestamp, namespace: NamespaceId) {
+        for work in self.strangers.remove(&namespace).unwrap_or_default() {
+            if let Work::Incoming(key, incoming) = work {
+                self.hear(now, key, *incoming);
+            }
+        }
+    }
+
+    /// Peers' tasks are durable, or need nothing.
+    pub(super) fn on_applied(&mut self, now: Timestamp, applied: &[(StreamKey, TaskId)]) {
+        for (key, task) in applied {
+            if let Some(target) = self.targets.get_mut(key) {
+                target.on_applied(*task);
+            }
+        }
+        let mut settled = Vec::new();
+        for target in self.targets.values_mut() {
+            settled
+                .extend(target.take_settled().into_iter().map(|(namespace, version)| (target.key, namespace, version)));
+            if target.owes_ack() {
+                self.chores.ack.get_or_insert(now + ACK_AFTER);
+            }
+        }
+        for (key, namespace, version) in settled {
+            self.on_settled(now, key, namespace, version);
+        }
+    }
+
+    /// Tell sources how far everything is durable.
+    pub(super) fn acknowledge(&mut self) {
+        for target in self.targets.values_mut() {
+            if let Some(low) = target.take_ack() {
+                let state = wire::SyncReplicationState {
+                    inclusive_low_watermark: low.0,
+                    ..wire::SyncReplicationState::default()
+                };
+                self.outbox.push(Output::Frame(target.key, Box::new(Frame::Ack(state))));
+            }
+        }
+    }
+
+    /// A task cannot be applied. It stays unacknowledged, and its workflow goes on without it.
+    pub(super) fn refuse(&mut self, key: StreamKey, incoming: &Incoming, reason: String) {
+        let run = Some(incoming.run.clone());
+        self.report(Report::Refused { from: key.cluster, task: incoming.task, run, reason });
+    }
+
+    /// Events are missing: fetch them from the peer that told what follows them.
+    pub(super) fn fetch(
+        &mut self,
+        workflow: &WorkflowKey,
+        key: StreamKey,
+        incoming: Box<Incoming>,
+        after: Option<VersionHistoryItem>,
+        before: VersionHistoryItem,
+    ) {
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        if slot.phase == Phase::Ready && slot.fetched_after == Some(after) {
+            slot.fetched_after = None;
+            return self.refuse(key, &incoming, "the peer does not have the events before it".into());
+        }
+        let run = incoming.run.clone();
+        slot.parked.push_front(Work::Incoming(key, incoming));
+        // While a write is under way the question is asked again after it.
+        if slot.phase == Phase::Ready {
+            slot.fetched_after = Some(after);
+            self.load_slot(workflow, Load::PeerHistory { from: key.cluster, run, after, before: Some(before) });
+        }
+    }
+
+    /// Missing events have arrived: they go before what they were missing for.
+    pub(super) fn on_peer_history(
+        &mut self,
+        now: Timestamp,
+        workflow: &WorkflowKey,
+        history: &GetWorkflowExecutionRawHistoryV2Response,
+    ) {
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        if let Some(Work::Incoming(key, waiting)) = slot.parked.front() {
+            let items = history.version_history.as_ref().map(|history| history.items.as_slice()).unwrap_or_default();
+            let versions = incoming::versions(items);
+            let batches = versions.and_then(|versions| {
+                incoming::batches(history.history_batches.iter(), &versions).map(|batches| (versions, batches))
+            });
+            if let Ok((versions, batches)) = batches {
+                let (key, mut missing) = (*key, waiting.as_ref().clone());
+                missing.task = TaskId(0);
+                missing.kind = IncomingKind::History(Box::new(IncomingHistory {
+                    versions,
+                    batches,
+                    start_request_id: String::new(),
+                    digest: None,
+                    new_run: None,
+                }));
+                slot.parked.push_front(Work::Incoming(key, Box::new(missing)));
+            }
+        }
+        self.advance(now, workflow);
+    }
+
+    /// The peer no longer has the run: what it told of it before cannot be completed, and nothing is deleted.
+    pub(super) fn on_peer_not_found(&mut self, now: Timestamp, workflow: &WorkflowKey) {
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        if let Some(Work::Incoming(key, incoming)) = slot.parked.pop_front() {
+            self.refuse(key, &incoming, "the peer no longer has the run".into());
+        }
+        self.advance(now, workflow);
+    }
+
+    /// Timers that are due go to their slots; those of namespaces that are elsewhere wait until they are here.
+    pub(super) fn fire_timers(&mut self, now: Timestamp) {
+        while let Some(task) = self.queues.pop_due(now) {
+            if self.is_active(task.run.workflow.namespace) || is_local(&task.kind) {
+                self.park(now, task.run.workflow.clone(), Work::Task(Box::new(task)));
+            }
+        }
+    }
+}
+
+/// Whether every cluster does the task by itself, active or not.
+fn is_local(kind: &TaskKind) -> bool {
+    matches!(kind, TaskKind::Timer(crate::task::TimerTask::Retention))
+}
+
+fn written(row: &BacklogTask) -> Option<Timestamp> {
+    match &row.task.kind {
+        TaskKind::Replication(ReplicationTask::History(stretch)) => Some(stretch.written),
+        TaskKind::Replication(ReplicationTask::SyncActivity { written, .. }) => Some(*written),
+        _ => None,
+    }
+}
+
+/// Tasks per frame and per read of older ones.
+const FRAME_TASKS: usize = 128;
+/// A frame is closed when its events reach this, well below what a message may hold.
+const FRAME_BYTES: usize = 1 << 20;
+/// Acknowledgements only bound what a source keeps, so they wait for one another a little.
+const ACK_AFTER: Duration = Duration::from_millis(20);
+/// How far peers are is stored with the next write, or by itself after this long.
+const RECORD_AFTER: Duration = Duration::from_secs(2);
+
+const _: () = assert!(FRAME_TASKS <= WINDOW, "a frame fits the window");

@@ -1,0 +1,353 @@
+//! A slot's turn: everything that waits at a ready workflow is decided together and becomes one transaction.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::{
+    Shard,
+    flight::InFlight,
+    io::{
+        CurrentWrite, Load, Output, Reply, Report, RequestId, RunChange, RunWrite, StreamKey, Transaction,
+        VisibilityWrite,
+    },
+    ownership::Ownership,
+    slot::Phase,
+    work::Work,
+};
+use crate::{
+    ids::{RunId, RunKey, TaskId, WorkflowKey},
+    shard::io::Dispatch,
+    stream::{
+        incoming::Incoming,
+        receive::{self, Received},
+        tail,
+    },
+    task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask},
+    time::Timestamp,
+    version::{FailoverVersion, VersionHistoryItem},
+    workflow::{
+        close::Closed,
+        dispatch,
+        draft::{Draft, Run},
+        due::{self, Fired},
+        failover, request,
+    },
+};
+
+/// What a turn leaves beside the draft.
+#[derive(Default)]
+struct Turn {
+    /// Answers to the requests that were decided.
+    replies: Vec<(RequestId, Reply)>,
+    /// Offers to matching.
+    dispatches: Vec<Dispatch>,
+    /// Peers' tasks that were applied or need nothing, with what is to be told of it.
+    applied: Vec<(StreamKey, TaskId)>,
+    /// Happenings.
+    reports: Vec<Report>,
+    /// What was decided and would be decided again; requests excepted.
+    works: Vec<Work>,
+    /// Runs to be removed.
+    deleted: Vec<(RunId, TaskKey)>,
+    /// A peer's task that cannot be applied before events that we miss are fetched.
+    missing: Option<(StreamKey, Box<Incoming>, Option<VersionHistoryItem>, VersionHistoryItem)>,
+    /// A peer's task that broke the draft: everything is put back but this one.
+    refused: Option<(StreamKey, Box<Incoming>, alloc::string::String)>,
+}
+
+impl Shard {
+    /// Let the workflow go on, if it can.
+    pub(super) fn advance(&mut self, now: Timestamp, key: &WorkflowKey) {
+        loop {
+            if !self.is_ready() {
+                return;
+            }
+            let gated = self.is_gated(key.namespace);
+            let Some(slot) = self.slots.get_mut(key) else { return };
+            if gated {
+                // Behind a gate only what peers tell goes on; the rest keeps its order.
+                let parked = core::mem::take(&mut slot.parked);
+                let (told, rest): (Vec<_>, Vec<_>) = parked.into_iter().partition(is_told);
+                let told_any = !told.is_empty();
+                slot.parked = told.into_iter().chain(rest).collect();
+                if !told_any {
+                    return;
+                }
+            }
+            if slot.parked.is_empty() {
+                return;
+            }
+            let load = match slot.phase {
+                Phase::Loading(_) | Phase::Committing(_) => return,
+                Phase::Empty => Some(Load::Current(key.clone())),
+                Phase::Ready => {
+                    let run = slot.missing_run();
+                    run.map(|run| Load::Run(RunKey { workflow: key.clone(), run }))
+                }
+            };
+            match load {
+                Some(load) => return self.load_slot(key, load),
+                None => self.take_turn(now, key, gated),
+            }
+        }
+    }
+
+    /// Decide what waits at a ready slot.
+    fn take_turn(&mut self, now: Timestamp, key: &WorkflowKey, gated: bool) {
+        let Some(namespace) = self.namespaces.get(&key.namespace) else { return };
+        let Ownership::Owned { range, ids } = &mut self.ownership else { return };
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        self.turns += 1;
+        slot.used = self.turns;
+        let (range, lowest) = (*range, ids.peek());
+        let was_current = slot.current;
+        let mut current = slot.current;
+        let mut runs = core::mem::take(&mut slot.runs);
+        let mut turn = Turn::default();
+        let mut draft = Draft {
+            key,
+            namespace,
+            cluster: self.topology.current(),
+            now,
+            entropy: &mut self.entropy,
+            task_ids: ids,
+            runs: &mut runs,
+            current: &mut current,
+            was_current,
+            replies: Vec::new(),
+        };
+        while let Some(work) = slot.parked.pop_front() {
+            let needs_read =
+                work.run().is_some_and(|run| !draft.runs.contains_key(&run) && !slot.absent.contains(&run));
+            if needs_read || (gated && !is_told(&work)) || ids_run_low(&draft) {
+                slot.parked.push_front(work);
+                break;
+            }
+            if !turn.decide(&mut draft, work) {
+                break;
+            }
+        }
+        if let Some((stream, incoming, reason)) = turn.refused.take() {
+            // The draft is half changed: forget it, and decide the rest again on what is stored.
+            for work in turn.works.into_iter().rev() {
+                slot.parked.push_front(work);
+            }
+            slot.unload();
+            return self.refuse(stream, &incoming, reason);
+        }
+        let closed = draft.close();
+        let dispatches = turn.dispatches_of(&closed.tasks, &runs, namespace.is_active_in(self.topology.current()));
+        slot.runs = runs;
+        slot.current = current;
+        slot.absent.clear();
+        let transaction = self.transaction(key, range, closed, &mut turn);
+        turn.dispatches.extend(dispatches);
+        self.finish_turn(now, key, lowest, transaction, turn);
+    }
+
+    /// Write what the turn decided, or say at once what needs no write.
+    fn finish_turn(
+        &mut self,
+        now: Timestamp,
+        key: &WorkflowKey,
+        lowest: TaskId,
+        closed: Option<(Transaction, Vec<Output>)>,
+        turn: Turn,
+    ) {
+        let says = turn.replies.into_iter().map(|(id, reply)| Output::Reply(id, Box::new(reply)));
+        let says = says.chain(turn.dispatches.into_iter().map(Output::Dispatch));
+        let says = says.chain(turn.reports.into_iter().map(|report| Output::Report(Box::new(report))));
+        match closed {
+            None => {
+                says.for_each(|output| self.outbox.push(output));
+                self.on_applied(now, &turn.applied);
+            }
+            Some((transaction, after)) => {
+                let id = transaction.id;
+                let flight = InFlight {
+                    workflow: Some(key.clone()),
+                    lowest,
+                    tasks: transaction.tasks.clone(),
+                    completed: transaction.completed.clone(),
+                    rows: rows(&transaction),
+                    applied: turn.applied,
+                    works: turn.works,
+                };
+                self.outbox.begin(id, Output::Commit(Box::new(transaction)));
+                after.into_iter().chain(says).for_each(|output| self.outbox.push_after(id, output));
+                self.in_flight.insert(id, flight);
+                if let Some(slot) = self.slots.get_mut(key) {
+                    slot.phase = Phase::Committing(id);
+                }
+            }
+        }
+        if let Some((stream, incoming, after, before)) = turn.missing {
+            self.fetch(key, stream, incoming, after, before);
+        }
+        self.evict();
+    }
+
+    /// The transaction that a closed draft wants, with what may be said once it is durable; `None` when it wants none.
+    fn transaction(
+        &mut self,
+        key: &WorkflowKey,
+        range: crate::ids::RangeId,
+        mut closed: Closed,
+        turn: &mut Turn,
+    ) -> Option<(Transaction, Vec<Output>)> {
+        turn.replies.append(&mut closed.replies);
+        for (run, retention) in core::mem::take(&mut turn.deleted) {
+            closed.completed.push((Category::Timer, retention));
+            self.delete(key, run, &mut closed);
+        }
+        if closed.runs.is_empty() {
+            return None;
+        }
+        let withdrawn = closed.withdrawn.into_iter().map(|(run, event)| Output::Withdraw(run, event));
+        let after = withdrawn.chain(closed.notifications.into_iter().map(Output::Notify)).collect();
+        let (shard_state, replicated) = match self.chores.record.take() {
+            // The shard's own record travels with a write that happens anyway.
+            Some(_) => {
+                let (state, replicated) = self.record();
+                (Some(state), replicated)
+            }
+            None => (None, None),
+        };
+        let transaction = Transaction {
+            id: self.next_transaction(),
+            shard: self.id,
+            range,
+            current: closed.current,
+            runs: closed.runs,
+            history: closed.history,
+            tasks: closed.tasks,
+            completed: closed.completed,
+            replicated,
+            visibility: closed.visibility,
+            shard_state,
+        };
+        Some((transaction, after))
+    }
+
+    /// A closed run was kept long enough: whatever else the turn did to it is pointless.
+    fn delete(&mut self, key: &WorkflowKey, id: RunId, closed: &mut Closed) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(run) = slot.runs.remove(&id) else { return };
+        let branches = run.state.histories.all().iter().map(|history| history.branch.clone()).collect();
+        let written = closed.runs.iter().position(|write| write.run.run == id);
+        let expected = match written {
+            Some(index) => closed.runs.remove(index).expected,
+            None => Some(run.state.local.record),
+        };
+        let added: Vec<_> = closed.tasks.iter().filter(|task| task.run.run == id).map(|task| task.key).collect();
+        closed.tasks.retain(|task| task.run.run != id);
+        closed.visibility.retain(|VisibilityWrite::Put(record)| record.run.run != id);
+        closed.history.retain(|batch| batch.tree != id);
+        let outstanding = run.state.local.outstanding.all();
+        closed.completed.extend(outstanding.into_iter().filter(|(_, key)| !added.contains(key)));
+        closed.runs.push(RunWrite { run: run.state.run.clone(), expected, change: RunChange::Delete { branches } });
+        if slot.current == Some(id) {
+            slot.current = None;
+            closed.current = Some(CurrentWrite { workflow: key.clone(), expected: Some(id), next: None });
+        }
+    }
+}
+
+impl Turn {
+    /// Decide one piece of work. Returns whether the draft may go on.
+    fn decide(&mut self, draft: &mut Draft<'_>, work: Work) -> bool {
+        match work {
+            Work::Request(id, request) => match request::handle(draft, id, &request) {
+                Ok(Some(response)) => self.replies.push((id, Ok(response))),
+                Ok(None) => {}
+                Err(failure) => self.replies.push((id, Err(failure))),
+            },
+            Work::Task(task) => self.decide_task(draft, task),
+            Work::Incoming(stream, incoming) => return self.decide_incoming(draft, stream, incoming),
+            Work::Moved(run, version) => {
+                self.decide_moved(draft, run.run, version);
+                self.works.push(Work::Moved(run, version));
+            }
+        }
+        true
+    }
+
+    fn decide_task(&mut self, draft: &mut Draft<'_>, task: Box<HistoryTask>) {
+        // Every cluster deletes what it has kept long enough by its own clock (7.3).
+        if draft.require_active().is_err() && task.kind != TaskKind::Timer(TimerTask::Retention) {
+            return;
+        }
+        match task.kind {
+            TaskKind::Transfer(_) => {
+                let run = draft.runs.get(&task.run.run);
+                self.dispatches.extend(run.and_then(|run| dispatch::dispatch(&run.state, &task)));
+            }
+            TaskKind::Timer(_) => {
+                if due::fire(draft, &task) == Fired::Delete {
+                    self.deleted.push((task.run.run, task.key));
+                }
+                self.works.push(Work::Task(task));
+            }
+            TaskKind::Replication(_) => {}
+        }
+    }
+
+    fn decide_incoming(&mut self, draft: &mut Draft<'_>, stream: StreamKey, incoming: Box<Incoming>) -> bool {
+        match receive::receive(draft, &incoming) {
+            Received::Applied { digest_differs } => {
+                if digest_differs {
+                    let run = incoming.run.clone();
+                    self.reports.push(Report::DigestDiffers { run, from: stream.cluster });
+                }
+                self.reports.push(Report::Applied { from: stream.cluster, written: incoming.written });
+                self.applied.push((stream, incoming.task));
+                self.works.push(Work::Incoming(stream, incoming));
+                true
+            }
+            Received::Duplicate => {
+                self.applied.push((stream, incoming.task));
+                true
+            }
+            Received::Missing { after, before } => {
+                self.missing = Some((stream, incoming, after, before));
+                false
+            }
+            Received::Refused(reason) => {
+                self.refused = Some((stream, incoming, reason));
+                false
+            }
+        }
+    }
+
+    /// The namespace went elsewhere while a workflow task was started: what it kept back is written under the version
+    /// that the namespace had, so that the cluster that is active now gets it.
+    fn decide_moved(&mut self, draft: &mut Draft<'_>, run: RunId, version: FailoverVersion) {
+        if let Some(mut transition) = draft.transition(run) {
+            transition.version = version.max(transition.run.state.last_write_version());
+            failover::demote(&mut transition);
+        }
+    }
+
+    /// Offers for the tasks that the turn added.
+    fn dispatches_of(
+        &self,
+        tasks: &[HistoryTask],
+        runs: &alloc::collections::BTreeMap<RunId, Run>,
+        active: bool,
+    ) -> Vec<Dispatch> {
+        let transfers = tasks.iter().filter(|task| active && matches!(task.kind, TaskKind::Transfer(_)));
+        transfers.filter_map(|task| dispatch::dispatch(&runs.get(&task.run.run)?.state, task)).collect()
+    }
+}
+
+fn rows(transaction: &Transaction) -> Vec<crate::shard::io::BacklogTask> {
+    let told = transaction.tasks.iter().filter(|task| matches!(task.kind, TaskKind::Replication(_)));
+    told.map(|task| tail::with_events(task.clone(), &transaction.history)).collect()
+}
+
+fn is_told(work: &Work) -> bool {
+    matches!(work, Work::Incoming(..))
+}
+
+fn ids_run_low(draft: &Draft<'_>) -> bool {
+    draft.task_ids.left() < 1 << 15
+}

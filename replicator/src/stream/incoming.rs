@@ -1,0 +1,213 @@
+//! What a peer tells, parsed: wire messages become domain values or a refusal here and nowhere else (ND-3).
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use proto::temporal::{
+    api::common::v1::DataBlob,
+    server::api::{
+        history::v1 as history,
+        replication::v1::{self as wire, replication_task::Attributes},
+    },
+};
+
+use crate::{
+    history::HistoryBatch,
+    ids::{EventId, NamespaceId, RunId, RunKey, TaskId, WorkflowKey},
+    time::Timestamp,
+    version::{FailoverVersion, VersionHistory, VersionHistoryItem},
+};
+
+/// A task that a peer told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    /// Its id at the source.
+    pub task: TaskId,
+    /// When the source wrote it.
+    pub written: Timestamp,
+    /// The run it is about.
+    pub run: RunKey,
+    /// What it says.
+    pub kind: IncomingKind,
+}
+
+/// What a task says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IncomingKind {
+    /// Events were written.
+    History(Box<IncomingHistory>),
+    /// An activity changed without an event.
+    Activity {
+        /// Version history of the run when it did.
+        versions: VersionHistory,
+        /// The change.
+        attributes: Box<wire::SyncActivityTaskAttributes>,
+    },
+}
+
+/// Events that a peer wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncomingHistory {
+    /// Version history of their branch, up to the end of the transaction that wrote them.
+    pub versions: VersionHistory,
+    /// The batches, oldest first, without a hole. Never empty.
+    pub batches: Vec<HistoryBatch>,
+    /// Request that started the run; told with the first batch by a peer that tells it.
+    pub start_request_id: String,
+    /// Digest of the run afterwards, if the peer tells it.
+    pub digest: Option<u64>,
+    /// The run that was started in the same transaction.
+    pub new_run: Option<IncomingRun>,
+}
+
+/// A run that was started by another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncomingRun {
+    /// The run.
+    pub run: RunId,
+    /// Its first batch.
+    pub batch: HistoryBatch,
+    /// Request that started it.
+    pub start_request_id: String,
+    /// Digest of its state, if the peer tells it.
+    pub digest: Option<u64>,
+}
+
+/// Why a task cannot be applied, whatever is tried.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Malformed(pub &'static str);
+
+impl Incoming {
+    /// Parse a task.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], naming what is wrong with it.
+    pub fn parse(task: &wire::ReplicationTask) -> Result<Self, Malformed> {
+        let (run, kind) = match task.attributes.as_ref().ok_or(Malformed("attributes are missing"))? {
+            Attributes::HistoryTaskAttributes(attributes) => history_task(task, attributes)?,
+            Attributes::SyncActivityTaskAttributes(attributes) => activity_task(attributes)?,
+            _ => return Err(Malformed("this kind of task is not applied here")),
+        };
+        let extension = task.meridian.as_ref();
+        let written = extension.and_then(|ours| ours.written_time).or(task.visibility_time);
+        Ok(Self {
+            task: TaskId(task.source_task_id),
+            written: written.map_or(Timestamp::ZERO, Timestamp::from),
+            run,
+            kind,
+        })
+    }
+
+    /// Version of what it says.
+    #[must_use]
+    pub fn version(&self) -> FailoverVersion {
+        match &self.kind {
+            IncomingKind::History(history) => history.batches[0].version(),
+            IncomingKind::Activity { attributes, .. } => FailoverVersion(attributes.version),
+        }
+    }
+}
+
+impl IncomingHistory {
+    /// First event.
+    #[must_use]
+    pub fn first(&self) -> EventId {
+        self.batches[0].first()
+    }
+
+    /// Last event.
+    #[must_use]
+    pub fn last(&self) -> EventId {
+        self.batches[self.batches.len() - 1].last()
+    }
+}
+
+fn history_task(
+    task: &wire::ReplicationTask,
+    attributes: &wire::HistoryTaskAttributes,
+) -> Result<(RunKey, IncomingKind), Malformed> {
+    let run = run_key(&attributes.namespace_id, &attributes.workflow_id, &attributes.run_id)?;
+    let versions = versions(&attributes.version_history_items)?;
+    let batches = batches(attributes.events.iter().chain(&attributes.events_batches), &versions)?;
+    let extension = task.meridian.clone().unwrap_or_default();
+    let new_run = match &attributes.new_run_events {
+        None => None,
+        Some(events) => {
+            let batch = HistoryBatch::received(events.data.clone()).map_err(|_| Malformed("new_run_events"))?;
+            if batch.first() != EventId::FIRST {
+                return Err(Malformed("new_run_events do not begin at event 1"));
+            }
+            Some(IncomingRun {
+                run: RunId::parse(&attributes.new_run_id).map_err(|_| Malformed("new_run_id"))?,
+                batch,
+                start_request_id: extension.new_run_start_request_id,
+                digest: digest(&extension.new_run_state_digest),
+            })
+        }
+    };
+    let history = IncomingHistory {
+        versions,
+        batches,
+        start_request_id: extension.start_request_id,
+        digest: digest(&extension.state_digest),
+        new_run,
+    };
+    Ok((run, IncomingKind::History(Box::new(history))))
+}
+
+fn activity_task(attributes: &wire::SyncActivityTaskAttributes) -> Result<(RunKey, IncomingKind), Malformed> {
+    let run = run_key(&attributes.namespace_id, &attributes.workflow_id, &attributes.run_id)?;
+    let items = attributes.version_history.as_ref().ok_or(Malformed("version_history is missing"))?;
+    let versions = versions(&items.items)?;
+    Ok((run, IncomingKind::Activity { versions, attributes: Box::new(attributes.clone()) }))
+}
+
+/// Parse batches that must follow one another and lie on the branch that `versions` describes.
+///
+/// # Errors
+///
+/// [`Malformed`] when they do not.
+pub fn batches<'a>(
+    blobs: impl Iterator<Item = &'a DataBlob>,
+    versions: &VersionHistory,
+) -> Result<Vec<HistoryBatch>, Malformed> {
+    let mut batches: Vec<HistoryBatch> = Vec::new();
+    for blob in blobs {
+        let batch = HistoryBatch::received(blob.data.clone()).map_err(|_| Malformed("events are no batch"))?;
+        if batches.last().is_some_and(|before| before.last().next() != batch.first()) {
+            return Err(Malformed("batches leave a hole"));
+        }
+        let end = VersionHistoryItem { event_id: batch.last(), version: batch.version() };
+        if !versions.contains(end) || !versions.contains(VersionHistoryItem { event_id: batch.first(), ..end }) {
+            return Err(Malformed("events do not lie on their branch"));
+        }
+        batches.push(batch);
+    }
+    if batches.is_empty() { Err(Malformed("events are missing")) } else { Ok(batches) }
+}
+
+/// Parse the versions of a branch.
+///
+/// # Errors
+///
+/// [`Malformed`] when no branch could have them.
+pub fn versions(items: &[history::VersionHistoryItem]) -> Result<VersionHistory, Malformed> {
+    let item = |item: &history::VersionHistoryItem| VersionHistoryItem {
+        event_id: EventId(item.event_id),
+        version: FailoverVersion(item.version),
+    };
+    VersionHistory::from_items(items.iter().map(item).collect()).map_err(|_| Malformed("version history items"))
+}
+
+fn run_key(namespace: &str, workflow: &str, run: &str) -> Result<RunKey, Malformed> {
+    if workflow.is_empty() {
+        return Err(Malformed("workflow_id"));
+    }
+    let namespace = NamespaceId::parse(namespace).map_err(|_| Malformed("namespace_id"))?;
+    let workflow = WorkflowKey { namespace, workflow: workflow.into() };
+    Ok(RunKey { workflow, run: RunId::parse(run).map_err(|_| Malformed("run_id"))? })
+}
+
+fn digest(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}

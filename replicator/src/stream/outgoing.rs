@@ -1,0 +1,105 @@
+//! From a row of the replication queue to what a peer is told (8.4, the event form).
+
+use alloc::{string::ToString, vec::Vec};
+
+use prost::Message;
+use proto::{
+    meridian::replication::v1::TaskExtension,
+    temporal::{
+        api::{common::v1::DataBlob, enums::v1::EncodingType},
+        server::api::{
+            enums::v1::ReplicationTaskType,
+            history::v1 as history,
+            replication::v1::{self as wire, replication_task::Attributes},
+        },
+    },
+};
+
+use crate::{
+    ids::EventId,
+    shard::io::BacklogTask,
+    task::{HistoryTask, ReplicationTask, TaskKind, WrittenBatch},
+    version::VersionHistory,
+};
+
+/// What a peer is told of `row`; `None` when there is nothing to tell: it is no replication task, or its run is gone.
+#[must_use]
+pub fn to_wire(row: &BacklogTask) -> Option<wire::ReplicationTask> {
+    let task = &row.task;
+    let TaskKind::Replication(kind) = &task.kind else { return None };
+    let mut extension = TaskExtension::default();
+    let (written, task_type, attributes) = match kind {
+        ReplicationTask::History(stretch) => {
+            let batch = &stretch.batch;
+            extension.start_request_id = batch.start_request_id.clone();
+            extension.state_digest = digest(batch);
+            let (new_run_id, new_run_events) = match (&stretch.new_run, &row.new_run_events) {
+                (Some((run, new)), Some(events)) => {
+                    extension.new_run_start_request_id = new.start_request_id.clone();
+                    extension.new_run_state_digest = digest(new);
+                    (run.to_string(), Some(blob(events.clone())))
+                }
+                _ => Default::default(),
+            };
+            let mut events: Vec<DataBlob> = row.events.iter().cloned().map(blob).collect();
+            // One batch goes into the field that every version reads (RT-6).
+            let (one, many) = match events.len() {
+                0 => return None,
+                1 => (events.pop(), Vec::new()),
+                _ => (None, events),
+            };
+            let attributes = wire::HistoryTaskAttributes {
+                namespace_id: task.run.workflow.namespace.to_string(),
+                workflow_id: task.run.workflow.workflow.to_string(),
+                run_id: task.run.run.to_string(),
+                version_history_items: items(&batch.versions),
+                events: one,
+                events_batches: many,
+                new_run_events,
+                new_run_id,
+                ..wire::HistoryTaskAttributes::default()
+            };
+            (stretch.written, ReplicationTaskType::HistoryV2Task, Attributes::HistoryTaskAttributes(attributes))
+        }
+        ReplicationTask::SyncActivity { written, attributes, .. } => {
+            let attributes = wire::SyncActivityTaskAttributes::decode(attributes.clone()).ok()?;
+            (*written, ReplicationTaskType::SyncActivityTask, Attributes::SyncActivityTaskAttributes(attributes))
+        }
+    };
+    extension.written_time = Some(written.into());
+    Some(wire::ReplicationTask {
+        task_type: task_type.into(),
+        source_task_id: task.key.id.0,
+        visibility_time: Some(written.into()),
+        meridian: Some(extension),
+        attributes: Some(attributes),
+        ..wire::ReplicationTask::default()
+    })
+}
+
+fn digest(batch: &WrittenBatch) -> bytes::Bytes {
+    batch.digest.map_or_else(bytes::Bytes::new, |digest| bytes::Bytes::copy_from_slice(&digest.to_be_bytes()))
+}
+
+fn blob(data: bytes::Bytes) -> DataBlob {
+    DataBlob { encoding_type: EncodingType::Proto3.into(), data }
+}
+
+/// Version history items as peers read them.
+#[must_use]
+pub fn items(versions: &VersionHistory) -> Vec<history::VersionHistoryItem> {
+    let item = |item: &crate::version::VersionHistoryItem| history::VersionHistoryItem {
+        event_id: item.event_id.0,
+        version: item.version.0,
+    };
+    versions.items().iter().map(item).collect()
+}
+
+/// Id of the first event that a row tells, or none.
+#[must_use]
+pub fn first_event(task: &HistoryTask) -> EventId {
+    match &task.kind {
+        TaskKind::Replication(ReplicationTask::History(stretch)) => stretch.batch.first,
+        _ => EventId::NONE,
+    }
+}

@@ -1,0 +1,123 @@
+//! The telling end of a stream.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use crate::{
+    ids::{NamespaceId, TaskId},
+    shard::io::{LoadId, StreamKey},
+    time::Timestamp,
+    version::FailoverVersion,
+};
+
+/// What a source knows of one peer's shard.
+///
+/// Markers on the shard's sequence of task ids: `acked ≤ sent`, and everything up to `acked` is durable at the peer.
+#[derive(Debug)]
+pub struct Source {
+    /// The stream.
+    pub key: StreamKey,
+    /// Whether the peer is there.
+    pub is_open: bool,
+    /// Every task up to and including this one is durable at the peer, or was none of its business.
+    pub acked: TaskId,
+    /// Every task up to and including this one was sent on the stream that is open.
+    pub sent: TaskId,
+    /// Tasks that were sent and are not acknowledged, oldest first.
+    unacked: VecDeque<TaskId>,
+    /// A read of older tasks, if one is under way.
+    pub reading: Option<LoadId>,
+    /// When the peer last said anything.
+    pub heard: Timestamp,
+    /// Namespaces that moved away, to be told once everything below the watermark was sent.
+    pub owes_settled: Vec<(TaskId, NamespaceId, FailoverVersion)>,
+}
+
+impl Source {
+    /// A peer that has acknowledged tasks up to and including `acked`.
+    #[must_use]
+    pub fn new(key: StreamKey, acked: TaskId) -> Self {
+        Self {
+            key,
+            is_open: false,
+            acked,
+            sent: acked,
+            unacked: VecDeque::new(),
+            reading: None,
+            heard: Timestamp::ZERO,
+            owes_settled: Vec::new(),
+        }
+    }
+
+    /// The stream opened: go on after what is known to have arrived.
+    pub fn open(&mut self, now: Timestamp) {
+        self.is_open = true;
+        self.rewind();
+        self.heard = now;
+    }
+
+    /// Nothing in flight is known to arrive: go on after what was acknowledged.
+    pub fn rewind(&mut self) {
+        self.sent = self.acked;
+        self.unacked.clear();
+        self.reading = None;
+    }
+
+    /// Everything up to and including `last` was sent, `tasks` among it.
+    pub fn on_sent(&mut self, tasks: impl IntoIterator<Item = TaskId>, last: TaskId) {
+        self.unacked.extend(tasks);
+        self.sent = self.sent.max(last);
+    }
+
+    /// The stream is gone.
+    pub fn close(&mut self) {
+        self.is_open = false;
+        self.reading = None;
+    }
+
+    /// The peer says that everything below `low` is durable there (ST-8). Returns whether that is news.
+    ///
+    /// A watermark above what was sent is nonsense and counts as what was sent.
+    pub fn on_ack(&mut self, now: Timestamp, low: TaskId) -> bool {
+        self.heard = now;
+        let acked = TaskId(low.0 - 1).min(self.sent);
+        let news = acked > self.acked;
+        self.acked = self.acked.max(acked);
+        while self.unacked.front().is_some_and(|task| *task <= self.acked) {
+            self.unacked.pop_front();
+        }
+        news
+    }
+
+    /// Whether more may be sent: bounds what a slow peer has to hold.
+    #[must_use]
+    pub fn has_window(&self) -> bool {
+        self.is_open && self.reading.is_none() && self.unacked.len() < WINDOW
+    }
+}
+
+/// Tasks in flight to one peer's shard. Far above what a round trip needs, far below what would burden the peer.
+pub const WINDOW: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{ClusterId, ShardId},
+        shard::io::StreamRole,
+    };
+
+    #[test]
+    fn an_ack_never_goes_back_and_never_beyond_what_was_sent() {
+        let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
+        let mut source = Source::new(key, TaskId(10));
+        source.open(Timestamp(0));
+        source.on_sent([TaskId(15), TaskId(18)], TaskId(20));
+        for (low, acked, news) in [(11, 10, false), (16, 15, true), (12, 15, false), (99, 20, true)] {
+            assert_eq!(source.on_ack(Timestamp(1), TaskId(low)), news, "low watermark {low}");
+            assert_eq!(source.acked, TaskId(acked));
+        }
+        source.close();
+        source.open(Timestamp(2));
+        assert_eq!(source.sent, TaskId(20));
+    }
+}

@@ -1,0 +1,184 @@
+//! The hearing end of a stream.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use crate::{
+    ids::{NamespaceId, TaskId},
+    shard::io::StreamKey,
+    time::Timestamp,
+    version::FailoverVersion,
+};
+
+/// What a target knows of one peer's shard.
+#[derive(Debug)]
+pub struct Target {
+    /// The stream.
+    pub key: StreamKey,
+    /// Whether the peer is there.
+    pub is_open: bool,
+    /// Tasks that were heard and are not durable, with the time the source wrote them.
+    pending: BTreeMap<TaskId, Timestamp>,
+    /// Everything below was heard (ST-9).
+    high: TaskId,
+    /// The watermark that was last acknowledged.
+    acknowledged: TaskId,
+    /// Namespaces that the peer has stopped writing for, by the watermark from which on that counts.
+    settled: BTreeMap<(TaskId, NamespaceId), FailoverVersion>,
+    /// Namespaces that it has stopped writing for, of which everything is durable here.
+    done: BTreeMap<NamespaceId, FailoverVersion>,
+}
+
+impl Target {
+    /// A stream on which nothing was heard.
+    #[must_use]
+    pub fn new(key: StreamKey) -> Self {
+        Self {
+            key,
+            is_open: false,
+            pending: BTreeMap::new(),
+            high: TaskId(0),
+            acknowledged: TaskId(0),
+            settled: BTreeMap::new(),
+            done: BTreeMap::new(),
+        }
+    }
+
+    /// The stream opened; the source begins again after the last acknowledgement it knows.
+    pub fn open(&mut self) {
+        self.is_open = true;
+        self.high = TaskId(0);
+        self.acknowledged = TaskId(0);
+        self.settled.clear();
+        self.done.clear();
+        // What is still being applied stays pending, so that its repetition is recognised and not acknowledged early.
+    }
+
+    /// The stream is gone.
+    pub fn close(&mut self) {
+        self.is_open = false;
+    }
+
+    /// A task arrived. Returns whether it is to be applied: a repetition of one that is still pending is not.
+    pub fn on_task(&mut self, task: TaskId, written: Timestamp) -> bool {
+        self.pending.insert(task, written).is_none()
+    }
+
+    /// Everything below `high` has arrived.
+    pub fn on_watermark(&mut self, high: TaskId) {
+        self.high = self.high.max(high);
+    }
+
+    /// The peer has stopped writing for the namespace, and everything it wrote lies below the watermark `high`.
+    pub fn on_settled(&mut self, high: TaskId, namespace: NamespaceId, version: FailoverVersion) {
+        self.settled.insert((high, namespace), version);
+    }
+
+    /// A task is durable, or was found to need nothing.
+    pub fn on_applied(&mut self, task: TaskId) {
+        self.pending.remove(&task);
+    }
+
+    /// Everything below is durable here.
+    #[must_use]
+    pub fn low(&self) -> TaskId {
+        self.pending.first_key_value().map_or(self.high, |(task, _)| (*task).min(self.high))
+    }
+
+    /// The watermark to acknowledge, if it is news.
+    pub fn take_ack(&mut self) -> Option<TaskId> {
+        let low = self.low();
+        (self.is_open && low > self.acknowledged).then(|| {
+            self.acknowledged = low;
+            low
+        })
+    }
+
+    /// Whether something is to be acknowledged.
+    #[must_use]
+    pub fn owes_ack(&self) -> bool {
+        self.is_open && self.low() > self.acknowledged
+    }
+
+    /// Namespaces of which everything that the peer wrote has just become durable here.
+    pub fn take_settled(&mut self) -> Vec<(NamespaceId, FailoverVersion)> {
+        let low = self.low();
+        let later = self.settled.split_off(&(TaskId(low.0 + 1), NamespaceId::from_bytes([0; 16])));
+        let reached = core::mem::replace(&mut self.settled, later);
+        let news: Vec<_> = reached.into_iter().map(|((_, namespace), version)| (namespace, version)).collect();
+        self.done.extend(news.iter().copied());
+        news
+    }
+
+    /// Whether the peer has stopped writing for the namespace under a version below `version`, and all of it is here.
+    #[must_use]
+    pub fn has_settled(&self, namespace: NamespaceId, version: FailoverVersion) -> bool {
+        self.done.get(&namespace).is_some_and(|done| *done >= version)
+    }
+
+    /// Tasks that were heard and are not durable.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{ClusterId, ShardId},
+        shard::io::StreamRole,
+    };
+
+    #[test]
+    fn the_low_watermark_is_the_first_unfinished_task() {
+        let mut target = target();
+        for task in [3, 5, 8] {
+            assert!(target.on_task(TaskId(task), Timestamp(0)));
+        }
+        target.on_watermark(TaskId(10));
+        check(&mut target, 5, Some(3));
+        check(&mut target, 3, Some(8));
+        check(&mut target, 8, Some(10));
+        assert_eq!(target.take_ack(), None);
+    }
+
+    #[test]
+    fn a_repetition_after_a_reconnect_is_not_applied_twice_and_not_acknowledged_early() {
+        let mut target = target();
+        assert!(target.on_task(TaskId(3), Timestamp(0)));
+        target.on_watermark(TaskId(4));
+        target.close();
+        target.open();
+        assert!(!target.on_task(TaskId(3), Timestamp(0)));
+        target.on_watermark(TaskId(6));
+        assert_eq!(target.take_ack(), Some(TaskId(3)));
+        check(&mut target, 3, Some(6));
+    }
+
+    #[test]
+    fn a_namespace_is_settled_when_all_before_it_is_durable() {
+        let mut target = target();
+        let namespace = NamespaceId::from_bytes([9; 16]);
+        target.on_task(TaskId(3), Timestamp(0));
+        target.on_watermark(TaskId(5));
+        target.on_settled(TaskId(5), namespace, FailoverVersion(2));
+        assert_eq!(target.take_settled(), []);
+        target.on_applied(TaskId(3));
+        assert_eq!(target.take_settled(), [(namespace, FailoverVersion(2))]);
+        assert_eq!(target.take_settled(), []);
+    }
+
+    #[track_caller]
+    fn check(target: &mut Target, applied: i64, ack: Option<i64>) {
+        target.on_applied(TaskId(applied));
+        assert_eq!(target.take_ack(), ack.map(TaskId), "after {applied}");
+    }
+
+    fn target() -> Target {
+        let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Target };
+        let mut target = Target::new(key);
+        target.open();
+        target
+    }
+}

@@ -1,0 +1,239 @@
+//! The end of a draft: what it did becomes one transaction.
+
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+
+use prost::Message;
+
+use super::{
+    MutableState,
+    draft::{Changes, Draft, Run, TaskIds},
+    execution::Phase,
+    sync_activity,
+    task_generation::Scope,
+};
+use crate::{
+    history::HistoryBatch,
+    ids::{EventId, RecordVersion, RunId, RunKey, TaskId},
+    shard::io::{CurrentWrite, HistoryWrite, Notification, Reply, RequestId, RunChange, RunWrite, VisibilityWrite},
+    task::{Category, HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
+    time::Timestamp,
+    version::FailoverVersion,
+};
+
+/// What a draft wants written, and what may be said once it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Closed {
+    /// The current-run pointer, if it moves.
+    pub current: Option<CurrentWrite>,
+    /// Runs that change.
+    pub runs: Vec<RunWrite>,
+    /// Batches that are added.
+    pub history: Vec<HistoryWrite>,
+    /// Tasks that are added.
+    pub tasks: Vec<HistoryTask>,
+    /// Tasks that are no longer needed.
+    pub completed: Vec<(Category, TaskKey)>,
+    /// Visibility records that change.
+    pub visibility: Vec<VisibilityWrite>,
+    /// Runs that changed.
+    pub notifications: Vec<Notification>,
+    /// Workflow and activity tasks that wait for a worker and are no longer wanted. They are withdrawn before new tasks
+    /// are dispatched.
+    pub withdrawn: Vec<(RunKey, EventId)>,
+    /// Answers to earlier requests.
+    pub replies: Vec<(RequestId, Reply)>,
+}
+
+impl Draft<'_> {
+    /// Turn what was done into writes. The runs stay as they are after the transaction, with no changes left.
+    #[must_use]
+    pub fn close(mut self) -> Closed {
+        // What a run was before it was replaced is told before what replaces it.
+        let (created, older): (Vec<RunId>, Vec<RunId>) =
+            self.runs.keys().partition(|run| self.runs[run].changes.created);
+        let touched = |run: &RunId| self.runs[run].changes.is_touched();
+        let order: Vec<RunId> = older.into_iter().chain(created).filter(touched).collect();
+        for run in &order {
+            self.settle(*run);
+        }
+        let carried = self.carried(&order);
+
+        let mut closed = Closed { replies: core::mem::take(&mut self.replies), ..Closed::default() };
+        for id in &order {
+            let run = self.runs.get_mut(id).expect("a key of the map");
+            let tells_peers = !run.changes.passive && self.namespace.is_replicated();
+            closed.write(run, self.now, self.task_ids, tells_peers.then_some(&carried));
+        }
+        if *self.current != self.was_current {
+            closed.current =
+                Some(CurrentWrite { workflow: self.key.clone(), expected: self.was_current, next: *self.current });
+        }
+        closed
+    }
+
+    /// Write what is left to be written: what waited in the buffer, a workflow task, the open batch, the day of deletion.
+    fn settle(&mut self, id: RunId) {
+        let retention = self.namespace.retention;
+        let Some(mut transition) = self.transition(id) else { return };
+        if !transition.run.changes.passive {
+            transition.flush_buffered();
+            if transition.run.changes.wants_workflow_task {
+                transition.schedule_workflow_task();
+            }
+        }
+        let run = transition.run;
+        run.changes.finish_batch();
+        if let Phase::Closed(close) = &mut run.state.execution.phase
+            && close.delete_after == Timestamp::MAX
+        {
+            close.delete_after = close.time + retention;
+            run.changes.changed = true;
+        }
+    }
+
+    /// Runs whose first batch travels with the batch of the run that started them.
+    fn carried(&self, order: &[RunId]) -> BTreeMap<RunId, WrittenBatch> {
+        let started = order.iter().filter_map(|run| {
+            let changes = &self.runs[run].changes;
+            changes.new_run.filter(|_| !changes.batches.is_empty())
+        });
+        let first_batch = |id: RunId| {
+            let run = self.runs.get(&id).filter(|run| run.changes.created)?;
+            let batches = &run.changes.batches;
+            Some((id, written(&run.state, batches.first()?, batches.len() == 1)))
+        };
+        started.filter_map(first_batch).collect()
+    }
+}
+
+impl Changes {
+    /// Whether anything may have to be written.
+    fn is_touched(&self) -> bool {
+        self.created
+            || self.changed
+            || self.regenerate
+            || self.wants_workflow_task
+            || !self.events.is_empty()
+            || !self.batches.is_empty()
+    }
+}
+
+impl Closed {
+    /// Write one run. `carried`, unless peers need not be told, are the new runs that need no task of their own.
+    fn write(
+        &mut self,
+        run: &mut Run,
+        now: Timestamp,
+        ids: &mut TaskIds,
+        carried: Option<&BTreeMap<RunId, WrittenBatch>>,
+    ) {
+        let changes = core::mem::take(&mut run.changes);
+        let state = &mut run.state;
+        let scope = if changes.regenerate { Scope::All } else { Scope::Changed };
+        let diff = state.generate_tasks(now, scope, ids);
+        if !changes.created && !changes.changed && changes.batches.is_empty() && diff.is_empty() {
+            return;
+        }
+        for batch in &changes.batches {
+            self.history.push(append(state, batch, ids.next()));
+        }
+        if let Some(carried) = carried {
+            self.tell_peers(state, &changes, ids, now, carried);
+        }
+        self.tasks.extend(diff.added);
+        self.completed.extend(diff.completed);
+        self.withdrawn.extend(diff.withdrawn.into_iter().map(|scheduled| (state.run.clone(), scheduled)));
+
+        let expected = (!changes.created).then_some(state.local.record);
+        state.local.record = RecordVersion(state.local.record.0 + 1);
+        state.local.state_transitions += 1;
+        self.runs.push(RunWrite { run: state.run.clone(), expected, change: put(state, changes.created) });
+        if changes.created || changes.visibility {
+            self.visibility.push(state.visibility());
+        }
+        self.notifications.push(Notification {
+            run: state.run.clone(),
+            next_event_id: state.next_event_id(),
+            is_open: state.is_open(),
+        });
+    }
+
+    /// A task for each batch, and one for each activity that changed without an event and is still pending.
+    fn tell_peers(
+        &mut self,
+        state: &MutableState,
+        changes: &Changes,
+        ids: &mut TaskIds,
+        now: Timestamp,
+        carried: &BTreeMap<RunId, WrittenBatch>,
+    ) {
+        let mut tell = |version: FailoverVersion, task: ReplicationTask| {
+            let key = TaskKey { fire_time: Timestamp::ZERO, id: ids.next() };
+            let kind = TaskKind::Replication(task);
+            self.tasks.push(HistoryTask { key, run: state.run.clone(), version, kind });
+        };
+        let is_carried = changes.created && carried.contains_key(&state.run.run);
+        let mut new_run = changes.new_run.and_then(|run| Some((run, carried.get(&run)?.clone())));
+        let synced = || changes.synced_activities.iter().filter_map(|scheduled| state.activities.table.get(scheduled));
+        let last = changes.batches.len().saturating_sub(1);
+        for (index, batch) in changes.batches.iter().enumerate().skip(usize::from(is_carried)) {
+            let is_end = index == last;
+            let batch_told = written(state, batch, is_end && synced().next().is_none());
+            let new_run = if is_end { new_run.take() } else { None };
+            let stretch = HistoryStretch { written: now, batch: batch_told, new_run };
+            tell(batch.version(), ReplicationTask::History(Box::new(stretch)));
+        }
+        for activity in synced() {
+            let scheduled = activity.scheduled;
+            if let Some(told) = sync_activity::told(state, scheduled) {
+                let attributes = told.encode_to_vec().into();
+                tell(activity.version, ReplicationTask::SyncActivity { written: now, scheduled, attributes });
+            }
+        }
+    }
+}
+
+/// What peers are told of a batch of the current branch.
+fn written(state: &MutableState, batch: &HistoryBatch, is_end: bool) -> WrittenBatch {
+    let current = state.histories.current();
+    let begins = batch.first() == EventId::FIRST;
+    WrittenBatch {
+        branch: current.branch.clone(),
+        versions: current.versions.clone(),
+        first: batch.first(),
+        next: batch.last().next(),
+        start_request_id: if begins { state.execution.start.request_id.clone() } else { String::new() },
+        digest: is_end.then(|| state.digest()),
+    }
+}
+
+/// Add a batch to the current branch.
+fn append(state: &mut MutableState, batch: &HistoryBatch, transaction: TaskId) -> HistoryWrite {
+    let branch = &state.histories.current().branch;
+    let write = HistoryWrite {
+        tree: branch.tree,
+        branch: branch.id,
+        node: batch.first(),
+        next: batch.last().next(),
+        transaction,
+        previous: state.local.last_append,
+        events: batch.bytes().clone(),
+    };
+    state.local.last_append = transaction;
+    state.local.history_size += i64::try_from(batch.bytes().len()).expect("a length in memory fits");
+    write
+}
+
+/// The record, and the rows of what changed. How the run was started is written once.
+fn put(state: &mut MutableState, created: bool) -> RunChange {
+    let (mut upserts, deletes) = state.take_changed_items();
+    if created {
+        upserts.push(state.start_item());
+    }
+    RunChange::Put {
+        record: state.local.record,
+        state: state.encode_record(),
+        upserts,
+        deletes: if created { Vec::new() } else { deletes },
+    }
+}

@@ -1,0 +1,39 @@
+//! What a run owes to the version of its namespace (MU-6).
+
+use proto::temporal::api::enums::v1::WorkflowTaskFailedCause;
+
+use super::{draft::Transition, request, task_failure};
+
+/// The namespace's version is higher than that of the started workflow task: fail the task and schedule another, so that
+/// all events which wait behind one task share one version. Its worker's completion will find no such task.
+///
+/// To be called where this cluster is active, before anything is written under the new version. A task that is
+/// scheduled and not started needs no care: it starts under the new version. Whether anything changed.
+pub fn on_version_change(transition: &mut Transition<'_>) -> bool {
+    let is_older = |version| version < transition.version;
+    let task = transition.run.state.workflow_task.pending.as_ref();
+    if !task.is_some_and(|task| task.started.is_some() && is_older(task.version)) || !transition.run.state.is_open() {
+        return false;
+    }
+    end_task(transition);
+    true
+}
+
+/// Another cluster takes over: fail the started workflow task and write what waits behind it, under the version that the
+/// transition has been given, while that is still ours to do (MU-7). Else what waits would be lost, for peers never hear
+/// of it. Whether anything changed.
+pub fn demote(transition: &mut Transition<'_>) -> bool {
+    let task = transition.run.state.workflow_task.pending.as_ref();
+    let is_started = task.is_some_and(|task| task.started.is_some());
+    if !is_started || !transition.has_buffered() || !transition.run.state.is_open() {
+        return false;
+    }
+    end_task(transition);
+    true
+}
+
+fn end_task(transition: &mut Transition<'_>) {
+    task_failure::end_started(transition, WorkflowTaskFailedCause::FailoverCloseCommand, None, request::SERVER);
+    task_failure::forget_transient(transition);
+    task_failure::follow(transition);
+}

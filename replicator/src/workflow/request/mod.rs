@@ -1,0 +1,101 @@
+//! What callers and workers ask of one workflow: a file per request.
+//!
+//! A handler checks first and changes after. Two refusals come with a change all the same, because the change is the
+//! answer to the mistake: a bad completion fails its workflow task, and one that took too long times it out. Whatever
+//! was changed, by a refused request or not, stands by itself and is written when the draft closes.
+
+mod buffered;
+mod cancel;
+mod cancel_activity;
+mod complete_activity;
+mod complete_workflow_task;
+mod fail_activity;
+mod fail_workflow_task;
+mod find;
+mod heartbeat;
+mod queries;
+mod query;
+mod reset_sticky;
+mod signal;
+mod signal_with_start;
+mod start;
+mod start_activity;
+mod start_workflow_task;
+mod terminate;
+pub mod unsupported;
+pub mod view;
+
+pub(super) use buffered::enforce_limit;
+pub(super) use fail_activity::decide as decide_activity;
+pub(super) use find::is_running;
+pub(super) use queries::settle;
+pub use start::check as check_start;
+pub(super) use start::{Timeouts, json_string, normal_queue, optional};
+pub(super) use terminate::{SERVER, make_way};
+
+use alloc::boxed::Box;
+
+use super::{describe, draft::Draft, failover};
+use crate::shard::io::{Call, Failure, Request, RequestId, Response};
+
+/// Answer a request, or change what it asks for. `None`: the answer comes later, through the replies of a draft.
+///
+/// # Errors
+///
+/// The refusal. See the module for whether anything changed.
+pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result<Option<Response>, Failure> {
+    match &request.call {
+        Call::Query(query) => return query::handle(draft, id, request, query),
+        Call::View => return view::handle(draft, request).map(Some),
+        Call::Describe => {
+            let run = find::run(draft, request)?;
+            let response = describe::describe(&draft.runs[&run].state, draft.namespace, draft.now);
+            return Ok(Some(Response::Described(Box::new(response))));
+        }
+        _ => draft.require_active()?,
+    }
+    if let Some(mut transition) = draft.resolve(request.run).and_then(|run| draft.transition(run)) {
+        failover::on_version_change(&mut transition);
+    }
+    let answer = change(draft, request);
+    for run in [draft.resolve(request.run), *draft.current].into_iter().flatten() {
+        enforce_limit(draft, run);
+        settle(draft, run);
+    }
+    answer.map(Some)
+}
+
+fn change(draft: &mut Draft<'_>, request: &Request) -> Result<Response, Failure> {
+    match &request.call {
+        Call::Start(start) => start::handle(draft, start),
+        Call::SignalWithStart(both) => signal_with_start::handle(draft, both),
+        Call::Signal(signal) => signal::handle(draft, request, signal),
+        Call::RequestCancel(cancel) => cancel::handle(draft, request, cancel),
+        Call::Terminate(terminate) => terminate::handle(draft, request, terminate),
+        Call::StartWorkflowTask { scheduled, request_id, poll } => {
+            start_workflow_task::handle(draft, request, *scheduled, request_id, poll)
+        }
+        Call::CompleteWorkflowTask(claim, completion) => {
+            complete_workflow_task::handle(draft, request, claim, completion)
+        }
+        Call::FailWorkflowTask(claim, failure) => fail_workflow_task::handle(draft, request, claim, failure),
+        Call::ResetSticky => reset_sticky::handle(draft, request),
+        Call::StartActivity { scheduled, attempt, request_id, poll } => {
+            start_activity::handle(draft, request, *scheduled, *attempt, request_id, poll)
+        }
+        Call::CompleteActivity { activity, result, identity } => {
+            complete_activity::handle(draft, request, activity, result.as_ref(), identity)
+        }
+        Call::FailActivity { activity, failure, last_heartbeat, identity } => {
+            let report = fail_activity::Report { failure: failure.as_deref(), last_heartbeat: last_heartbeat.as_ref() };
+            fail_activity::handle(draft, request, activity, report, identity)
+        }
+        Call::CancelActivity { activity, details, identity } => {
+            cancel_activity::handle(draft, request, activity, details.as_ref(), identity)
+        }
+        Call::HeartbeatActivity { activity, details, identity: _ } => {
+            heartbeat::handle(draft, request, activity, details.as_ref())
+        }
+        Call::Query(_) | Call::View | Call::Describe => unreachable!("reads were answered above"),
+    }
+}
