@@ -1,54 +1,199 @@
 //! The handle by which the rest of the process speaks to the shards.
 
-use bytes::Bytes;
-use replicator::{
-    ids::{EventId, RunKey, ShardId, WorkflowKey},
-    namespace::Namespace,
-    shard::io::{Failure, Notification, Reply, Request, RunView},
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
 };
+
+use bytes::Bytes;
+use metadata::clusters::View;
+use replicator::{
+    history::branch::BranchRange,
+    ids::{EventId, NamespaceId, RunKey, ShardId, WorkflowKey},
+    namespace::Namespace,
+    shard::{
+        Shard,
+        io::{Dispatch, Failure, Lag, Reply, Report, Request, RunView},
+    },
+    time::Timestamp,
+    version::ClusterName,
+};
+use store::{HistoryError, Spawner, Store};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    driver::{Driver, Event},
+    recent::Recent,
+    streams,
+    watches::{RunWatch, Watches},
+};
+
+/// Where tasks for workers go.
+pub trait TaskSink: Send + Sync + 'static {
+    /// A task waits for a worker. Offers may repeat.
+    fn offer(&self, dispatch: Dispatch);
+    /// A task is no longer wanted.
+    fn withdraw(&self, run: RunKey, scheduled: EventId);
+}
+
+/// Everything that the shards want from the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The memory of the cluster.
+    pub store: Arc<dyn Store>,
+    /// Its clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Runs what goes on in the background.
+    pub spawn: Spawner,
+    /// Feeds every id that the shards draw; different at every start.
+    pub seed: u64,
+    /// Matching.
+    pub sink: Arc<dyn TaskSink>,
+    /// The clusters, as they change.
+    pub clusters: watch::Receiver<Arc<View>>,
+    /// Happenings that operators count or read.
+    pub report: Arc<dyn Fn(ShardId, Report) + Send + Sync>,
+    /// A peer knows a namespace better than we do: fetch it from there, and put it here when it has changed.
+    pub refresh_namespace: Arc<dyn Fn(NamespaceId, ClusterName) + Send + Sync>,
+}
 
 /// Speaks to the shards of this process. Clones share them.
 #[derive(Clone)]
-pub struct History {}
+pub struct History {
+    shards: Arc<Vec<Handle>>,
+    ports: Ports,
+    watches: Arc<Watches>,
+}
+
+/// One shard, as seen from outside its task.
+pub(crate) struct Handle {
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) recent: Arc<Mutex<Recent>>,
+}
 
 impl History {
+    /// Start `shards` shards. They take themselves over, and answer as soon as they have.
+    #[must_use]
+    pub fn start(shards: u32, ports: Ports) -> Self {
+        let watches = Arc::new(Watches::default());
+        let mut handles = Vec::new();
+        for id in (1..=shards).map(ShardId) {
+            let (events, inbox) = mpsc::unbounded_channel();
+            let recent = Arc::new(Mutex::new(Recent::default()));
+            let topology = ports.clusters.borrow().federation.topology.clone();
+            let shard = Shard::new(id, topology, ports.seed ^ u64::from(id.0).rotate_left(32));
+            let driver = Driver::new(shard, ports.clone(), events.clone(), Arc::clone(&recent), Arc::clone(&watches));
+            (ports.spawn)(Box::pin(driver.run(inbox)));
+            handles.push(Handle { events, recent });
+        }
+        let history = Self { shards: Arc::new(handles), ports, watches };
+        (history.ports.spawn)(Box::pin(streams::follow_clusters(history.clone())));
+        history
+    }
+
     /// Ask the workflow's shard and wait for the answer; what the answer promises is durable.
     ///
-    /// Never waits for ever: a shard that cannot answer says [`Failure::Unavailable`].
-    pub async fn call(&self, _request: Request) -> Reply {
-        Err(Failure::Unavailable("the shard is not there".into()))
+    /// Never waits for ever: a shard that is gone says [`Failure::Unavailable`]. A caller that stops waiting takes nothing
+    /// back.
+    pub async fn call(&self, request: Request) -> Reply {
+        let (answer, reply) = oneshot::channel();
+        let handle = self.handle(self.shard_of(&request.workflow));
+        let sent = handle.events.send(Event::Request(Box::new(request), answer));
+        let gone = || Failure::Unavailable("the shard is shutting down".into());
+        sent.map_err(|_| gone())?;
+        reply.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Stored batches of the view's current branch that hold events `first` to before `end`, oldest first, until
-    /// `max_events` are reached; batches are never split. Served from memory when they were written a moment ago.
+    /// `max_events` are reached; batches are never split, so the first may begin before `first`. Served from memory when
+    /// they were written a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotFound`] when the run is gone, [`Failure::Unavailable`] when the store cannot answer.
     pub async fn events(
         &self,
-        _view: &RunView,
-        _first: EventId,
-        _end: EventId,
-        _max_events: usize,
+        view: &RunView,
+        first: EventId,
+        end: EventId,
+        max_events: usize,
     ) -> Result<Events, Failure> {
-        Err(Failure::Unavailable("the shard is not there".into()))
+        if first >= end {
+            return Ok(Events { batches: Vec::new(), next: None });
+        }
+        let branch = &view.histories.current().branch;
+        let shard = self.shard_of(&view.run.workflow);
+        let ranges: Vec<BranchRange> = branch.ranges(first, end).collect();
+        let recent = self.handle(shard).recent.lock().unwrap_or_else(PoisonError::into_inner).read(&ranges, max_events);
+        if let Some(events) = recent {
+            return Ok(events);
+        }
+        let read = |from| self.ports.store.read_history(shard, &view.run.workflow, branch, from, end, max_events);
+        let page = match read(first).await {
+            // The stretch begins within a batch: read from the start and leave out what was not asked for.
+            Err(HistoryError::NotFound | HistoryError::DataLoss(_)) if first > EventId::FIRST => {
+                return self.events_within(view, first, end).await;
+            }
+            page => page.map_err(failure)?,
+        };
+        Ok(Events { batches: page.batches.into_iter().map(|batch| batch.events).collect(), next: page.next })
+    }
+
+    /// As [`Self::events`], when `first` is not where a batch begins.
+    async fn events_within(&self, view: &RunView, first: EventId, end: EventId) -> Result<Events, Failure> {
+        let branch = &view.histories.current().branch;
+        let shard = self.shard_of(&view.run.workflow);
+        let mut batches = Vec::new();
+        let mut from = Some(EventId::FIRST);
+        while let Some(start) = from {
+            let page = self.ports.store.read_history(shard, &view.run.workflow, branch, start, end, PAGE).await;
+            let page = page.map_err(failure)?;
+            batches.extend(page.batches.into_iter().filter(|batch| batch.node.next > first).map(|batch| batch.events));
+            from = page.next;
+        }
+        Ok(Events { batches, next: None })
     }
 
     /// The same, newest batch first: batches that hold events before `end`.
-    pub async fn events_reverse(
-        &self,
-        _view: &RunView,
-        _end: EventId,
-        _max_events: usize,
-    ) -> Result<Events, Failure> {
-        Err(Failure::Unavailable("the shard is not there".into()))
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::events`].
+    pub async fn events_reverse(&self, view: &RunView, end: EventId, max_events: usize) -> Result<Events, Failure> {
+        let branch = &view.histories.current().branch;
+        let (shard, workflow) = (self.shard_of(&view.run.workflow), &view.run.workflow);
+        let page = self.ports.store.read_history_reverse(shard, workflow, branch, EventId::FIRST, end, max_events);
+        let page = page.await.map_err(failure)?;
+        Ok(Events { batches: page.batches.into_iter().map(|batch| batch.events).collect(), next: page.next })
     }
 
     /// Watch a run. Subscribe before reading its view, so that no change is missed between the two.
     #[must_use]
-    pub fn watch(&self, _run: &RunKey) -> RunWatch {
-        RunWatch {}
+    pub fn watch(&self, run: &RunKey) -> RunWatch {
+        self.watches.watch(run)
     }
 
     /// Tell every shard what a namespace is now. What waits for it, a promotion above all, happens at once.
-    pub fn put_namespace(&self, _namespace: Namespace) {}
+    pub fn put_namespace(&self, namespace: &Namespace) {
+        for handle in self.shards.iter() {
+            // A shard that is gone needs no namespace.
+            let _ = handle.events.send(Event::Namespace(Box::new(namespace.clone())));
+        }
+    }
+
+    /// How far the peers' shards are behind, of every shard that answers.
+    pub async fn lags(&self) -> BTreeMap<ShardId, Vec<Lag>> {
+        let mut lags = BTreeMap::new();
+        for (handle, id) in self.shards.iter().zip(1..) {
+            let (answer, reply) = oneshot::channel();
+            if handle.events.send(Event::Lags(answer)).is_ok()
+                && let Ok(of_shard) = reply.await
+            {
+                lags.insert(ShardId(id), of_shard);
+            }
+        }
+        lags
+    }
 
     /// Shard of a workflow.
     #[must_use]
@@ -59,7 +204,22 @@ impl History {
     /// How many shards the cluster has.
     #[must_use]
     pub fn shard_count(&self) -> u32 {
-        1
+        u32::try_from(self.shards.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Stop the shards. What is under way is given up unanswered.
+    pub fn shut_down(&self) {
+        for handle in self.shards.iter() {
+            let _ = handle.events.send(Event::Stop);
+        }
+    }
+
+    pub(crate) fn handle(&self, shard: ShardId) -> &Handle {
+        &self.shards[shard.0 as usize - 1]
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
     }
 }
 
@@ -73,12 +233,13 @@ pub struct Events {
     pub next: Option<EventId>,
 }
 
-/// Waits for changes of one run.
-pub struct RunWatch {}
-
-impl RunWatch {
-    /// The next durable change since the last call, or since the watch began.
-    pub async fn changed(&mut self) -> Notification {
-        std::future::pending().await
+fn failure(error: HistoryError) -> Failure {
+    match error {
+        HistoryError::NotFound => Failure::NotFound("the history of the run is gone".into()),
+        HistoryError::DataLoss(what) => Failure::Unavailable(format!("history cannot be read: {what}")),
+        HistoryError::Unavailable(why) => Failure::Unavailable(why.0),
     }
 }
+
+/// Events per read when a stretch begins within a batch.
+const PAGE: usize = 1000;

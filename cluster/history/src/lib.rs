@@ -1,6 +1,17 @@
 //! This crate decides nothing. It moves values between [`replicator::shard::Shard`] and the world: requests and replies,
 //! reads and writes of the store, dispatches to matching, frames to and from peers, and the clock.
+//!
+//! [`History`] is the handle for the rest of the process. One `driver` task owns each shard; `streams` dials peers and
+//! answers theirs; `recent` keeps what was just written, so that it is not read again; `watches` wakes those who wait for
+//! a run to change.
 
-pub mod history;
+mod driver;
+mod endpoint;
+mod history;
+mod recent;
+mod streams;
+mod watches;
 
-pub use history::{Events, History, RunWatch};
+pub use endpoint::Endpoint;
+pub use history::{Events, History, Ports, TaskSink};
+pub use watches::RunWatch;

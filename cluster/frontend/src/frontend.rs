@@ -1,0 +1,128 @@
+//! Everything a handler uses.
+
+use std::sync::Arc;
+
+use matching::Matching;
+use replicator::{
+    ids::{RunId, WorkflowKey},
+    shard::io::{Call, Request, Response, RunView},
+    time::Timestamp,
+    version::ClusterName,
+};
+use uuid::Uuid;
+
+use crate::{
+    errors::Error,
+    lists::Lists,
+    long_polls::LongPolls,
+    metrics::Meter,
+    namespaces::Namespaces,
+    redirection::{Peers, Policy},
+    shards::Shards,
+};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Draws ids that nobody has drawn before.
+pub type Uuids = Arc<dyn Fn() -> Uuid + Send + Sync>;
+
+/// What this cluster is, for whoever asks.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// Given once, when its store was new.
+    pub cluster_id: Uuid,
+    /// How many shards it has.
+    pub shard_count: u32,
+    /// Its id among clusters.
+    pub initial_failover_version: i64,
+    /// Distance between two failover versions of one cluster.
+    pub failover_version_increment: i64,
+    /// The kind of database that it remembers with, such as `sqlite`.
+    pub store: String,
+}
+
+/// What a frontend is made of.
+pub struct Parts {
+    /// This cluster.
+    pub about: About,
+    /// Its namespaces.
+    pub namespaces: Arc<dyn Namespaces>,
+    /// Its shards.
+    pub shards: Arc<dyn Shards>,
+    /// Its task queues.
+    pub matching: Matching,
+    /// Lists and counts of its runs.
+    pub lists: Arc<dyn Lists>,
+    /// The ways to other clusters.
+    pub peers: Peers,
+    /// Which calls go there.
+    pub policy: Policy,
+    /// Counts calls.
+    pub meter: Arc<dyn Meter>,
+    /// The clock.
+    pub clock: Clock,
+    /// Chance.
+    pub uuids: Uuids,
+}
+
+/// The public API of one cluster. Clones share everything.
+#[derive(Clone)]
+pub struct Frontend {
+    parts: Arc<Parts>,
+    pub(crate) long_polls: LongPolls,
+}
+
+impl Frontend {
+    /// A frontend of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), long_polls: LongPolls::default() }
+    }
+
+    /// The moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.parts.clock)()
+    }
+
+    /// A fresh id, as text.
+    pub(crate) fn fresh_id(&self) -> String {
+        (self.parts.uuids)().to_string()
+    }
+
+    /// Ask a shard.
+    pub(crate) async fn ask(&self, workflow: WorkflowKey, run: Option<RunId>, call: Call) -> Result<Response, Error> {
+        Ok(self.shards.call(Request { workflow, run, call }).await?)
+    }
+
+    /// Ask a shard for something that is done or refused.
+    pub(crate) async fn tell(&self, workflow: WorkflowKey, run: Option<RunId>, call: Call) -> Result<(), Error> {
+        match self.ask(workflow, run, call).await? {
+            Response::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Where a run stands.
+    pub(crate) async fn view(&self, workflow: WorkflowKey, run: Option<RunId>) -> Result<RunView, Error> {
+        match self.ask(workflow, run, Call::View).await? {
+            Response::View(view) => Ok(*view),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+impl std::ops::Deref for Frontend {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// An answer to another question than the one that was asked.
+pub(crate) fn unexpected(response: &Response) -> Error {
+    Error::Internal(format!("a shard answered {response:?}"))
+}

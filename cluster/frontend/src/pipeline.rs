@@ -1,0 +1,174 @@
+//! The way of a call, before and after its handler (api 0.3).
+//!
+//! Namespace, then place, then state, then versions, then the handler. The order can be seen from outside: an unknown
+//! namespace is said first, whatever else is wrong.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto::temporal::api::enums::v1::NamespaceState as State;
+use replicator::{
+    namespace::{Namespace, NamespaceState},
+    shard::io::Failure,
+    time::Timestamp,
+};
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use crate::{
+    caller::Caller,
+    errors::{Error, active_cluster},
+    frontend::Frontend,
+    handlers,
+    metrics::UNKNOWN,
+    redirection::undecided,
+    rpcs::{Claim, Place, Rpc, Scope},
+    tokens, versions,
+};
+
+impl Frontend {
+    /// Answer a call, or refuse it.
+    pub(crate) async fn answer(&self, caller: &Caller) -> Result<Bytes, Status> {
+        let namespace = self.admit(caller);
+        let known = namespace.as_ref().ok().and_then(Option::as_ref);
+        let count = Count::begin(self, caller.rpc, known.map_or(UNKNOWN, |namespace| &namespace.name));
+        let answer = async {
+            match namespace? {
+                Some(namespace) => self.place(caller, &namespace).await,
+                None => self.handle(caller, None).await,
+            }
+        };
+        let outcome = match caller.deadline {
+            Some(deadline) => timeout(deadline.since(self.now()), answer).await.unwrap_or(Err(Error::DeadlineExceeded)),
+            None => answer.await,
+        };
+        let outcome = outcome.map_err(Status::from);
+        count.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+        outcome
+    }
+
+    /// The namespace of a call; none for a call on the cluster.
+    fn admit(&self, caller: &Caller) -> Result<Option<Arc<Namespace>>, Error> {
+        let claim = Claim::read(caller.rpc, &caller.request)?;
+        if MAX_NAME < claim.namespace.len() {
+            return Err(Error::invalid("Namespace length exceeds limit."));
+        }
+        let named = || match claim.namespace.as_str() {
+            "" => Ok(None),
+            name => self.namespaces.by_name(name).map(Some).ok_or_else(|| Error::NamespaceNotFound(name.into())),
+        };
+        match caller.rpc.scope {
+            Scope::Cluster => Ok(None),
+            Scope::Field(_) | Scope::Begins(_) => match named()? {
+                None => Err(Error::invalid("Namespace is empty.")),
+                found => Ok(found),
+            },
+            Scope::Token(_) => {
+                let named = named()?;
+                if claim.token.is_empty() {
+                    return Err(Error::invalid("Task token not set on request."));
+                }
+                let id = tokens::namespace_of(&claim.token)
+                    .map_err(|tokens::Malformed| Error::invalid("Error deserializing task token."))?;
+                let of_token = self.namespaces.by_id(id).ok_or_else(|| Error::NamespaceNotFound(id.to_string()))?;
+                if named.is_some_and(|named| named.id != of_token.id) {
+                    return Err(Error::invalid("Operation requested with a token from a different namespace."));
+                }
+                Ok(Some(of_token))
+            }
+        }
+    }
+
+    /// Have a call answered where it belongs. Clusters may disagree about where that is: of two tries the second goes where
+    /// the first one said (FW-3), and there is no third.
+    async fn place(&self, caller: &Caller, namespace: &Arc<Namespace>) -> Result<Bytes, Error> {
+        if caller.rpc.place == Place::Wherever {
+            return self.here(caller, namespace).await;
+        }
+        let mut elsewhere = self.elsewhere(caller, namespace);
+        for _ in 0..2 {
+            let outcome = match &elsewhere {
+                Some(cluster) => self.forward(caller, cluster).await.map_err(Error::from),
+                None => self.here(caller, namespace).await,
+            };
+            match outcome.as_ref().err().and_then(active_elsewhere) {
+                Some(active) if self.may_forward(caller) => {
+                    elsewhere = (active != self.about.cluster.as_str()).then(|| active.into());
+                }
+                _ => return outcome,
+            }
+        }
+        Err(undecided(&namespace.name))
+    }
+
+    /// Have a call answered here.
+    async fn here(&self, caller: &Caller, namespace: &Arc<Namespace>) -> Result<Bytes, Error> {
+        check_state(caller.rpc, namespace)?;
+        self.handle(caller, Some(namespace)).await
+    }
+
+    async fn handle(&self, caller: &Caller, namespace: Option<&Arc<Namespace>>) -> Result<Bytes, Error> {
+        versions::check(caller)?;
+        handlers::run(self, caller, namespace).await
+    }
+}
+
+/// Whether the namespace is in a state in which the method works.
+fn check_state(rpc: &Rpc, namespace: &Namespace) -> Result<(), Error> {
+    let state = match namespace.state {
+        NamespaceState::Registered => State::Registered,
+        NamespaceState::Deprecated => State::Deprecated,
+        NamespaceState::Deleted => State::Deleted,
+    };
+    let allowed: &[State] = match rpc.scope {
+        Scope::Begins(_) => &[State::Registered],
+        _ => &[State::Registered, State::Deprecated],
+    };
+    if allowed.contains(&state) {
+        return Ok(());
+    }
+    Err(Error::NamespaceInvalidState { namespace: namespace.name.clone(), state, allowed: allowed.to_vec() })
+}
+
+/// The cluster that a refusal names as the active one.
+fn active_elsewhere(error: &Error) -> Option<String> {
+    match error {
+        Error::Refused(Failure::NotActive { active, .. }) => Some(active.clone()),
+        Error::Status(status) => active_cluster(status),
+        _ => None,
+    }
+}
+
+/// Counts one call; a call that is dropped was given up by its caller.
+struct Count<'a> {
+    frontend: &'a Frontend,
+    rpc: &'static Rpc,
+    namespace: String,
+    began: Timestamp,
+    code: Code,
+}
+
+impl<'a> Count<'a> {
+    fn begin(frontend: &'a Frontend, rpc: &'static Rpc, namespace: &str) -> Self {
+        frontend.meter.begin(rpc.name, namespace);
+        Self { frontend, rpc, namespace: namespace.into(), began: frontend.now(), code: Code::Cancelled }
+    }
+
+    fn end(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        let took = self.frontend.now().since(self.began);
+        self.frontend.meter.end(self.rpc.name, &self.namespace, self.code, took);
+    }
+}
+
+/// Longest name of a namespace, in bytes.
+const MAX_NAME: usize = 1000;
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

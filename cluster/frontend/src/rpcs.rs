@@ -1,0 +1,229 @@
+//! The methods that are built, and what is known of each before its request is decoded.
+
+use bytes::{Buf, Bytes};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+use crate::errors::Error;
+
+/// A method of the service.
+#[derive(Debug)]
+pub(crate) struct Rpc {
+    /// Its name.
+    pub name: &'static str,
+    /// In which cluster it belongs.
+    pub place: Place,
+    /// To which namespace.
+    pub scope: Scope,
+}
+
+/// In which cluster a call belongs whose namespace is active in another one (FW-3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// In the one it came to (FW-5).
+    Here,
+    /// In the active one, if everything is forwarded (FW-6).
+    Active,
+    /// In the active one, unless nothing is forwarded (FW-4).
+    ActiveFirst,
+    /// Wherever there is work: in this one and in the active one at a time. The handler sees to it.
+    Wherever,
+}
+
+/// How a request names its namespace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scope {
+    /// Not at all.
+    Cluster,
+    /// In this field; the namespace may be deprecated.
+    Field(u32),
+    /// In this field; a deprecated namespace will not do, because something new begins.
+    Begins(u32),
+    /// In the token, and once more in this field, which may be empty.
+    Token(u32),
+}
+
+/// Every method that is built. Any other answers UNIMPLEMENTED with its name, which clients understand (api B 62).
+pub(crate) static RPCS: [Rpc; 38] = {
+    use Place::{Active, ActiveFirst, Here, Wherever};
+    use Scope::{Begins, Cluster, Field, Token};
+    const fn rpc(name: &'static str, place: Place, scope: Scope) -> Rpc {
+        Rpc { name, place, scope }
+    }
+    [
+        rpc("GetSystemInfo", Here, Cluster),
+        rpc("GetClusterInfo", Here, Cluster),
+        rpc("GetSearchAttributes", Here, Cluster),
+        rpc("RegisterNamespace", Here, Cluster),
+        rpc("DescribeNamespace", Here, Cluster),
+        rpc("ListNamespaces", Here, Cluster),
+        rpc("UpdateNamespace", Here, Cluster),
+        rpc("DeprecateNamespace", Here, Cluster),
+        rpc("StartWorkflowExecution", ActiveFirst, Begins(1)),
+        rpc("SignalWithStartWorkflowExecution", ActiveFirst, Begins(1)),
+        rpc("SignalWorkflowExecution", ActiveFirst, Field(1)),
+        rpc("RequestCancelWorkflowExecution", ActiveFirst, Field(1)),
+        rpc("TerminateWorkflowExecution", ActiveFirst, Field(1)),
+        rpc("QueryWorkflow", ActiveFirst, Field(1)),
+        rpc("DescribeWorkflowExecution", Active, Field(1)),
+        rpc("GetWorkflowExecutionHistory", Active, Field(1)),
+        rpc("GetWorkflowExecutionHistoryReverse", Active, Field(1)),
+        rpc("PollWorkflowTaskQueue", Wherever, Field(1)),
+        rpc("RespondWorkflowTaskCompleted", Active, Token(9)),
+        rpc("RespondWorkflowTaskFailed", Active, Token(6)),
+        rpc("RespondQueryTaskCompleted", Wherever, Token(6)),
+        rpc("PollActivityTaskQueue", Wherever, Field(1)),
+        rpc("RespondActivityTaskCompleted", Active, Token(4)),
+        rpc("RespondActivityTaskFailed", Active, Token(4)),
+        rpc("RespondActivityTaskCanceled", Active, Token(4)),
+        rpc("RecordActivityTaskHeartbeat", Active, Token(4)),
+        rpc("RespondActivityTaskCompletedById", Active, Field(1)),
+        rpc("RespondActivityTaskFailedById", Active, Field(1)),
+        rpc("RespondActivityTaskCanceledById", Active, Field(1)),
+        rpc("RecordActivityTaskHeartbeatById", Active, Field(1)),
+        rpc("ResetStickyTaskQueue", Active, Field(1)),
+        rpc("ShutdownWorker", Wherever, Field(1)),
+        rpc("DescribeTaskQueue", Active, Field(1)),
+        rpc("ListWorkflowExecutions", Active, Field(1)),
+        rpc("ListOpenWorkflowExecutions", Active, Field(1)),
+        rpc("ListClosedWorkflowExecutions", Active, Field(1)),
+        rpc("ScanWorkflowExecutions", Active, Field(1)),
+        rpc("CountWorkflowExecutions", Active, Field(1)),
+    ]
+};
+
+/// The method of this name, if it is built.
+pub(crate) fn find(name: &str) -> Option<&'static Rpc> {
+    RPCS.iter().find(|rpc| rpc.name == name)
+}
+
+/// What an encoded request says about its namespace.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Claim {
+    /// The namespace's name; empty when there is none.
+    pub namespace: String,
+    /// The task or query token; empty when there is none.
+    pub token: Bytes,
+}
+
+impl Claim {
+    /// Read the fields that matter; the others are passed over.
+    pub(crate) fn read(rpc: &Rpc, request: &Bytes) -> Result<Self, Error> {
+        let (field, has_token) = match rpc.scope {
+            Scope::Cluster => return Ok(Self::default()),
+            Scope::Field(field) | Scope::Begins(field) => (field, false),
+            Scope::Token(field) => (field, true),
+        };
+        let mut claim = Self::default();
+        let mut rest = request.clone();
+        while rest.has_remaining() {
+            let (tag, wire_type) = decode_key(&mut rest).map_err(undecodable)?;
+            if wire_type == WireType::LengthDelimited && (tag == field || has_token && tag == TOKEN) {
+                let len = usize::try_from(decode_varint(&mut rest).map_err(undecodable)?).unwrap_or(usize::MAX);
+                if rest.remaining() < len {
+                    return Err(undecodable("a field ends after the message"));
+                }
+                let value = rest.split_to(len);
+                // A field that comes twice counts as it comes last.
+                if tag == field {
+                    claim.namespace = String::from_utf8(value.into()).map_err(undecodable)?;
+                } else {
+                    claim.token = value;
+                }
+            } else {
+                skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(undecodable)?;
+            }
+        }
+        Ok(claim)
+    }
+}
+
+/// A request that is no message. It is no fault of ours, but this is how gRPC says it.
+pub(crate) fn undecodable(why: impl std::fmt::Display) -> Error {
+    tonic::Status::internal(format!("error unmarshalling request: {why}")).into()
+}
+
+/// The field of every task token and query token.
+const TOKEN: u32 = 1;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+    use proto::temporal::api::workflowservice::v1 as api;
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+    use crate::caller::Caller;
+
+    /// A call of this method with these headers and no request.
+    pub(crate) fn caller(method: &str, headers: &[(&'static str, &str)]) -> Caller {
+        let mut map = MetadataMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        Caller { rpc: find(method).unwrap(), request: Bytes::new(), headers: map, deadline: None }
+    }
+
+    #[test]
+    fn fields_are_those_of_the_api() {
+        let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+        let package = "temporal.api.workflowservice.v1";
+        let messages = files.file.iter().filter(|file| file.package() == package).flat_map(|file| &file.message_type);
+        let messages: Vec<_> = messages.collect();
+        for rpc in &RPCS {
+            let request = format!("{}Request", rpc.name);
+            let message = messages.iter().find(|message| message.name() == request).expect("a method of the API");
+            let number = |name: &str| {
+                message.field.iter().find(|field| field.name() == name).map(|field| field.number().cast_unsigned())
+            };
+            let token = number("task_token");
+            match rpc.scope {
+                Scope::Field(field) | Scope::Begins(field) => {
+                    assert_eq!((number("namespace"), token), (Some(field), None), "{}", rpc.name);
+                }
+                Scope::Token(field) => {
+                    assert_eq!((number("namespace"), token), (Some(field), Some(TOKEN)), "{}", rpc.name);
+                }
+                Scope::Cluster => assert_eq!(token, None, "{}", rpc.name),
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_is_found_among_other_fields() {
+        let request = api::RespondWorkflowTaskCompletedRequest {
+            task_token: Bytes::from_static(b"token"),
+            identity: "me".into(),
+            namespace: "orders".into(),
+            return_new_workflow_task: true,
+            ..Default::default()
+        };
+        let claim = Claim { namespace: "orders".into(), token: Bytes::from_static(b"token") };
+        check("RespondWorkflowTaskCompleted", &request, claim);
+        let request = api::StartWorkflowExecutionRequest {
+            namespace: "orders".into(),
+            workflow_id: "w".into(),
+            ..Default::default()
+        };
+        check("StartWorkflowExecution", &request, Claim { namespace: "orders".into(), token: Bytes::new() });
+        check("StartWorkflowExecution", &api::StartWorkflowExecutionRequest::default(), Claim::default());
+        check("DescribeNamespace", &request, Claim::default());
+    }
+
+    #[track_caller]
+    fn check(method: &str, request: &impl Message, expected: Claim) {
+        let claim = Claim::read(find(method).unwrap(), &request.encode_to_vec().into());
+        assert_eq!(claim.ok(), Some(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let bytes = Bytes::from(bytes);
+            for rpc in &RPCS {
+                let _ = Claim::read(rpc, &bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The task that owns a shard.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use metadata::clusters::View;
+use proto::temporal::{
+    api::common::v1::WorkflowExecution, server::api::adminservice::v1::GetWorkflowExecutionRawHistoryV2Request,
+};
+use replicator::{
+    ids::{ClusterId, RunKey},
+    namespace::Namespace,
+    shard::{
+        Shard,
+        io::{
+            CommitOutcome, Frame, HistoryWrite, Lag, Load, LoadId, Loaded, Output, Reply, Request, RequestId,
+            StreamEvent, StreamKey, Transaction, TransactionId,
+        },
+    },
+    version::VersionHistoryItem,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{history::Ports, recent::Recent, watches::Watches};
+
+/// Everything that can wake a shard.
+pub(crate) enum Event {
+    /// A caller wants something.
+    Request(Box<Request>, oneshot::Sender<Reply>),
+    /// A read came back.
+    Loaded(LoadId, Loaded),
+    /// A write was decided.
+    Committed(TransactionId, CommitOutcome),
+    /// A namespace is new or has changed.
+    Namespace(Box<Namespace>),
+    /// A stream opened; frames for the other end go there. The number tells it from later ones of the same key.
+    StreamOpened(StreamKey, u64, mpsc::UnboundedSender<Frame>),
+    /// A frame arrived on a stream.
+    StreamFrame(StreamKey, u64, Box<Frame>),
+    /// A stream is gone.
+    StreamClosed(StreamKey, u64),
+    /// Somebody asks how far peers are behind.
+    Lags(oneshot::Sender<Vec<Lag>>),
+    /// The process is about to end.
+    Stop,
+}
+
+/// Moves values between one shard and the world.
+pub(crate) struct Driver {
+    shard: Shard,
+    ports: Ports,
+    /// Where answers to what was spawned go.
+    events: mpsc::UnboundedSender<Event>,
+    recent: Arc<Mutex<Recent>>,
+    watches: Arc<Watches>,
+    callers: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    streams: BTreeMap<StreamKey, (u64, mpsc::UnboundedSender<Frame>)>,
+    /// Batches of writes under way.
+    writing: BTreeMap<TransactionId, Vec<HistoryWrite>>,
+    next_request: u64,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shard: Shard,
+        ports: Ports,
+        events: mpsc::UnboundedSender<Event>,
+        recent: Arc<Mutex<Recent>>,
+        watches: Arc<Watches>,
+    ) -> Self {
+        Self {
+            shard,
+            ports,
+            events,
+            recent,
+            watches,
+            callers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            writing: BTreeMap::new(),
+            next_request: 0,
+        }
+    }
+
+    /// Drive the shard until the process stops.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
+        let mut clusters = self.ports.clusters.clone();
+        self.shard.acquire();
+        self.drain();
+        loop {
+            let timeout = self.shard.poll_timeout();
+            let clock = Arc::clone(&self.ports.clock);
+            let sleep = async move {
+                match timeout {
+                    Some(due) => tokio::time::sleep(due.since(clock())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                event = inbox.recv() => match event {
+                    None | Some(Event::Stop) => return,
+                    Some(event) => self.handle(event),
+                },
+                Ok(()) = clusters.changed() => {
+                    let view = clusters.borrow_and_update().clone();
+                    self.shard.handle_topology(view.federation.topology.clone());
+                }
+                () = sleep => self.shard.handle_timeout((self.ports.clock)()),
+            }
+            self.drain();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = (self.ports.clock)();
+        match event {
+            Event::Request(request, caller) => {
+                self.next_request += 1;
+                let id = RequestId(self.next_request);
+                self.callers.insert(id, caller);
+                self.shard.handle_request(now, id, *request);
+            }
+            Event::Loaded(id, loaded) => self.shard.handle_loaded(now, id, loaded),
+            Event::Committed(id, outcome) => {
+                let batches = self.writing.remove(&id).unwrap_or_default();
+                if outcome == CommitOutcome::Committed {
+                    let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                    batches.iter().for_each(|batch| recent.add(batch));
+                }
+                self.shard.handle_commit(now, id, outcome);
+            }
+            Event::Namespace(namespace) => self.shard.handle_namespace(now, *namespace),
+            Event::StreamOpened(key, number, frames) => {
+                self.streams.insert(key, (number, frames));
+                self.shard.handle_stream(now, key, StreamEvent::Opened);
+            }
+            Event::StreamFrame(key, number, frame) if self.is_open(key, number) => {
+                self.shard.handle_stream(now, key, StreamEvent::Frame(frame));
+            }
+            Event::StreamClosed(key, number) if self.is_open(key, number) => {
+                self.streams.remove(&key);
+                self.shard.handle_stream(now, key, StreamEvent::Closed);
+            }
+            // The stream was replaced by a newer one.
+            Event::StreamFrame(..) | Event::StreamClosed(..) => {}
+            Event::Lags(caller) => {
+                let _ = caller.send(self.shard.lags().collect());
+            }
+            Event::Stop => {}
+        }
+    }
+
+    fn is_open(&self, key: StreamKey, number: u64) -> bool {
+        self.streams.get(&key).is_some_and(|(open, _)| *open == number)
+    }
+
+    /// Carry out everything the shard wants.
+    fn drain(&mut self) {
+        while let Some(output) = self.shard.poll_output() {
+            match output {
+                Output::Load(id, load) => self.load(id, load),
+                Output::Commit(transaction) => self.commit(*transaction),
+                Output::Reply(id, reply) => {
+                    // A caller that is gone does not want to know.
+                    let _ = self.callers.remove(&id).map(|caller| caller.send(*reply));
+                }
+                Output::Dispatch(dispatch) => self.ports.sink.offer(dispatch),
+                Output::Withdraw(run, scheduled) => self.ports.sink.withdraw(run, scheduled),
+                Output::Frame(key, frame) => {
+                    // A stream that has just closed says so by an event of its own.
+                    let _ = self.streams.get(&key).map(|(_, frames)| frames.send(*frame));
+                }
+                Output::Notify(notification) => self.watches.notify(notification),
+                Output::Report(report) => (self.ports.report)(self.shard.id(), *report),
+                Output::RefreshNamespace { namespace, from } => {
+                    let name = self.ports.clusters.borrow().federation.topology.name_of(from).cloned();
+                    if let Some(name) = name {
+                        (self.ports.refresh_namespace)(namespace, name);
+                    }
+                }
+            }
+        }
+    }
+
+    fn load(&self, id: LoadId, load: Load) {
+        let (events, shard) = (self.events.clone(), self.shard.id());
+        let store = Arc::clone(&self.ports.store);
+        let view = self.ports.clusters.borrow().clone();
+        (self.ports.spawn)(Box::pin(async move {
+            let loaded = match load {
+                Load::PeerHistory { from, run, after, before } => peer_history(&view, from, &run, after, before).await,
+                load => store.load(shard, load).await,
+            };
+            // A shard that has stopped needs no answer.
+            let _ = events.send(Event::Loaded(id, loaded));
+        }));
+    }
+
+    fn commit(&mut self, transaction: Transaction) {
+        let (id, events, store) = (transaction.id, self.events.clone(), Arc::clone(&self.ports.store));
+        self.writing.insert(id, transaction.history.clone());
+        (self.ports.spawn)(Box::pin(async move {
+            let outcome = store.commit(transaction).await.unwrap_or_else(|unavailable| {
+                tracing::warn!(reason = %unavailable, "the store cannot write");
+                CommitOutcome::Unavailable
+            });
+            let _ = events.send(Event::Committed(id, outcome));
+        }));
+    }
+}
+
+/// Fetch events from a peer: after `after` and before `before`, both exclusive (IN-12).
+async fn peer_history(
+    view: &View,
+    from: ClusterId,
+    run: &RunKey,
+    after: Option<VersionHistoryItem>,
+    before: Option<VersionHistoryItem>,
+) -> Loaded {
+    let Some(peer) = view.peer(from) else { return Loaded::Failed("the peer is not connected".into()) };
+    let mut request = GetWorkflowExecutionRawHistoryV2Request {
+        namespace_id: run.workflow.namespace.to_string(),
+        execution: Some(WorkflowExecution {
+            workflow_id: run.workflow.workflow.to_string(),
+            run_id: run.run.to_string(),
+        }),
+        start_event_id: after.map_or(0, |item| item.event_id.0),
+        start_event_version: after.map_or(0, |item| item.version.0),
+        end_event_id: before.map_or(0, |item| item.event_id.0),
+        end_event_version: before.map_or(0, |item| item.version.0),
+        maximum_page_size: 1000,
+        ..GetWorkflowExecutionRawHistoryV2Request::default()
+    };
+    let mut client = peer.admin();
+    let mut whole = None;
+    loop {
+        let page = match client.get_workflow_execution_raw_history_v2(request.clone()).await {
+            Ok(page) => page.into_inner(),
+            Err(status) if status.code() == tonic::Code::NotFound => return Loaded::PeerNotFound,
+            Err(status) => return Loaded::Failed(status.message().to_owned()),
+        };
+        request.next_page_token = page.next_page_token.clone();
+        match &mut whole {
+            None => whole = Some(page),
+            Some(whole) => whole.history_batches.extend(page.history_batches),
+        }
+        if request.next_page_token.is_empty() {
+            return whole.map_or(Loaded::PeerNotFound, |page| Loaded::PeerHistory(Box::new(page)));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Two clusters tell each other of namespaces.
+
+mod world;
+
+use std::time::{Duration, Instant};
+
+use proto::temporal::server::api::adminservice::v1::GetNamespaceReplicationMessagesRequest;
+use replicator::version::{ClusterName, FailoverVersion};
+use tonic::{Code, Request};
+
+use crate::world::{Node, pair};
+
+#[tokio::test]
+async fn a_global_namespace_is_on_the_other_side_at_once() {
+    let (a, b) = pair().await;
+    let begun = Instant::now();
+    a.register("billing", &["a", "b"]).await.unwrap();
+    let there = b.wait("billing", |_| true).await;
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert_eq!(there, a.metadata.namespaces().get("billing").unwrap(), "the same in both");
+
+    a.register("local", &[]).await.unwrap();
+    a.register("only-here", &["a"]).await.unwrap();
+    a.register("later", &["b", "a"]).await.unwrap();
+    let later = b.wait("later", |_| true).await;
+    assert_eq!((later.active.as_str(), later.failover_version), ("b", FailoverVersion(2)));
+    assert!(b.metadata.namespaces().get("local").is_none() && b.metadata.namespaces().get("only-here").is_none());
+}
+
+#[tokio::test]
+async fn failover_works_from_either_side_and_counts_up() {
+    let (a, b) = pair().await;
+    a.register("alpha", &["a", "b"]).await.unwrap();
+    b.wait("alpha", |_| true).await;
+    let mut slowest = Duration::ZERO;
+    for (by, other, to, version) in [(&a, &b, "b", 2), (&b, &a, "a", 11), (&b, &a, "b", 12), (&a, &b, "a", 21)] {
+        let begun = Instant::now();
+        let answer = by.fail_over("alpha", to).await.unwrap();
+        assert_eq!(answer.failover_version, version);
+        let there = other.wait("alpha", |namespace| namespace.failover_version.0 == version).await;
+        slowest = slowest.max(begun.elapsed());
+        assert_eq!(there.active.as_str(), to);
+    }
+    assert!(slowest < Duration::from_millis(300), "{slowest:?}");
+    assert_eq!(a.metadata.namespaces().list(), b.metadata.namespaces().list());
+}
+
+#[tokio::test]
+async fn concurrent_changes_on_both_sides_converge() {
+    let (a, b) = pair().await;
+    a.register("alpha", &["a", "b"]).await.unwrap();
+    b.wait("alpha", |_| true).await;
+    let (one, two, three, four) = tokio::join!(
+        a.describe("alpha", "told by a"),
+        b.describe("alpha", "told by b"),
+        a.fail_over("alpha", "a"),
+        b.fail_over("alpha", "b"),
+    );
+    for answer in [one, two, three, four] {
+        answer.unwrap();
+    }
+    // Each tells the other something more; what was said before is heard by then.
+    a.register("end-of-a", &["a", "b"]).await.unwrap();
+    b.register("end-of-b", &["a", "b"]).await.unwrap();
+    b.wait("end-of-a", |_| true).await;
+    a.wait("end-of-b", |_| true).await;
+    assert_eq!(a.metadata.namespaces().list(), b.metadata.namespaces().list());
+    assert_eq!(a.metadata.namespaces().get("alpha").unwrap().failover_version, FailoverVersion(2));
+}
+
+#[tokio::test]
+async fn whoever_restarts_goes_on_where_it_was() {
+    let (a, b) = pair().await;
+    a.register("one", &["a", "b"]).await.unwrap();
+    b.wait("one", |_| true).await;
+    let b = {
+        let mut acked = a.store.acks();
+        while acked.get("b") != Some(&0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            acked = a.store.acks();
+        }
+        b.metadata.stop();
+        a.register("two", &["a", "b"]).await.unwrap();
+        a.fail_over("one", "b").await.unwrap();
+        b.restart().await
+    };
+    b.wait("two", |_| true).await;
+    b.wait("one", |namespace| namespace.failover_version.0 == 2).await;
+
+    // The source restarts: it is found again, and what was never read is still there.
+    let a = a.restart().await;
+    a.register("three", &["a", "b"]).await.unwrap();
+    b.wait("three", |_| true).await;
+    assert_eq!(a.metadata.namespaces().list(), b.metadata.namespaces().list());
+    while !a.store.queue().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_joins_late_is_told_everything() {
+    let (a, b) = pair().await;
+    for number in 0..150 {
+        a.register(&format!("n{number}"), &["a", "b"]).await.unwrap();
+    }
+    b.wait("n149", |_| true).await;
+    let c = Node::start("c", 3).await;
+    c.upsert(a.address).await.unwrap();
+    a.upsert(c.address).await.unwrap();
+    a.move_to("n7", &["a", "b", "c"]).await.unwrap();
+    let there = c.wait("n7", |_| true).await;
+    assert_eq!(there.clusters, ["a", "b", "c"].map(ClusterName::from));
+    assert_eq!(c.metadata.namespaces().list().len(), 1, "the others are not for it");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_taken_over_blocks_nothing() {
+    let (a, b) = (Node::start("a", 1).await, Node::start("b", 2).await);
+    a.upsert(b.address).await.unwrap();
+    b.register("mine", &[]).await.unwrap();
+    a.register("mine", &["a", "b"]).await.unwrap();
+    a.register("ours", &["a", "b"]).await.unwrap();
+    b.upsert(a.address).await.unwrap();
+    b.wait("ours", |_| true).await;
+    assert!(!b.metadata.namespaces().get("mine").unwrap().is_global, "the name is taken");
+    let aside = b.metadata.set_aside();
+    assert_eq!(aside.len(), 1);
+    assert_eq!(aside[0].cause, "namespace replication encountered name / UUID collision");
+    assert_eq!(aside[0].from.as_str(), "a");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_for_a_while_loses_no_message() {
+    let (a, b) = pair().await;
+    b.store.set_away(true);
+    a.register("one", &["a", "b"]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(b.metadata.namespaces().get("one").is_none());
+    assert_eq!(b.register("two", &[]).await.unwrap_err().code(), Code::Unavailable);
+    b.store.set_away(false);
+    b.wait("one", |_| true).await;
+    assert!(b.metadata.set_aside().is_empty());
+}
+
+#[tokio::test]
+async fn a_shard_has_a_namespace_fetched() {
+    let (a, b) = (Node::start("a", 1).await, Node::start("b", 2).await);
+    a.upsert(b.address).await.unwrap();
+    b.upsert(a.address).await.unwrap();
+    b.metadata.stop();
+    a.register("alpha", &["a", "b"]).await.unwrap();
+    let id = a.metadata.namespaces().get("alpha").unwrap().id;
+    b.metadata.refresh(id, replicator::ids::ClusterId(1)).await.unwrap();
+    assert_eq!(b.metadata.namespaces().get_by_id(id), a.metadata.namespaces().get("alpha"));
+    let unknown = replicator::ids::NamespaceId(uuid::Uuid::from_u128(9));
+    assert_eq!(b.metadata.refresh(unknown, replicator::ids::ClusterId(1)).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(b.metadata.refresh(id, replicator::ids::ClusterId(7)).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_temporal_cluster_is_answered_at_once() {
+    let a = Node::start("a", 1).await;
+    let ask = |retrieved, processed| GetNamespaceReplicationMessagesRequest {
+        last_retrieved_message_id: retrieved,
+        last_processed_message_id: processed,
+        cluster_name: "x".into(),
+    };
+    let mut peer = a.peer_view();
+    let answer = peer.get_namespace_replication_messages(ask(-1, -1)).await.unwrap();
+    assert!(answer.metadata().get("meridian-wait").is_none());
+    let messages = answer.into_inner().messages.unwrap();
+    assert_eq!((messages.replication_tasks.len(), messages.last_retrieved_message_id), (0, -1));
+
+    a.register("alpha", &["a"]).await.unwrap();
+    let messages = peer.get_namespace_replication_messages(ask(-1, -1)).await.unwrap().into_inner().messages.unwrap();
+    assert_eq!((messages.replication_tasks.len(), messages.last_retrieved_message_id), (1, 0));
+    let messages = peer.get_namespace_replication_messages(ask(0, 0)).await.unwrap().into_inner().messages.unwrap();
+    assert_eq!((messages.replication_tasks.len(), messages.last_retrieved_message_id), (0, 0));
+    // It restarts, and is known.
+    let messages = peer.get_namespace_replication_messages(ask(-1, -1)).await.unwrap().into_inner().messages.unwrap();
+    assert_eq!((messages.replication_tasks.len(), messages.last_retrieved_message_id), (0, 0));
+    // It knows a queue that was longer.
+    let messages = peer.get_namespace_replication_messages(ask(7, 7)).await.unwrap().into_inner().messages.unwrap();
+    assert_eq!((messages.replication_tasks.len(), messages.last_retrieved_message_id), (1, 0));
+    let nameless = GetNamespaceReplicationMessagesRequest::default();
+    let refusal = peer.get_namespace_replication_messages(nameless).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn who_waits_for_news_is_answered_when_the_server_stops() {
+    let a = Node::start("a", 1).await;
+    let mut peer = a.peer_view();
+    let mut request = Request::new(GetNamespaceReplicationMessagesRequest {
+        last_retrieved_message_id: -1,
+        last_processed_message_id: -1,
+        cluster_name: "x".into(),
+    });
+    request.metadata_mut().insert("meridian-wait", "true".parse().unwrap());
+    let waiting = tokio::spawn(async move { peer.get_namespace_replication_messages(request).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished(), "it is held back");
+    a.metadata.stop();
+    let answer = tokio::time::timeout(Duration::from_secs(2), waiting).await.unwrap().unwrap();
+    assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+}

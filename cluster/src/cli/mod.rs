@@ -1,0 +1,85 @@
+//! What `meridian` can be told to do; a file for each command.
+
+pub mod dev;
+pub mod failover;
+pub mod server;
+pub mod status;
+pub mod validate_config;
+pub mod workflow_tree;
+
+mod answer;
+mod connection;
+mod table;
+mod tree;
+
+pub use self::answer::{Answer, Output, write_failure};
+pub use crate::failed::Failed;
+
+/// Runs durable workflows in several clusters and moves them between clusters.
+#[derive(Debug, clap::Parser)]
+#[command(name = "meridian", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What is printed to standard output.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run connected clusters in this process, to develop with.
+    Dev(dev::Dev),
+    /// Run one cluster from a configuration file.
+    Server(server::Server),
+    /// Check a configuration file and start nothing.
+    ValidateConfig(validate_config::ValidateConfig),
+    /// Show clusters, namespaces and how far peers are behind.
+    Status(status::Status),
+    /// Make another cluster the active one of a namespace.
+    Failover(failover::Failover),
+    /// Look at workflows.
+    #[command(subcommand)]
+    Workflow(Workflow),
+}
+
+/// The commands about workflows.
+#[derive(Debug, clap::Subcommand)]
+pub enum Workflow {
+    /// Show the branches of a run and who wrote them.
+    Tree(workflow_tree::WorkflowTree),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_manual_says_is_understood() {
+        for line in [
+            "meridian dev",
+            "meridian dev --clusters 3 --port 9000 --db-dir data --headless --log-level debug",
+            "meridian server --config a.yaml",
+            "meridian validate-config a.yaml --output json",
+            "meridian status --address 127.0.0.1:7233",
+            "meridian failover default --to b --force -o json",
+            "meridian workflow tree -n default -w order-1",
+            "meridian --output json workflow tree -n default -w order-1 -r 3d3a2c5e-0000-4000-8000-000000000000",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in ["meridian", "meridian dev --clusters 0", "meridian dev --clusters 10", "meridian failover default"]
+        {
+            Cli::try_parse_from(line.split(' ')).expect_err(line);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! One running cluster, without its sockets.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use config::{Config, Redirection};
+use frontend::{Built, Frontend, Policy, Registry, WorkflowService};
+use history::{History, TaskSink};
+use matching::Matching;
+use metadata::{
+    Join, Metadata, OpenError, Own,
+    service::{Admin, NamespaceCalls, Offer, Operator},
+};
+use proto::{
+    meridian::status::v1::status_service_server::StatusServiceServer,
+    temporal::{
+        api::{
+            operatorservice::v1::operator_service_server::OperatorServiceServer,
+            replication::v1::ClusterReplicationConfig,
+            workflowservice::v1::{RegisterNamespaceRequest, UpdateNamespaceRequest},
+        },
+        server::api::adminservice::v1::admin_service_server::AdminServiceServer,
+    },
+};
+use replicator::{
+    entropy::Entropy,
+    ids::{EventId, RunKey},
+    shard::io::Dispatch,
+    version::ClusterName,
+};
+use store::{Store, sqlite};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, codec::CompressionEncoding::Gzip, server::NamedService, service::Routes};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tracing::warn;
+
+use crate::{draining::Draining, metrics::Metrics, ports::Ports, reflection, status::Lags};
+
+/// One running cluster. It ends when it is stopped, or when the tasks that it spawned are dropped.
+pub struct Cluster {
+    name: String,
+    store: Arc<dyn Store>,
+    history: History,
+    matching: Matching,
+    metadata: Metadata,
+    namespaces: NamespaceCalls,
+    lags: Lags,
+    metrics: Metrics,
+    health: HealthReporter,
+    is_serving: AtomicBool,
+    /// Streams to peers end.
+    draining: CancellationToken,
+    routes: Routes,
+}
+
+/// Why a cluster did not start. Nothing runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Look at the database.
+    #[error(transparent)]
+    Store(#[from] store::Failed),
+    /// The database does not answer; look at the disk, or try again.
+    #[error("the database does not answer: {0}")]
+    Unavailable(store::Unavailable),
+    /// Look at the configuration: it does not fit to the database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl Cluster {
+    /// Start everything that a configuration says but its sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start(config: &Config, ports: Ports) -> Result<Self, StartError> {
+        let mut entropy = Entropy::new(ports.seed);
+        let location = match &config.persistence.location {
+            config::Location::Memory => sqlite::Location::Memory,
+            config::Location::File(path) => sqlite::Location::File(path.clone()),
+        };
+        let store: Arc<dyn Store> = Arc::new(sqlite::open(&location, &ports.spawn).await?);
+        let identity = store.begin_incarnation(entropy.uuid()).await.map_err(StartError::Unavailable)?;
+        let own = own(config, identity.id);
+        let metrics = Metrics::new(&config.cluster.name);
+
+        let metadata_ports = metadata::Ports {
+            store: store.clone(),
+            clock: ports.now.clone(),
+            spawn: ports.spawn.clone(),
+            dial: ports.connect.clone(),
+            seed: entropy.next_u64(),
+        };
+        let metadata = Metadata::open(metadata_ports, own).await?;
+        let matching = Matching::new(ports.now.clone());
+        let history = History::start(
+            config.persistence.num_history_shards,
+            history::Ports {
+                store: store.clone(),
+                clock: ports.now.clone(),
+                spawn: ports.spawn.clone(),
+                seed: entropy.next_u64(),
+                sink: Arc::new(Sink(matching.clone())),
+                clusters: metadata.clusters().watch(),
+                report: metrics.reporter(metadata.clusters().clone(), ports.now.clone()),
+                refresh_namespace: refresher(&metadata, &ports),
+            },
+        );
+        let told = history.clone();
+        metadata.namespaces().listen(Box::new(move |namespace| told.put_namespace(namespace))).await;
+        metadata.start();
+        let runs = matching.clone();
+        (ports.spawn)(Box::pin(async move { runs.run().await }));
+
+        let namespaces = NamespaceCalls::new(metadata.namespaces().clone(), Offer::default());
+        let parts = frontend::Parts {
+            about: frontend::About {
+                cluster: ClusterName::from(config.cluster.name.as_str()),
+                cluster_id: identity.id,
+                shard_count: config.persistence.num_history_shards,
+                initial_failover_version: config.cluster.initial_failover_version,
+                failover_version_increment: config.cluster.failover_version_increment,
+                store: "sqlite".to_owned(),
+            },
+            namespaces: Arc::new(Registry::new(metadata.namespaces().clone(), namespaces.clone())),
+            shards: Arc::new(history.clone()),
+            matching: matching.clone(),
+            lists: Arc::new(store.clone()),
+            peers: peers(&metadata),
+            policy: match config.redirection {
+                Redirection::Noop => Policy::Noop,
+                Redirection::SelectedApis => Policy::SelectedApis,
+                Redirection::AllApis => Policy::AllApis,
+            },
+            meter: Arc::new(metrics.clone()),
+            clock: ports.now.clone(),
+            uuids: {
+                let entropy = Mutex::new(Entropy::new(entropy.next_u64()));
+                Arc::new(move || entropy.lock().unwrap_or_else(PoisonError::into_inner).uuid())
+            },
+        };
+        let draining = CancellationToken::new();
+        let endpoint = Arc::new(history::Endpoint::new(history.clone(), metadata.clone()));
+        let runs = Arc::new(Draining { endpoint, stop: draining.clone() });
+        let about = about(config);
+        let lags = Lags { history: history.clone(), clusters: metadata.clusters().clone(), now: ports.now.clone() };
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service.accept_compressed(Gzip).send_compressed(Gzip);
+        let admin = AdminServiceServer::new(Admin::new(metadata.clone(), about, runs))
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(LONGEST_FRAME)
+            .max_encoding_message_size(LONGEST_FRAME);
+        let operator = OperatorServiceServer::new(Operator::new(metadata.clone()));
+        let operator = operator.accept_compressed(Gzip).send_compressed(Gzip);
+        let routes = Routes::new(WorkflowService::new(Frontend::new(parts)))
+            .add_service(Built::new(operator, &OPERATOR_METHODS))
+            .add_service(Built::new(admin, &ADMIN_METHODS))
+            .add_service(StatusServiceServer::new(lags.clone()))
+            .add_service(health_service);
+        let routes = reflection::add_to(routes);
+        for service in SERVICES {
+            health.set_service_status(service, ServingStatus::Serving).await;
+        }
+        Ok(Self {
+            name: config.cluster.name.clone(),
+            store,
+            history,
+            matching,
+            metadata,
+            namespaces,
+            lags,
+            metrics,
+            health,
+            is_serving: AtomicBool::new(true),
+            draining,
+            routes,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Everything it answers over gRPC.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// Whether it takes calls.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// What it counts, as Prometheus reads it.
+    pub async fn metrics(&self) -> String {
+        let families = self.metrics.families();
+        let (queues, polls, tasks) = self.matching.counts();
+        families.loaded_task_queue_count.set(gauge(queues));
+        families.pending_polls.set(gauge(polls));
+        families.approximate_backlog_count.set(gauge(tasks));
+        for (peer, lag) in self.lags.by_peer().await {
+            families.replication_tasks_lag.with_label_values(&[&*peer]).set(lag.tasks.map_or(i64::MAX, gauge));
+            families.replication_lag_seconds.with_label_values(&[&*peer]).set(lag.age.as_secs_f64());
+        }
+        self.metrics.render()
+    }
+
+    /// Connect to the cluster at an address.
+    ///
+    /// # Errors
+    ///
+    /// What an operator would be told.
+    pub async fn join(&self, address: &str) -> Result<(), Status> {
+        let address = address.to_owned();
+        self.metadata.join(Join { address, http_address: String::new(), connection: true, replication: true }).await
+    }
+
+    /// See that a global namespace is there and in all of these clusters; answers where it is active.
+    ///
+    /// # Errors
+    ///
+    /// What a caller would be told.
+    pub async fn provide_namespace(&self, name: &str, clusters: Vec<String>) -> Result<String, Status> {
+        let cluster = |name: &String| ClusterReplicationConfig { cluster_name: name.clone(), ..Default::default() };
+        let Some(known) = self.metadata.namespaces().get(name) else {
+            let retention = Some(replicator::time::proto_duration(RETENTION));
+            let request = RegisterNamespaceRequest {
+                namespace: name.to_owned(),
+                workflow_execution_retention_period: retention,
+                clusters: clusters.iter().map(cluster).collect(),
+                active_cluster_name: self.name.clone(),
+                is_global_namespace: true,
+                ..Default::default()
+            };
+            self.namespaces.register(request).await?;
+            return Ok(self.name.clone());
+        };
+        if clusters.iter().any(|name| !known.is_on(&ClusterName::from(name.as_str()))) {
+            let mut all: Vec<_> = known.clusters.iter().map(ToString::to_string).collect();
+            all.extend(clusters.into_iter().filter(|name| !known.is_on(&ClusterName::from(name.as_str()))));
+            let replication_config = proto::temporal::api::replication::v1::NamespaceReplicationConfig {
+                clusters: all.iter().map(cluster).collect(),
+                ..Default::default()
+            };
+            let request = UpdateNamespaceRequest {
+                namespace: name.to_owned(),
+                replication_config: Some(replication_config),
+                ..Default::default()
+            };
+            self.namespaces.update(request).await?;
+        }
+        Ok(known.active.to_string())
+    }
+
+    /// Wait until there is a namespace of this name.
+    pub async fn namespace_appeared(&self, name: &str) {
+        self.metadata.namespaces().appeared(name).await;
+    }
+
+    /// We are about to go: health fails, polls end with nothing and streams to peers end. Calls are still answered.
+    pub async fn drain(&self) {
+        self.is_serving.store(false, Ordering::Relaxed);
+        for service in SERVICES {
+            self.health.set_service_status(service, ServingStatus::NotServing).await;
+        }
+        self.matching.shutdown();
+        self.metadata.stop();
+        self.draining.cancel();
+    }
+
+    /// Go: what is being written is written, and nothing is answered any more.
+    pub async fn stop(&self) {
+        self.history.shut_down();
+        self.store.close().await;
+    }
+}
+
+/// Tasks go from shards to matching.
+struct Sink(Matching);
+
+impl TaskSink for Sink {
+    fn offer(&self, dispatch: Dispatch) {
+        self.0.offer(dispatch);
+    }
+
+    fn withdraw(&self, run: RunKey, scheduled: EventId) {
+        self.0.withdraw(run, scheduled);
+    }
+}
+
+fn own(config: &Config, cluster_id: uuid::Uuid) -> Own {
+    let cluster = &config.cluster;
+    Own {
+        name: ClusterName::from(cluster.name.as_str()),
+        cluster_id,
+        shard_count: config.persistence.num_history_shards,
+        address: cluster.rpc_address.clone(),
+        http_address: cluster.http_address.clone().unwrap_or_default(),
+        failover_version_increment: cluster.failover_version_increment,
+        initial_failover_version: cluster.initial_failover_version,
+        global_namespaces: cluster.enable_global_namespace,
+        is_master: cluster.master == cluster.name,
+    }
+}
+
+fn about(config: &Config) -> metadata::service::About {
+    metadata::service::About {
+        server_version: SERVER_VERSION.to_owned(),
+        persistence_store: "sqlite".to_owned(),
+        visibility_store: "sqlite".to_owned(),
+        host: config.frontend.grpc.to_string(),
+        ..Default::default()
+    }
+}
+
+/// The way to a peer, for calls that are passed on.
+fn peers(metadata: &Metadata) -> frontend::Peers {
+    let clusters = metadata.clusters().clone();
+    Arc::new(move |name| clusters.view().peers.get(name).map(|peer| peer.channel.clone()))
+}
+
+/// Fetches a namespace from a peer that knows better.
+fn refresher(
+    metadata: &Metadata,
+    ports: &Ports,
+) -> Arc<dyn Fn(replicator::ids::NamespaceId, ClusterName) + Send + Sync> {
+    let (metadata, spawn) = (metadata.clone(), ports.spawn.clone());
+    Arc::new(move |namespace, from| {
+        let Some(peer) = metadata.clusters().view().peers.get(&from).map(|peer| peer.id) else { return };
+        let metadata = metadata.clone();
+        spawn(Box::pin(async move {
+            if let Err(status) = metadata.refresh(namespace, peer).await {
+                warn!(%namespace, cluster = %from, status = status.message(), "a namespace could not be fetched");
+            }
+        }));
+    })
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Services that are asked for their health; the empty name is the whole server.
+const SERVICES: [&str; 4] = [
+    "",
+    WorkflowService::NAME,
+    "temporal.api.operatorservice.v1.OperatorService",
+    "temporal.server.api.adminservice.v1.AdminService",
+];
+
+/// What is built of the operator service.
+const OPERATOR_METHODS: [&str; 4] =
+    ["AddOrUpdateRemoteCluster", "RemoveRemoteCluster", "ListClusters", "ListSearchAttributes"];
+
+/// What is built of the admin service.
+const ADMIN_METHODS: [&str; 9] = [
+    "DescribeCluster",
+    "ListClusters",
+    "AddOrUpdateRemoteCluster",
+    "RemoveRemoteCluster",
+    "GetNamespaceReplicationMessages",
+    "GetNamespace",
+    "StreamWorkflowReplicationMessages",
+    "GetWorkflowExecutionRawHistoryV2",
+    "DescribeMutableState",
+];
+
+/// Temporal's server whose wire this is.
+const SERVER_VERSION: &str = "1.32.0";
+
+/// What Temporal lets peers send each other.
+const LONGEST_FRAME: usize = 128 << 20;
+
+/// How long closed runs of a provided namespace are kept.
+const RETENTION: Duration = Duration::from_secs(3 * 24 * 3600);

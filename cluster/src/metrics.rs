@@ -1,0 +1,316 @@
+//! What a cluster counts, under the names that dashboards for Temporal know (api 12.5).
+//!
+//! Counters have no suffix `_total`; times are in seconds. Each cluster of a process has a registry of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use frontend::metrics::Meter;
+use metadata::Clusters;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+use replicator::{
+    ids::{ClusterId, ShardId},
+    shard::io::Report,
+};
+use tonic::Code;
+use tracing::{error, info, warn};
+
+use crate::ports::Clock;
+
+/// The counters of one cluster. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Arc<Families>,
+}
+
+/// What can be counted.
+#[derive(Debug)]
+pub struct Families {
+    /// Requests by `operation` and `namespace`.
+    pub service_requests: IntCounterVec,
+    /// Requests that were answered with an error that is not the caller's.
+    pub service_errors: IntCounterVec,
+    /// The same by `error_type`.
+    pub service_error_with_type: IntCounterVec,
+    /// How long requests took; polls wait, and are not slow because of it.
+    pub service_latency: HistogramVec,
+    /// Requests that are being answered.
+    pub service_pending_requests: IntGaugeVec,
+    /// Replication tasks that a peer has not acknowledged.
+    pub replication_tasks_lag: IntGaugeVec,
+    /// Age of the oldest of them.
+    pub replication_lag_seconds: prometheus::GaugeVec,
+    /// Polls that wait.
+    pub pending_polls: IntGauge,
+    /// Task queues in memory.
+    pub loaded_task_queue_count: IntGauge,
+    /// Tasks that wait for a worker.
+    pub approximate_backlog_count: IntGauge,
+    /// Tasks of peers that became durable here.
+    pub replication_tasks_applied: IntCounterVec,
+    /// Tasks of peers that cannot be applied.
+    pub replication_tasks_failed: IntCounterVec,
+    /// From a peer's write of a task until it is durable here.
+    pub replication_latency: HistogramVec,
+    /// Runs of which a peer made something else than we did.
+    pub replication_digest_mismatches: IntCounterVec,
+    /// Shards that had to be taken over again.
+    pub sharditem_acquisition_lost_count: IntCounter,
+    /// Namespaces that became active here.
+    pub namespace_promotions: IntCounter,
+    /// Which program this is.
+    pub build_information: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Nothing counted yet; every series says which cluster it is of.
+    #[must_use]
+    pub fn new(cluster: &str) -> Self {
+        let labels = [("cluster".to_owned(), cluster.to_owned())].into();
+        let registry = Registry::new_custom(None, Some(labels)).expect("a label that is a constant");
+        let families = Arc::new(Families::register(&registry));
+        families.build_information.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self { registry, families }
+    }
+
+    /// What can be counted.
+    #[must_use]
+    pub fn families(&self) -> &Families {
+        &self.families
+    }
+
+    /// Add what another part of the cluster counts.
+    ///
+    /// # Panics
+    ///
+    /// When two parts count under one name.
+    pub fn register(&self, collector: Box<dyn Collector>) {
+        self.registry.register(collector).expect("every name is counted in one place");
+    }
+
+    /// As Prometheus reads them.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("memory does not fail");
+        String::from_utf8(text).expect("names and labels are text")
+    }
+}
+
+impl Metrics {
+    /// Counts, and logs where somebody has to know, what shards report.
+    #[must_use]
+    pub fn reporter(&self, clusters: Clusters, now: Clock) -> Arc<dyn Fn(ShardId, Report) + Send + Sync> {
+        let families = Arc::clone(&self.families);
+        Arc::new(move |shard, report| {
+            let name = |id: ClusterId| clusters.view().peer(id).map_or_else(|| id.to_string(), |p| p.name.to_string());
+            match report {
+                Report::Ready { range, tasks } => info!(%shard, %range, tasks, "shard is ready"),
+                Report::OwnershipLost { outcome } => {
+                    families.sharditem_acquisition_lost_count.inc();
+                    warn!(%shard, ?outcome, "shard is taken over again");
+                }
+                Report::ConditionFailed { workflow } => {
+                    warn!(%shard, ?workflow, "a run was not stored as expected and is read again");
+                }
+                Report::Promoted { namespace, version, unheard } => {
+                    families.namespace_promotions.inc();
+                    info!(%shard, %namespace, %version, unheard, "namespace is active here");
+                }
+                Report::Applied { from, written } => {
+                    let from = [name(from)];
+                    families.replication_tasks_applied.with_label_values(&from).inc();
+                    families.replication_latency.with_label_values(&from).observe(now().since(written).as_secs_f64());
+                }
+                Report::DigestDiffers { run, from } => {
+                    let from = name(from);
+                    families.replication_digest_mismatches.with_label_values(&[&from]).inc();
+                    error!(%shard, ?run, cluster = from, "a peer made something else of the same events");
+                }
+                Report::Refused { from, task, run, reason } => {
+                    let from = name(from);
+                    families.replication_tasks_failed.with_label_values(&[&from]).inc();
+                    error!(%shard, cluster = from, %task, ?run, reason, "a peer's task cannot be applied");
+                }
+            }
+        })
+    }
+}
+
+impl Meter for Metrics {
+    fn begin(&self, operation: &'static str, namespace: &str) {
+        let labels = [operation, namespace, FRONTEND];
+        self.families.service_requests.with_label_values(&labels).inc();
+        self.families.service_pending_requests.with_label_values(&labels).inc();
+    }
+
+    fn end(&self, operation: &'static str, namespace: &str, code: Code, took: Duration) {
+        let labels = [operation, namespace, FRONTEND];
+        self.families.service_pending_requests.with_label_values(&labels).dec();
+        self.families.service_latency.with_label_values(&labels).observe(took.as_secs_f64());
+        if let Some(kind) = error_type(code) {
+            let typed = [operation, namespace, FRONTEND, kind];
+            self.families.service_error_with_type.with_label_values(&typed).inc();
+        }
+        if is_our_fault(code) {
+            self.families.service_errors.with_label_values(&labels).inc();
+        }
+    }
+}
+
+/// What dashboards call an error.
+fn error_type(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::Ok => return None,
+        Code::Cancelled => "serviceerror_Canceled",
+        Code::Unknown => "serviceerror_Unknown",
+        Code::InvalidArgument => "serviceerror_InvalidArgument",
+        Code::DeadlineExceeded => "serviceerror_DeadlineExceeded",
+        Code::NotFound => "serviceerror_NotFound",
+        Code::AlreadyExists => "serviceerror_AlreadyExists",
+        Code::PermissionDenied | Code::Unauthenticated => "serviceerror_PermissionDenied",
+        Code::ResourceExhausted => "serviceerror_ResourceExhausted",
+        Code::FailedPrecondition => "serviceerror_FailedPrecondition",
+        Code::Aborted => "serviceerror_Aborted",
+        Code::OutOfRange => "serviceerror_OutOfRange",
+        Code::Unimplemented => "serviceerror_Unimplemented",
+        Code::Internal => "serviceerror_Internal",
+        Code::Unavailable => "serviceerror_Unavailable",
+        Code::DataLoss => "serviceerror_DataLoss",
+    })
+}
+
+/// Whether an operator has to know. What callers do wrong is theirs.
+fn is_our_fault(code: Code) -> bool {
+    matches!(code, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss | Code::DeadlineExceeded)
+}
+
+/// The service that is counted.
+const FRONTEND: &str = "frontend";
+
+impl Families {
+    fn register(registry: &Registry) -> Self {
+        let request = ["operation", "namespace", "service_name"];
+        let error = ["operation", "namespace", "service_name", "error_type"];
+        Self {
+            service_requests: counter(registry, "service_requests", "Requests", &request),
+            service_errors: counter(registry, "service_errors", "Requests answered with an error", &request),
+            service_error_with_type: counter(registry, "service_error_with_type", "Errors by type", &error),
+            service_latency: times(registry, "service_latency", "How long requests took, in seconds", &request),
+            service_pending_requests: gauge(registry, "service_pending_requests", "Requests in flight", &request),
+            replication_tasks_lag: gauge(
+                registry,
+                "replication_tasks_lag",
+                "Replication tasks that a peer has not acknowledged",
+                &["to_cluster"],
+            ),
+            replication_lag_seconds: {
+                let opts =
+                    Opts::new("replication_lag_seconds", "Age of the oldest task that a peer has not acknowledged");
+                registered(registry, prometheus::GaugeVec::new(opts, &["to_cluster"]).expect(CONSTANT))
+            },
+            pending_polls: plain(registry, "pending_polls", "Polls that wait"),
+            loaded_task_queue_count: plain(registry, "loaded_task_queue_count", "Task queues in memory"),
+            approximate_backlog_count: plain(registry, "approximate_backlog_count", "Tasks that wait for a worker"),
+            replication_tasks_applied: counter(
+                registry,
+                "replication_tasks_applied",
+                "Tasks of peers that became durable here",
+                &["from_cluster"],
+            ),
+            replication_tasks_failed: counter(
+                registry,
+                "replication_tasks_failed",
+                "Tasks of peers that cannot be applied",
+                &["from_cluster"],
+            ),
+            replication_latency: times(
+                registry,
+                "replication_latency",
+                "From a peer's write of a task until it is durable here, in seconds",
+                &["from_cluster"],
+            ),
+            replication_digest_mismatches: counter(
+                registry,
+                "replication_digest_mismatches",
+                "Runs of which a peer made something else than we did",
+                &["from_cluster"],
+            ),
+            sharditem_acquisition_lost_count: {
+                let help = "Shards that had to be taken over again";
+                registered(registry, IntCounter::new("sharditem_acquisition_lost_count", help).expect(CONSTANT))
+            },
+            namespace_promotions: {
+                let help = "Namespaces that became active here";
+                registered(registry, IntCounter::new("namespace_promotions", help).expect(CONSTANT))
+            },
+            build_information: gauge(registry, "build_information", "Which program this is", &["build_version"]),
+        }
+    }
+}
+
+fn times(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(LATENCIES.to_vec());
+    registered(registry, HistogramVec::new(opts, labels).expect(CONSTANT))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels).expect(CONSTANT))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels).expect(CONSTANT))
+}
+
+fn plain(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::new(name, help).expect(CONSTANT))
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, family: C) -> C {
+    registry.register(Box::new(family.clone())).expect(CONSTANT);
+    family
+}
+
+const CONSTANT: &str = "names are constants, each used once";
+
+/// Buckets of latencies in seconds: a local answer takes about a millisecond, a poll about a minute.
+const LATENCIES: [f64; 16] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 70.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_dashboards_know() {
+        let metrics = Metrics::new("a");
+        metrics.begin("StartWorkflowExecution", "default");
+        metrics.end("StartWorkflowExecution", "default", Code::InvalidArgument, Duration::from_millis(3));
+        let text = metrics.render();
+        let lines = [
+            "# TYPE service_requests counter",
+            "service_requests{namespace=\"default\",operation=\"StartWorkflowExecution\",service_name=\"frontend\",\
+             cluster=\"a\"} 1",
+            "service_latency_bucket{namespace=\"default\",operation=\"StartWorkflowExecution\",\
+             service_name=\"frontend\",cluster=\"a\",le=\"0.005\"} 1",
+            "service_error_with_type{error_type=\"serviceerror_InvalidArgument\",namespace=\"default\",\
+             operation=\"StartWorkflowExecution\",service_name=\"frontend\",cluster=\"a\"} 1",
+            "pending_polls{cluster=\"a\"} 0",
+        ];
+        assert!(!text.contains("service_errors{"), "it is the caller's");
+        for line in lines {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("_total"), "{text}");
+    }
+
+    #[test]
+    fn clusters_of_one_process_count_apart() {
+        let (a, b) = (Metrics::new("a"), Metrics::new("b"));
+        a.families().pending_polls.set(3);
+        assert!(b.render().contains("pending_polls{cluster=\"b\"} 0"));
+    }
+}

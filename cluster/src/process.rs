@@ -1,0 +1,189 @@
+//! Clusters of one process: sockets, a beginning, and an end.
+//!
+//! The end, when the system asks for it: health fails, polls are answered with nothing and streams to peers end, nothing
+//! new is accepted, what is being answered is answered, and what is being written is written.
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use config::Config;
+use futures_util::{FutureExt, future::join_all};
+use http::StatusCode;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::Routes,
+    transport::server::{Server, TcpIncoming},
+};
+use tracing::{Instrument, Span, info, info_span, warn};
+
+use crate::{
+    cluster::Cluster,
+    dev,
+    failed::Failed,
+    http::{self as pages, Pages, TEXT},
+    listen::Listeners,
+    ports::Ports,
+    signals,
+};
+
+/// Run one cluster until the system asks the process to stop.
+///
+/// # Errors
+///
+/// [`Failed`] when it cannot start.
+pub async fn run(config: Config, listeners: Listeners) -> Result<(), Failed> {
+    let member = Member::start(config, listeners).await?;
+    member.span.in_scope(|| info!("started"));
+    signals::stop_requested().await;
+    stop(vec![member]).await;
+    Ok(())
+}
+
+/// Run clusters that are connected to each other until the system asks the process to stop. When they are, and the
+/// namespace [`dev::NAMESPACE`] is there, tell where that is active.
+///
+/// # Errors
+///
+/// [`Failed`] when one of them cannot start, or they cannot be connected.
+pub async fn run_connected(members: Vec<(Config, Listeners)>, started: impl FnOnce(String)) -> Result<(), Failed> {
+    let mut running = Vec::new();
+    for (config, listeners) in members {
+        running.push(Member::start(config, listeners).await?);
+    }
+    connect(&running).await?;
+    let active = provide_namespace(&running).await?;
+    started(active);
+    signals::stop_requested().await;
+    stop(running).await;
+    Ok(())
+}
+
+/// Stop all of them, side by side. None is gone while another still speaks to it.
+async fn stop(members: Vec<Member>) {
+    join_all(members.iter().map(Member::drain)).await;
+    join_all(members.iter().map(Member::finish)).await;
+}
+
+/// Tell every cluster of every other.
+async fn connect(members: &[Member]) -> Result<(), Failed> {
+    for here in members {
+        for there in members {
+            let (name, peer) = (here.cluster.name(), there.cluster.name());
+            if name != peer {
+                let joined = here.cluster.join(&there.address).await;
+                joined.map_err(|status| Failed(format!("cannot connect {name} to {peer}: {}", status.message())))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// See that the namespace is there and in every cluster; answers where it is active. Nothing is changed that was
+/// decided before: a database remembers.
+async fn provide_namespace(members: &[Member]) -> Result<String, Failed> {
+    let clusters = members.iter().map(|member| member.cluster.name().to_owned()).collect();
+    let provided = members[0].cluster.provide_namespace(dev::NAMESPACE, clusters).await;
+    let failed = |why: &str| Failed(format!("cannot provide namespace {}: {why}", dev::NAMESPACE));
+    let active = provided.map_err(|status| failed(status.message()))?;
+    for member in members {
+        let (name, cluster) = (member.cluster.name(), &member.cluster);
+        if timeout(GRACE, cluster.namespace_appeared(dev::NAMESPACE)).await.is_err() {
+            return Err(failed(&format!("it does not reach cluster {name}")));
+        }
+    }
+    Ok(active)
+}
+
+/// A cluster and what answers on its sockets.
+struct Member {
+    cluster: Arc<Cluster>,
+    /// Where its gRPC is.
+    address: String,
+    /// Nothing new is accepted.
+    closing: CancellationToken,
+    /// Everything that was accepted is answered.
+    closed: CancellationToken,
+    span: Span,
+}
+
+impl Member {
+    async fn start(config: Config, listeners: Listeners) -> Result<Self, Failed> {
+        let span = info_span!("cluster", cluster = config.cluster.name);
+        let address = config.frontend.grpc.to_string();
+        let ports = Ports::real(span.clone());
+        let cluster = Cluster::start(&config, ports.clone()).instrument(span.clone()).await;
+        let cluster = Arc::new(
+            cluster.map_err(|error| Failed(format!("cannot start cluster {}: {error}", config.cluster.name)))?,
+        );
+        let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
+        let watched = [(listeners.http, health_pages(&cluster)), (listeners.metrics, metrics_pages(&cluster))];
+        for (listener, pages) in watched {
+            if let Some(listener) = listener {
+                let stop = closed.clone().cancelled_owned();
+                (ports.spawn)(Box::pin(pages::serve(listener, pages, ports.spawn.clone(), stop)));
+            }
+        }
+        let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
+        (ports.spawn)(Box::pin(answer(cluster.routes(), incoming, closing.clone(), closed.clone(), span.clone())));
+        Ok(Self { cluster, address, closing, closed, span })
+    }
+
+    async fn drain(&self) {
+        self.span.in_scope(|| info!("stopping"));
+        self.cluster.drain().await;
+    }
+
+    async fn finish(&self) {
+        self.closing.cancel();
+        if timeout(GRACE, self.closed.cancelled()).await.is_err() {
+            self.span.in_scope(|| warn!("some calls were not answered in time"));
+        }
+        self.cluster.stop().await;
+    }
+}
+
+/// Answer gRPC until `closing`, then what is left; `closed` says that nothing is. What calls log is marked with `span`.
+async fn answer(
+    routes: Routes,
+    incoming: TcpIncoming,
+    closing: CancellationToken,
+    closed: CancellationToken,
+    span: Span,
+) {
+    let server = Server::builder()
+        .trace_fn(move |_| span.clone())
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_adaptive_window(Some(true))
+        .add_routes(routes);
+    if let Err(error) = server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await {
+        warn!(%error, "gRPC is not answered any more");
+    }
+    closed.cancel();
+}
+
+fn health_pages(cluster: &Arc<Cluster>) -> Pages {
+    let cluster = Arc::clone(cluster);
+    Arc::new(move |path| {
+        let page = match cluster.is_serving() {
+            true => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+            false => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".to_owned()),
+        };
+        (path == "/healthz").then(|| ready(page).boxed())
+    })
+}
+
+fn metrics_pages(cluster: &Arc<Cluster>) -> Pages {
+    let cluster = Arc::clone(cluster);
+    Arc::new(move |path| {
+        let cluster = Arc::clone(&cluster);
+        let page = async move { (StatusCode::OK, "text/plain; version=0.0.4", cluster.metrics().await) };
+        (path == "/metrics").then(|| page.boxed())
+    })
+}
+
+/// How long what was accepted may take once we are asked to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A client that is gone without a word is noticed after twice this.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);

@@ -1,0 +1,527 @@
+//! Reads: on connections of their own, beside the writer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use replicator::{
+    history::Branch,
+    ids::{EventId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
+    shard::io::{BacklogTask, ItemKey, ItemKind, StoredRun},
+    task::{Category, HistoryTask, TaskKey},
+    time::Timestamp,
+};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    stored_task,
+    table::{self, Malformed, bytes, column, item, node::Found},
+};
+use crate::{HistoryError, HistoryPage, Node, StoredBatch, Unavailable};
+
+/// Connections for reads. One that was dropped in the middle of a read is closed, so that none keeps an old picture of
+/// the database open.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    /// As many as are at work at a time, opened when first needed.
+    File {
+        options: Box<SqliteConnectOptions>,
+        idle: Arc<std::sync::Mutex<Vec<SqliteConnection>>>,
+        permits: Arc<Semaphore>,
+    },
+    /// A memory database is one connection, which the writer uses too.
+    Memory(Arc<Mutex<SqliteConnection>>),
+}
+
+/// A connection for one read.
+pub(crate) enum Reader {
+    File {
+        connection: Option<SqliteConnection>,
+        idle: Arc<std::sync::Mutex<Vec<SqliteConnection>>>,
+        /// Given back after the connection.
+        _permit: OwnedSemaphorePermit,
+    },
+    Memory(OwnedMutexGuard<SqliteConnection>),
+}
+
+impl Readers {
+    /// A connection, when one is free.
+    pub(crate) async fn get(&self) -> Result<Reader, Unavailable> {
+        match self {
+            Self::Memory(connection) => Ok(Reader::Memory(connection.clone().lock_owned().await)),
+            Self::File { options, idle, permits } => {
+                let permit =
+                    permits.clone().acquire_owned().await.map_err(|_| Unavailable("the store is closed".into()))?;
+                let found = idle.lock().expect("never poisoned").pop();
+                let connection = match found {
+                    Some(connection) => connection,
+                    None => options.connect().await.map_err(unavailable)?,
+                };
+                Ok(Reader::File { connection: Some(connection), idle: idle.clone(), _permit: permit })
+            }
+        }
+    }
+
+    /// Close what is idle and lend nothing more.
+    pub(crate) async fn close(&self) {
+        if let Self::File { idle, permits, .. } = self {
+            permits.close();
+            let connections = std::mem::take(&mut *idle.lock().expect("never poisoned"));
+            for connection in connections {
+                let _ = connection.close().await;
+            }
+        }
+    }
+}
+
+impl Reader {
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::File { connection, .. } => connection.as_mut().expect("until it is given back"),
+            Self::Memory(connection) => connection,
+        }
+    }
+
+    /// The read came to its end.
+    pub(crate) fn done(mut self) {
+        if let Self::File { connection, idle, .. } = &mut self {
+            idle.lock().expect("never poisoned").extend(connection.take());
+        }
+    }
+
+    /// Rows of several statements, of one moment. The last number of each row is that of its statement.
+    async fn all(
+        &mut self,
+        text: &'static str,
+        values: table::Values,
+        mut each: impl FnMut(usize, SqliteRow) -> Result<(), Malformed>,
+    ) -> Result<(), sqlx::Error> {
+        let mut results = self.connection().fetch_many(sqlx::query_with(text, values.arguments()));
+        let mut statement = 0;
+        while let Some(result) = results.try_next().await? {
+            match result {
+                Either::Left(_) => statement += 1,
+                Either::Right(row) => each(statement, row)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Say that a read failed.
+pub(crate) fn unavailable(error: sqlx::Error) -> Unavailable {
+    Unavailable(format!("the database does not answer: {error}"))
+}
+
+/// Which run.
+pub(crate) enum Which {
+    /// The current one.
+    Current,
+    /// This one.
+    Run(RunId),
+}
+
+macro_rules! run {
+    () => {
+        "SELECT run.row, run.id, run.record, run.closed, run.started, run.state, start.key, start.value \
+    FROM name JOIN run ON run.row = name.row LEFT JOIN start ON start.row = run.row \
+    WHERE name.namespace = ? AND name.workflow = ? AND name.run = ?; \
+    SELECT item.row, item.kind, item.key, item.value FROM name JOIN item ON item.row = name.row \
+    WHERE name.namespace = ? AND name.workflow = ? AND name.run = ?"
+    };
+}
+
+/// Both statements see one moment: in a file by a transaction; a memory database is held by one reader at a time, and a
+/// transaction that is left in the middle would be everybody's.
+const RUN_IN_FILE: &str = concat!("BEGIN;", run!(), ";COMMIT");
+const RUN_IN_MEMORY: &str = run!();
+
+/// Read a run with its items.
+pub(crate) async fn run(
+    readers: &Readers,
+    workflow: &WorkflowKey,
+    which: Which,
+) -> Result<Option<StoredRun>, Unavailable> {
+    let mut reader = readers.get().await?;
+    let run = match which {
+        Which::Current => None,
+        Which::Run(run) => Some(run),
+    };
+    let key = table::name::Key { workflow: workflow.clone(), run };
+    let mut values = table::Values::default();
+    table::Key::bind(&key, &mut values);
+    table::Key::bind(&key, &mut values);
+    let mut found: Option<StoredRun> = None;
+    let mut items = Vec::new();
+    let text = if matches!(reader, Reader::File { .. }) { RUN_IN_FILE } else { RUN_IN_MEMORY };
+    let read = reader.all(text, values, |_, row| {
+        if sqlx::Row::len(&row) == 4 {
+            let row = item::Row::read(&row)?;
+            items.push((row.key.item, row.value));
+            return Ok(());
+        }
+        let stored = table::run::Row::read(&row, 0)?;
+        if column::<Option<Vec<u8>>>(&row, 6)?.is_some() {
+            items.push((ItemKey { kind: ItemKind::Start, key: bytes(&row, 6)? }, bytes(&row, 7)?));
+        }
+        let run = RunKey { workflow: workflow.clone(), run: stored.id };
+        found = Some(StoredRun { run, record: RecordVersion(stored.record.0), state: stored.state, items: Vec::new() });
+        Ok(())
+    });
+    read.await.map_err(unavailable)?;
+    reader.done();
+    Ok(found.map(|found| StoredRun { items, ..found }))
+}
+
+const TASKS: &str = "SELECT fire_time, id, body FROM task \
+    WHERE shard = ? AND category = ? AND (fire_time, id) > (?, ?) ORDER BY fire_time, id LIMIT ?";
+
+/// Read tasks of a queue.
+pub(crate) async fn tasks(
+    readers: &Readers,
+    shard: ShardId,
+    category: Category,
+    after: Option<TaskKey>,
+    limit: usize,
+) -> Result<Vec<HistoryTask>, Unavailable> {
+    let mut reader = readers.get().await?;
+    let after = after.unwrap_or(TaskKey { fire_time: Timestamp(i64::MIN), id: TaskId(i64::MIN) });
+    let mut values = table::Values::default();
+    values.add(i64::from(shard.0)).add(table::task::number(category)).add(after.fire_time.0).add(after.id.0);
+    values.add(i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut tasks = Vec::new();
+    let read = reader.all(TASKS, values, |_, row| {
+        let (key, body) = table::task::read(&row)?;
+        let task = stored_task::decode(category, key, body);
+        tasks.push(task.ok_or_else(|| table::malformed(2, "no task of this release"))?);
+        Ok(())
+    });
+    read.await.map_err(unavailable)?;
+    reader.done();
+    Ok(tasks)
+}
+
+/// Read replication tasks with their events.
+pub(crate) async fn backlog(
+    readers: &Readers,
+    shard: ShardId,
+    after: TaskId,
+    limit: usize,
+) -> Result<Vec<BacklogTask>, Unavailable> {
+    let after = TaskKey { fire_time: Timestamp::ZERO, id: after };
+    let mut backlog = Vec::new();
+    for task in tasks(readers, shard, Category::Replication, Some(after), limit).await? {
+        let mut found = BacklogTask { task, events: Vec::new(), new_run_events: None };
+        if let Some((batch, new_run)) = stored_task::batches(&found.task) {
+            let workflow = &found.task.run.workflow;
+            let events = batches(readers, workflow, &batch.branch, batch.first, batch.next).await?;
+            let new_run = match new_run {
+                Some(batch) => {
+                    batches(readers, workflow, &batch.branch, batch.first, batch.next).await?.into_iter().next()
+                }
+                None => None,
+            };
+            (found.events, found.new_run_events) = (events, new_run);
+        }
+        backlog.push(found);
+    }
+    Ok(backlog)
+}
+
+/// Read all batches of a stretch; none when the run is gone.
+async fn batches(
+    readers: &Readers,
+    workflow: &WorkflowKey,
+    branch: &Branch,
+    first: EventId,
+    end: EventId,
+) -> Result<Vec<Bytes>, Unavailable> {
+    match history(readers, workflow, branch, first, end, usize::MAX, usize::MAX).await {
+        Ok(page) => Ok(page.batches.into_iter().map(|batch| batch.events).collect()),
+        Err(HistoryError::NotFound) => Ok(Vec::new()),
+        Err(HistoryError::DataLoss(text)) => Err(Unavailable(text)),
+        Err(HistoryError::Unavailable(cause)) => Err(cause),
+    }
+}
+
+const TREE: &str = "SELECT row FROM name WHERE namespace = ? AND workflow = ? AND run = ?";
+
+async fn tree(reader: &mut Reader, workflow: &WorkflowKey, tree: RunId) -> Result<Option<i64>, sqlx::Error> {
+    let key = table::name::Key { workflow: workflow.clone(), run: Some(tree) };
+    let mut values = table::Values::default();
+    table::Key::bind(&key, &mut values);
+    let row = sqlx::query_with(TREE, values.arguments()).fetch_optional(reader.connection()).await?;
+    row.map(|row| column(&row, 0)).transpose()
+}
+
+const NODES: &str = "SELECT at.node, at.txn, node.next, node.previous, node.events \
+    FROM node_at AS at CROSS JOIN node ON node.seq = at.seq \
+    WHERE at.tree = ? AND at.branch = ? AND (at.node, at.txn) > (?, ?) AND at.node < ? ORDER BY at.node, at.txn LIMIT ?";
+
+const NODES_REVERSE: &str = "SELECT at.node, at.txn, node.next, node.previous, node.events \
+    FROM node_at AS at CROSS JOIN node ON node.seq = at.seq \
+    WHERE at.tree = ? AND at.branch = ? AND at.node >= ? AND (at.node, at.txn) < (?, ?) \
+    ORDER BY at.node DESC, at.txn DESC LIMIT ?";
+
+/// Rows that are fetched at a time; a page is seldom more.
+const STRIDE: usize = 128;
+
+/// Batches of a branch, oldest first.
+pub(crate) async fn history(
+    readers: &Readers,
+    workflow: &WorkflowKey,
+    branch: &Branch,
+    first: EventId,
+    end: EventId,
+    max_events: usize,
+    max_bytes: usize,
+) -> Result<HistoryPage, HistoryError> {
+    let mut reader = readers.get().await.map_err(HistoryError::Unavailable)?;
+    let failed = |error| HistoryError::Unavailable(unavailable(error));
+    let Some(row) = tree(&mut reader, workflow, branch.tree).await.map_err(failed)? else {
+        reader.done();
+        return Err(HistoryError::NotFound);
+    };
+    let mut page = Forward::new(first, end, max_events, max_bytes);
+    'ranges: for range in branch.ranges(first, end) {
+        let mut after = (range.begin.0, i64::MIN);
+        loop {
+            let mut values = table::Values::default();
+            values.add(row).id(range.branch.as_bytes()).add(after.0).add(after.1).add(range.end.0).add(STRIDE as i64);
+            let mut nodes = sqlx::query_with(NODES, values.arguments()).fetch(reader.connection());
+            let mut count = 0;
+            while let Some(row) = nodes.try_next().await.map_err(failed)? {
+                let node = Found::read(&row).map_err(failed)?;
+                count += 1;
+                after = (node.node, node.transaction);
+                if !page.take(node)? {
+                    break 'ranges;
+                }
+            }
+            if count < STRIDE {
+                break;
+            }
+        }
+        if !page.settle()? {
+            break;
+        }
+    }
+    reader.done();
+    page.finish()
+}
+
+/// Puts a page together, oldest batch first.
+struct Forward {
+    batches: Vec<StoredBatch>,
+    /// What was read last and may still be replaced by a higher transaction at the same node.
+    candidate: Option<Found>,
+    /// Transaction of the last batch that counts.
+    transaction: Option<i64>,
+    expected: EventId,
+    end: EventId,
+    events: usize,
+    bytes: usize,
+    max_events: usize,
+    max_bytes: usize,
+    full: bool,
+}
+
+impl Forward {
+    fn new(first: EventId, end: EventId, max_events: usize, max_bytes: usize) -> Self {
+        Self {
+            batches: Vec::new(),
+            candidate: None,
+            transaction: None,
+            expected: first,
+            end,
+            events: 0,
+            bytes: 0,
+            max_events,
+            max_bytes,
+            full: false,
+        }
+    }
+
+    /// Take the next row. Answers whether more is wanted.
+    fn take(&mut self, node: Found) -> Result<bool, HistoryError> {
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.node != node.node) && !self.settle()? {
+            return Ok(false);
+        }
+        // A write that lost: older than what it should follow, or made to follow something else (BR-5).
+        let follows = self
+            .transaction
+            .is_none_or(|last| node.transaction > last && (node.previous == 0 || node.previous == last));
+        if follows {
+            self.candidate = Some(node);
+        }
+        Ok(true)
+    }
+
+    /// No other row at the node of the candidate will come. Answers whether more is wanted.
+    fn settle(&mut self) -> Result<bool, HistoryError> {
+        let Some(node) = self.candidate.take() else { return Ok(!self.full) };
+        if node.node != self.expected.0 || node.next <= node.node {
+            return Err(HistoryError::DataLoss(format!(
+                "events from {} are missing: the next batch begins at {}",
+                self.expected, node.node
+            )));
+        }
+        // A batch has at most as many events as there are ids.
+        let events = usize::try_from(node.next - node.node).unwrap_or(usize::MAX);
+        self.events = self.events.saturating_add(events);
+        self.bytes = self.bytes.saturating_add(node.events.len());
+        if !self.batches.is_empty() && (self.events > self.max_events || self.bytes > self.max_bytes) {
+            self.full = true;
+            return Ok(false);
+        }
+        self.transaction = Some(node.transaction);
+        self.expected = EventId(node.next);
+        let place = Node { first: EventId(node.node), next: EventId(node.next) };
+        self.batches.push(StoredBatch { node: place, events: node.events });
+        Ok(true)
+    }
+
+    fn finish(self) -> Result<HistoryPage, HistoryError> {
+        if self.batches.is_empty() {
+            return Err(HistoryError::NotFound);
+        }
+        debug_assert!(self.full || self.batches.last().is_some_and(|batch| batch.node.first < self.end));
+        Ok(HistoryPage { batches: self.batches, next: self.full.then_some(self.expected) })
+    }
+}
+
+/// Batches of a branch, youngest first.
+pub(crate) async fn history_reverse(
+    readers: &Readers,
+    workflow: &WorkflowKey,
+    branch: &Branch,
+    first: EventId,
+    end: EventId,
+    max_events: usize,
+    max_bytes: usize,
+) -> Result<HistoryPage, HistoryError> {
+    let mut reader = readers.get().await.map_err(HistoryError::Unavailable)?;
+    let failed = |error| HistoryError::Unavailable(unavailable(error));
+    let Some(row) = tree(&mut reader, workflow, branch.tree).await.map_err(failed)? else {
+        reader.done();
+        return Err(HistoryError::NotFound);
+    };
+    let mut page =
+        Backward { page: HistoryPage::default(), end, after: None, events: 0, bytes: 0, max_events, max_bytes };
+    let ranges: Vec<_> = branch.ranges(first, end).collect();
+    'ranges: for range in ranges.into_iter().rev() {
+        let mut before = (range.end.0, i64::MIN);
+        loop {
+            let mut values = table::Values::default();
+            values
+                .add(row)
+                .id(range.branch.as_bytes())
+                .add(range.begin.0)
+                .add(before.0)
+                .add(before.1)
+                .add(STRIDE as i64);
+            let mut nodes = sqlx::query_with(NODES_REVERSE, values.arguments()).fetch(reader.connection());
+            let mut count = 0;
+            while let Some(row) = nodes.try_next().await.map_err(failed)? {
+                let node = Found::read(&row).map_err(failed)?;
+                count += 1;
+                before = (node.node, node.transaction);
+                if !page.take(node)? {
+                    break 'ranges;
+                }
+            }
+            if count < STRIDE {
+                break;
+            }
+        }
+    }
+    reader.done();
+    if page.page.batches.is_empty() {
+        return Err(HistoryError::NotFound);
+    }
+    let oldest = page.after.as_ref().map_or(first.0, |(node, ..)| *node);
+    if page.page.next.is_none() && oldest != first.0 {
+        return Err(HistoryError::DataLoss(format!("events from {first} to before {oldest} are missing")));
+    }
+    Ok(page.page)
+}
+
+/// Puts a page together, youngest batch first.
+struct Backward {
+    page: HistoryPage,
+    end: EventId,
+    /// Node, transaction and previous transaction of the batch that was taken last.
+    after: Option<(i64, i64, i64)>,
+    events: usize,
+    bytes: usize,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+impl Backward {
+    /// Take the row before. Answers whether more is wanted.
+    fn take(&mut self, node: Found) -> Result<bool, HistoryError> {
+        if let Some((after, transaction, previous)) = self.after {
+            // Rows of one node come with the highest transaction first. What the taken batch says it follows counts, or, if
+            // it says nothing, what ends where it begins.
+            let follows = node.transaction < transaction
+                && if previous == 0 { node.next == after } else { node.transaction == previous };
+            if node.node == after || !follows {
+                return Ok(true);
+            }
+            if node.next != after {
+                return Err(HistoryError::DataLoss(format!("events from {} to before {after} are missing", node.next)));
+            }
+        } else if self.end.0 != i64::MAX && node.next != self.end.0 {
+            return Ok(true);
+        }
+        let events = usize::try_from(node.next - node.node).unwrap_or(usize::MAX);
+        self.events = self.events.saturating_add(events);
+        self.bytes = self.bytes.saturating_add(node.events.len());
+        if !self.page.batches.is_empty() && (self.events > self.max_events || self.bytes > self.max_bytes) {
+            self.page.next = self.after.map(|(node, ..)| EventId(node));
+            return Ok(false);
+        }
+        self.after = Some((node.node, node.transaction, node.previous));
+        let place = Node { first: EventId(node.node), next: EventId(node.next) };
+        self.page.batches.push(StoredBatch { node: place, events: node.events });
+        Ok(true)
+    }
+}
+
+/// Read whole rows of a table that is never large.
+pub(crate) async fn table<T>(
+    readers: &Readers,
+    text: &'static str,
+    values: table::Values,
+    read: impl Fn(&SqliteRow) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Unavailable> {
+    let mut reader = readers.get().await?;
+    let mut rows = Vec::new();
+    let all = reader.all(text, values, |_, row| {
+        rows.push(read(&row)?);
+        Ok(())
+    });
+    all.await.map_err(unavailable)?;
+    reader.done();
+    Ok(rows)
+}
+
+/// Runs that match, or how many they are: a statement that a filter was translated to.
+pub(crate) async fn filtered<T>(
+    readers: &Readers,
+    text: String,
+    values: table::Values,
+    read: impl Fn(&SqliteRow) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Unavailable> {
+    let mut reader = readers.get().await?;
+    // Shapes of filters are chosen by callers: they are not kept prepared.
+    let query = sqlx::query_with(AssertSqlSafe(text), values.arguments()).persistent(false);
+    let rows = query.fetch_all(reader.connection()).await.map_err(unavailable)?;
+    reader.done();
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(unavailable)
+}
