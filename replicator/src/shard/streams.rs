@@ -131,7 +131,7 @@ impl Shard {
             };
             let rows: Vec<BacklogTask> = rows.take(FRAME_TASKS).cloned().collect();
             if rows.is_empty() {
-                source.sent = TaskId(end.0 - 1);
+                source.on_sent([], TaskId(end.0 - 1));
                 break;
             }
             self.tell(key, rows);
@@ -214,7 +214,7 @@ impl Shard {
         let exhausted = rows.len() < FRAME_TASKS;
         rows.retain(|row| row.task.key.id < end && row.task.key.id > source.sent);
         if rows.is_empty() && exhausted {
-            source.sent = source.sent.max(floor.min(TaskId(end.0 - 1)));
+            source.on_sent([], floor.min(TaskId(end.0 - 1)));
         }
         self.tell(key, rows);
         self.pump(key);

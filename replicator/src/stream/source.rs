@@ -66,6 +66,14 @@ impl Source {
     pub fn on_sent(&mut self, tasks: impl IntoIterator<Item = TaskId>, last: TaskId) {
         self.unacked.extend(tasks);
         self.sent = self.sent.max(last);
+        self.skip_to_sent();
+    }
+
+    /// With nothing in flight, whatever was passed over on the way was none of the peer's business.
+    fn skip_to_sent(&mut self) {
+        if self.unacked.is_empty() {
+            self.acked = self.acked.max(self.sent);
+        }
     }
 
     /// The stream is gone.
@@ -85,6 +93,7 @@ impl Source {
         while self.unacked.front().is_some_and(|task| *task <= self.acked) {
             self.unacked.pop_front();
         }
+        self.skip_to_sent();
         news
     }
 

@@ -1,0 +1,84 @@
+//! Meridian and the real Temporal dev server, one after the other under the same load, as ratios.
+//!
+//! Each server is started on an empty database on disk with full synchronous commits, and drives workflows of one activity
+//! at several concurrencies. Client and worker are raw gRPC: what an SDK costs is not measured. Every result is verified.
+
+mod load;
+mod replication;
+mod report;
+mod side;
+mod usage;
+mod worker;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{report::Report, side::Side};
+
+/// Compares the cost and speed of Meridian with those of the real Temporal dev server.
+#[derive(Debug, Parser)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
+    /// Measure one side only.
+    #[arg(long)]
+    only: Option<Side>,
+    /// Workflows at each concurrency above 1.
+    #[arg(long, default_value_t = 1_000)]
+    workflows: usize,
+    /// Workflows at concurrency 1.
+    #[arg(long, default_value_t = 200)]
+    sequential: usize,
+    /// Workflows before the measurement.
+    #[arg(long, default_value_t = 50)]
+    warm_up: usize,
+    /// Concurrencies, and so many workers of each kind.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 100])]
+    concurrency: Vec<usize>,
+    /// Clusters of `meridian dev`; with more than one, the cost includes replication.
+    #[arg(long, default_value_t = 1)]
+    clusters: u16,
+    /// Keep everything in memory.
+    #[arg(long)]
+    in_memory: bool,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Fail unless the goals of the table are met.
+    #[arg(long)]
+    require: bool,
+}
+
+/// Other measurements than the comparison.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Lag, standby cost and forced failover of two clusters of Meridian, as JSON.
+    Replication(replication::Options),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[allow(clippy::print_stdout, reason = "the result")]
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    if let Some(Other::Replication(options)) = &options.other {
+        let figures = tokio::runtime::Runtime::new()?.block_on(replication::measure(options))?;
+        println!("{}", serde_json::to_string_pretty(&figures)?);
+        return Ok(());
+    }
+    let sides =
+        [Side::Temporal, Side::Meridian].into_iter().filter(|&side| options.only.is_none_or(|only| only == side));
+    let mut report = Report::default();
+    for side in sides {
+        report.add(side, side::measure(side, &options)?);
+    }
+    match options.output {
+        Output::Text => print!("{report}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    anyhow::ensure!(!options.require || report.goals_met(), "a goal was missed");
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! What tests share that need real processes: servers, SDKs, the command line and raw clients.
+//!
+//! - [`provision`]: the published SDKs, CLI and dev server, installed by the test run itself.
+//! - [`process`], [`server`], [`pair`]: a process that never outlives the test; Meridian and the real dev server as such
+//!   processes; two of Meridian's clusters that are one process each.
+//! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
+//! - [`raw`], [`request`]: the public API without an SDK; [`wait`]: waiting for a condition with a deadline.
+//!
+//! A test that cannot run has failed, so everything here panics instead of returning errors. Nothing measures time: the
+//! deadlines only keep a broken server from hanging the run.
+
+pub mod cli;
+pub mod pair;
+pub mod process;
+pub mod provision;
+pub mod raw;
+pub mod request;
+pub mod sdk;
+pub mod server;
+pub mod wait;

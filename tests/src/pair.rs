@@ -1,0 +1,86 @@
+//! Two `meridian server` processes, from the example files that operators start from.
+
+use std::{fs, path::Path};
+
+use crate::{
+    cli,
+    server::{Server, free_port},
+};
+
+/// Where the clusters keep their data.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keep {
+    /// In a file each, as in the examples.
+    OnDisk,
+    /// Nowhere.
+    InMemory,
+}
+
+/// Start the clusters `a` and `b` on ports of their own. They do not know each other yet.
+///
+/// # Panics
+///
+/// When an example cannot be read, or its cluster does not start.
+#[must_use]
+pub fn start(name: &str, keep: Keep) -> [Server; 2] {
+    let base = free_port(4);
+    [("a", 33), ("b", 133)].map(|(cluster, port)| {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/cluster-{cluster}.yaml"));
+        let text = fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()));
+        let text = moved(&text, base);
+        let text = if keep == Keep::InMemory { text.replace("mode: rwc", "mode: memory") } else { text };
+        Server::meridian_from_file(&format!("{name}-{cluster}"), &text, base + port)
+    })
+}
+
+/// Let each know the other, as an operator does.
+///
+/// # Panics
+///
+/// When one refuses.
+pub fn join(a: &Server, b: &Server) {
+    for [at, peer] in [[a, b], [b, a]] {
+        let frontend = format!("--frontend-address={}", peer.address(0));
+        let command = ["operator", "cluster", "upsert", &frontend, "--enable-connection", "--enable-replication"];
+        let _ = cli::temporal(at.address(0), &command).ok();
+    }
+}
+
+/// The file with its ports, which are 69xx and 72xx for `a`, 79xx and 82xx for `b`, moved to the hundreds after `base`.
+fn moved(text: &str, base: u16) -> String {
+    let place = |word: &str| match word.parse::<u16>() {
+        Ok(port) => match port / 100 {
+            72 => (base + port % 100).to_string(),
+            82 => (base + 100 + port % 100).to_string(),
+            69 => (base + 200 + port % 100).to_string(),
+            79 => (base + 300 + port % 100).to_string(),
+            _ => word.to_owned(),
+        },
+        Err(_) => word.to_owned(),
+    };
+    let mut moved = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.starts_with(|first: char| first.is_ascii_digit());
+        let end = rest.find(|next: char| next.is_ascii_digit() != digits).unwrap_or(rest.len());
+        moved += &place(&rest[..end]);
+        rest = &rest[end..];
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ports_move() {
+        check("grpcPort: 7233, x: \"127.0.0.1:8243\", y: 6933", "grpcPort: 20033, x: \"127.0.0.1:20143\", y: 20233");
+        check("30s 172800 10", "30s 172800 10");
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(moved(text, 20_000), expected);
+    }
+}
