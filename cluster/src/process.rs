@@ -87,7 +87,7 @@ async fn provide_namespace(members: &[Member]) -> Result<String, Failed> {
     let active = provided.map_err(|status| failed(status.message()))?;
     for member in members {
         let (name, cluster) = (member.cluster.name(), &member.cluster);
-        if timeout(GRACE, cluster.namespace_appeared(dev::NAMESPACE)).await.is_err() {
+        if timeout(PEERS_MEET, cluster.namespace_appeared(dev::NAMESPACE)).await.is_err() {
             return Err(failed(&format!("it does not reach cluster {name}")));
         }
     }
@@ -184,6 +184,9 @@ fn metrics_pages(cluster: &Arc<Cluster>) -> Pages {
 
 /// How long what was accepted may take once we are asked to stop.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Clusters of one process that have not met within this do not meet at all. It takes them milliseconds.
+const PEERS_MEET: Duration = Duration::from_secs(20);
 
 /// A client that is gone without a word is noticed after twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
