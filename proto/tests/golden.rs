@@ -102,7 +102,12 @@ fn canonical_form_tells_messages_apart_and_spellings_not() {
 #[test]
 fn our_extension_rides_behind_what_temporal_knows() {
     let written_time = Some(prost_types::Timestamp { seconds: 7, nanos: 0 });
-    let extension = TaskExtension { start_request_id: "id".into(), state_digest: "digest".into(), written_time };
+    let extension = TaskExtension {
+        start_request_id: "id".into(),
+        state_digest: "digest".into(),
+        written_time,
+        ..Default::default()
+    };
     assert_eq!(extension.encode_to_vec(), [nested(1, b"id"), nested(3, b"digest"), nested(4, &varint(1, 7))].concat());
 
     let theirs = ReplicationTask { source_task_id: 7, ..Default::default() };

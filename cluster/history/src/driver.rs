@@ -164,7 +164,9 @@ impl Driver {
                 Output::Commit(transaction) => self.commit(*transaction),
                 Output::Reply(id, reply) => {
                     // A caller that is gone does not want to know.
-                    let _ = self.callers.remove(&id).map(|caller| caller.send(*reply));
+                    if let Some(caller) = self.callers.remove(&id) {
+                        let _ = caller.send(*reply);
+                    }
                 }
                 Output::Dispatch(dispatch) => self.ports.sink.offer(dispatch),
                 Output::Withdraw(run, scheduled) => self.ports.sink.withdraw(run, scheduled),

@@ -220,9 +220,9 @@ fn numbers(metadata: &MetadataMap) -> Result<[i32; 4], Status> {
 fn response(frame: Frame) -> Option<admin::StreamWorkflowReplicationMessagesResponse> {
     use admin::stream_workflow_replication_messages_response::Attributes;
     match frame {
-        Frame::Tasks(messages) => Some(admin::StreamWorkflowReplicationMessagesResponse {
-            attributes: Some(Attributes::Messages(messages)),
-        }),
+        Frame::Tasks(messages) => {
+            Some(admin::StreamWorkflowReplicationMessagesResponse { attributes: Some(Attributes::Messages(messages)) })
+        }
         Frame::Ack(_) => None,
     }
 }

@@ -64,13 +64,7 @@ fn pairs(ours: u32, theirs: u32) -> Vec<(ShardId, ShardId)> {
 }
 
 /// Keep one stream open until the peer is gone.
-async fn follow_shard(
-    history: History,
-    peer: Peer,
-    ours: ShardId,
-    theirs: ShardId,
-    mut gone: watch::Receiver<bool>,
-) {
+async fn follow_shard(history: History, peer: Peer, ours: ShardId, theirs: ShardId, mut gone: watch::Receiver<bool>) {
     let mut pause = FIRST_PAUSE;
     loop {
         let ended = tokio::select! {
@@ -157,16 +151,20 @@ impl Drop for Open {
 fn request(frame: Frame) -> Option<StreamWorkflowReplicationMessagesRequest> {
     use stream_workflow_replication_messages_request::Attributes;
     match frame {
-        Frame::Ack(state) => Some(StreamWorkflowReplicationMessagesRequest {
-            attributes: Some(Attributes::SyncReplicationState(state)),
-        }),
+        Frame::Ack(state) => {
+            Some(StreamWorkflowReplicationMessagesRequest { attributes: Some(Attributes::SyncReplicationState(state)) })
+        }
         Frame::Tasks(_) => None,
     }
 }
 
 /// What says which shards the ends of a stream are: client cluster and shard, server cluster and shard (ST-2).
-pub(crate) const HEADERS: [&str; 4] =
-    ["temporal-client-cluster-id", "temporal-client-shard-id", "temporal-server-cluster-id", "temporal-server-shard-id"];
+pub(crate) const HEADERS: [&str; 4] = [
+    "temporal-client-cluster-id",
+    "temporal-client-shard-id",
+    "temporal-server-cluster-id",
+    "temporal-server-shard-id",
+];
 
 /// A stream that broke is dialled again at once; one that cannot be had, less and less often.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

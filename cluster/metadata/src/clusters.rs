@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::{
     peer::{Peer, is_address},
     ports::Ports,
-    status::unavailable,
+    status::{cluster_not_found, unavailable},
 };
 
 /// What this cluster is, as its configuration says.
@@ -219,7 +219,7 @@ impl Clusters {
         let name = ClusterName::from(name);
         let view = self.view();
         if !view.records.contains_key(&name) {
-            return Err(Status::not_found("The cluster to be deleted cannot be found in clusters cache."));
+            return Err(cluster_not_found());
         }
         if name == self.own.name {
             return Err(Status::invalid_argument("Cannot remove current cluster metadata"));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::{Message, Name};
 use proto::{
     google::rpc,
-    temporal::api::errordetails::v1::{NamespaceAlreadyExistsFailure, NamespaceNotFoundFailure},
+    temporal::api::errordetails::v1::{NamespaceAlreadyExistsFailure, NamespaceNotFoundFailure, NotFoundFailure},
 };
 use replicator::namespace::Refusal;
 use store::Unavailable;
@@ -25,6 +25,12 @@ pub fn status(code: Code, message: impl Into<String>, detail: impl Name) -> Stat
 pub fn namespace_not_found(namespace: &str) -> Status {
     let message = Refusal::NotFound(namespace.into()).to_string();
     status(Code::NotFound, message, NamespaceNotFoundFailure { namespace: namespace.into() })
+}
+
+/// There is no such cluster.
+pub fn cluster_not_found() -> Status {
+    let message = "The cluster to be deleted cannot be found in clusters cache.";
+    status(Code::NotFound, message, NotFoundFailure::default())
 }
 
 /// A refusal of the core.

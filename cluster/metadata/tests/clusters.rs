@@ -1,5 +1,7 @@
 //! Clusters come to know each other, and part.
 
+#![allow(clippy::disallowed_methods, reason = "a test brings its own world")]
+
 mod world;
 
 use std::{sync::Arc, time::Duration};

@@ -1,12 +1,13 @@
 //! Over the store that a cluster really has: what was answered is there after a restart, and so is what peers are told.
 
+#![allow(clippy::disallowed_methods, reason = "a test brings its own world")]
+
 mod world;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use metadata::{
     Join, Metadata, Ports,
-    peer::dial,
     service::{NamespaceCalls, Offer},
 };
 use proto::temporal::api::workflowservice::v1::UpdateNamespaceRequest;
@@ -16,7 +17,7 @@ use store::{
     sqlite::{self, Location},
 };
 
-use crate::world::{own, registration, serve};
+use crate::world::{dial, own, registration, serve};
 
 #[tokio::test]
 async fn two_clusters_on_files_survive_a_restart() {

@@ -1,5 +1,7 @@
 //! Two clusters tell each other of namespaces.
 
+#![allow(clippy::disallowed_methods, reason = "a test brings its own world")]
+
 mod world;
 
 use std::time::{Duration, Instant};

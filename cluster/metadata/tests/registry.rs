@@ -1,5 +1,7 @@
 //! Namespaces are kept, whatever the store does, and whoever waits for them is told.
 
+#![allow(clippy::disallowed_methods, reason = "a test brings its own world")]
+
 mod world;
 
 use std::{

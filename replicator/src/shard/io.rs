@@ -173,6 +173,11 @@ pub enum Response {
     Done,
     /// To [`Call::Start`].
     Started(Box<api::StartWorkflowExecutionResponse>),
+    /// To [`Call::Signal`].
+    Signaled {
+        /// The run that has the signal.
+        run: RunId,
+    },
     /// To [`Call::SignalWithStart`].
     SignaledWithStart(api::SignalWithStartWorkflowExecutionResponse),
     /// To [`Call::StartWorkflowTask`].

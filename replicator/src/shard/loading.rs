@@ -163,7 +163,7 @@ impl Shard {
 
     /// Store how far peers are, and let go of what all of them have.
     pub(super) fn record(&self) -> (bytes::Bytes, Option<TaskId>) {
-        let readers = self.sources.values().map(|source| shard_record_reader(source)).collect();
+        let readers = self.sources.values().map(shard_record_reader).collect();
         let known = self.topology.clusters().filter(|(name, _)| *name != self.topology.current());
         let mut acked: BTreeMap<ClusterId, TaskId> = BTreeMap::new();
         for source in self.sources.values() {

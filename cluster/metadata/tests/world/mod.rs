@@ -8,7 +8,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metadata::{
     MessageStream, Metadata, Own, Ports, ReplicationEndpoint,
-    peer::dial,
     service::{About, Admin, NamespaceCalls, Offer, Operator},
 };
 use proto::temporal::{
@@ -26,7 +25,10 @@ use replicator::{namespace::Namespace, time::Timestamp, version::ClusterName};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, async_trait, transport::Channel};
+use tonic::{
+    Request, Response, Status, async_trait,
+    transport::{Channel, Endpoint},
+};
 use uuid::Uuid;
 
 use self::memory::MemoryStore;
@@ -233,4 +235,9 @@ impl ReplicationEndpoint for NoRuns {
     ) -> Result<Response<admin::DescribeMutableStateResponse>, Status> {
         Err(Status::not_found("no runs"))
     }
+}
+
+/// A channel that connects when it is first used.
+pub fn dial(address: &str) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
 }
