@@ -135,6 +135,7 @@ fn something(field: &FieldDescriptor) -> Value {
     let one = match field.kind() {
         Kind::Bool => json!(true),
         Kind::String => json!("* * * * *"),
+        Kind::Bytes => json!("eA=="),
         Kind::Enum(kind) => {
             kind.values().find(|value| value.number() != 0).map(|value| value.name().into()).expect("a value")
         }

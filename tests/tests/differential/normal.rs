@@ -21,10 +21,14 @@ const OPAQUE: &[&str] = &[
     "taskToken",
 ];
 
-/// Fields that are not compared at all: hints, and versions, which are zero only where nothing is global.
+/// Fields that are not compared at all: hints, and versions, which are zero only where nothing is global. Also what is
+/// said for the sake of features that Meridian refuses by name, and so does not claim: points to reset to, versions of
+/// the workers of a queue, and limits of its rate.
 const IGNORED: &[&str] = &[
+    "autoResetPoints",
     "backlogCountHint",
     "clusters",
+    "effectiveRateLimit",
     "failoverHistory",
     "failoverVersion",
     "isGlobalNamespace",
@@ -32,7 +36,9 @@ const IGNORED: &[&str] = &[
     "pollerGroupInfos",
     "pollerGroupsInfo",
     "pollerScalingDecision",
+    "prevAutoResetPoints",
     "version",
+    "versioningInfo",
 ];
 
 /// The steps of one side with everything replaced.
@@ -62,7 +68,14 @@ fn value(seen: Value, ids: &mut Vec<String>) -> Value {
 }
 
 fn object(fields: Map<String, Value>, ids: &mut Vec<String>) -> Map<String, Value> {
-    let replaced = fields.into_iter().filter(|(key, _)| !IGNORED.contains(&key.as_str())).map(|(key, seen)| {
+    // The real server notes what versions of workers a run has seen, as a search attribute that may be the only one.
+    let is_ignored = |key: &str, seen: &Value| match (key, seen) {
+        ("BuildIds", seen) => seen.is_object(),
+        ("indexedFields", Value::Object(fields)) => fields.keys().all(|field| field == "BuildIds"),
+        _ => IGNORED.contains(&key),
+    };
+    let fields = fields.into_iter().filter(|(key, seen)| !is_ignored(key, seen));
+    let replaced = fields.map(|(key, seen)| {
         let seen = match (key.as_str(), seen) {
             (opaque, _) if OPAQUE.contains(&opaque) => format!("<{key}>").into(),
             // A payload's bytes, which may name a run.
