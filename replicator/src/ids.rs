@@ -162,10 +162,10 @@ number_id! {
 }
 
 impl TaskId {
-    /// The id that follows.
+    /// The id that follows. Peers name ids too, and the last one there is has itself after it.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! Clients send a request until it is acknowledged, with the same request id, as SDKs do. `TESTS_KILLS` says how often the
 //! server is killed, 20 times unless it is set. `TESTS_SERVER=temporal` kills the real dev server.
+//!
+//! A power cut is a kill after which the disk has forgotten everything that was not synced: see the package `powercut`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, mem,
+    env, fs, mem,
+    path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -155,8 +159,54 @@ fn count(events: &Value, kind: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_under_load() {
+    survive(Server::under_test_on_disk("server"), |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cuts_under_load() {
+    let library = powercut();
+    let preload = format!("LD_PRELOAD={}", library.to_str().expect("a path in UTF-8"));
+    let server = Server::meridian_on_disk_with("powercut", 2, &[preload]);
+    survive(server, |server| forget_unsynced(&server.folder().join("data"))).await;
+}
+
+/// The library to preload. It is of no use to a test binary, so it is built by name.
+fn powercut() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--locked", "--package", "powercut", "--message-format", "json"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("run cargo build");
+    assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let names = messages.filter(|message: &Value| message["target"]["name"] == "powercut");
+    let name = names.filter_map(|message| Some(message["filenames"][0].as_str()?.into())).next();
+    name.expect("cargo says what it built")
+}
+
+/// Of every database file in `folder` only what was synced is left.
+#[expect(clippy::print_stdout, reason = "says whether the cut fell into a sync")]
+fn forget_unsynced(folder: &Path) {
+    let files = fs::read_dir(folder).expect("the folder of the databases").map(|file| file.expect("a file").path());
+    let (mut kept, mut lost) = (0, 0);
+    for file in files.filter(|file| [".db", ".db-wal"].iter().any(|end| file.to_string_lossy().ends_with(end))) {
+        let durable = PathBuf::from(format!("{}.durable", file.display()));
+        let had = fs::read(&file).expect("read a database");
+        if durable.exists() {
+            let has = fs::read(&durable).expect("read what was synced");
+            lost += usize::from(has != had);
+            kept += 1;
+            fs::write(&file, has).expect("put what was synced in its place");
+        } else {
+            lost += 1;
+            fs::remove_file(&file).expect("remove what was never synced");
+        }
+    }
+    assert!(kept > 0, "nothing was ever synced: is the library preloaded?");
+    println!("power cut: {kept} files kept, {lost} of all lost something");
+}
+
+/// Put a server under load, kill it again and again, do what belongs to each kill, and look.
+async fn survive(mut server: Server, killed: impl Fn(&Server)) {
     let kills = env::var("TESTS_KILLS").map_or(20, |kills| kills.parse().expect("TESTS_KILLS is a number"));
-    let mut server = Server::under_test_on_disk("server");
     let load = Arc::new(Load::default());
     let mut tasks = JoinSet::new();
     let client = Stubborn { address: server.address(0).to_owned(), client: None };
@@ -173,6 +223,7 @@ async fn kill_under_load() {
         })
         .await;
         server.kill();
+        killed(&server);
         server.restart();
     }
     load.over.store(true, Ordering::Relaxed);

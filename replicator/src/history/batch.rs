@@ -75,6 +75,8 @@ pub struct MalformedBatch;
 
 fn is_batch(events: &[HistoryEvent]) -> bool {
     events.first().is_some_and(|first| first.event_id >= 1 && first.version >= 0)
+        // An event follows the last one, too.
+        && events.last().is_some_and(|last| last.event_id < i64::MAX)
         && events
             .windows(2)
             .all(|pair| pair[0].event_id.checked_add(1) == Some(pair[1].event_id) && pair[0].version == pair[1].version)

@@ -87,7 +87,7 @@ impl Source {
     /// A watermark above what was sent is nonsense and counts as what was sent.
     pub fn on_ack(&mut self, now: Timestamp, low: TaskId) -> bool {
         self.heard = now;
-        let acked = TaskId(low.0 - 1).min(self.sent);
+        let acked = TaskId(low.0.saturating_sub(1)).min(self.sent);
         let news = acked > self.acked;
         self.acked = self.acked.max(acked);
         while self.unacked.front().is_some_and(|task| *task <= self.acked) {
@@ -121,7 +121,9 @@ mod tests {
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));
         source.on_sent([TaskId(15), TaskId(18)], TaskId(20));
-        for (low, acked, news) in [(11, 10, false), (16, 15, true), (12, 15, false), (99, 20, true)] {
+        for (low, acked, news) in
+            [(i64::MIN, 10, false), (11, 10, false), (16, 15, true), (12, 15, false), (99, 20, true)]
+        {
             assert_eq!(source.on_ack(Timestamp(1), TaskId(low)), news, "low watermark {low}");
             assert_eq!(source.acked, TaskId(acked));
         }

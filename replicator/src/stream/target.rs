@@ -102,7 +102,7 @@ impl Target {
     /// Namespaces of which everything that the peer wrote has just become durable here.
     pub fn take_settled(&mut self) -> Vec<(NamespaceId, FailoverVersion)> {
         let low = self.low();
-        let later = self.settled.split_off(&(TaskId(low.0 + 1), NamespaceId::from_bytes([0; 16])));
+        let later = self.settled.split_off(&(low.next(), NamespaceId::from_bytes([0; 16])));
         let reached = core::mem::replace(&mut self.settled, later);
         let news: Vec<_> = reached.into_iter().map(|((_, namespace), version)| (namespace, version)).collect();
         self.done.extend(news.iter().copied());
@@ -167,6 +167,16 @@ mod tests {
         target.on_applied(TaskId(3));
         assert_eq!(target.take_settled(), [(namespace, FailoverVersion(2))]);
         assert_eq!(target.take_settled(), []);
+    }
+
+    #[test]
+    fn the_highest_watermark_is_a_watermark() {
+        let mut target = target();
+        let namespace = NamespaceId::from_bytes([9; 16]);
+        target.on_watermark(TaskId(i64::MAX));
+        target.on_settled(TaskId(i64::MAX), namespace, FailoverVersion(2));
+        target.take_settled();
+        assert_eq!(target.take_ack(), Some(TaskId(i64::MAX)));
     }
 
     #[track_caller]

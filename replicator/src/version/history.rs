@@ -45,6 +45,10 @@ impl VersionHistory {
         if !begins {
             return Err(MalformedVersionHistory { index: 0 });
         }
+        // An event follows the last one, too.
+        if items.last().is_some_and(|last| last.event_id == EventId(i64::MAX)) {
+            return Err(MalformedVersionHistory { index: items.len() - 1 });
+        }
         match items.windows(2).position(|pair| !follows(pair[0], pair[1])) {
             Some(index) => Err(MalformedVersionHistory { index: index + 1 }),
             None => Ok(Self { items }),

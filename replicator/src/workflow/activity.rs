@@ -118,7 +118,9 @@ impl Activities {
         at: At,
         attributes: &ActivityTaskScheduledEventAttributes,
     ) -> Result<(), Reason> {
-        if self.by_id.contains_key(&attributes.activity_id) {
+        // One of the same name may be cancelled by a command before, and its end be told after all commands.
+        let namesake = self.by_id(&attributes.activity_id);
+        if namesake.is_some_and(|activity| activity.started.is_some() || activity.cancel_requested.is_none()) {
             return Err("an activity of this id is pending");
         }
         self.by_id.insert(attributes.activity_id.clone(), at.event);
@@ -159,7 +161,10 @@ impl Activities {
     pub(super) fn apply_closed(&mut self, scheduled: i64) -> Result<(), Reason> {
         let scheduled = EventId(scheduled);
         let activity = self.table.remove(&scheduled).ok_or(UNKNOWN)?;
-        self.by_id.remove(&activity.attributes.activity_id);
+        let id = &activity.attributes.activity_id;
+        if self.by_id.get(id) == Some(&scheduled) {
+            self.by_id.remove(id);
+        }
         self.released.extend(activity.task.map(|task| (scheduled, task)));
         Ok(())
     }

@@ -44,7 +44,14 @@ impl MutableState {
             "" => run.run,
             text => RunId::parse(text).map_err(|_| inconsistent("the first run has no proper id"))?,
         };
-        let start = Start { time: at.time, version: at.version, attributes: attributes.clone(), first_run, request_id };
+        let start = Start {
+            time: at.time,
+            version: at.version,
+            attributes: attributes.clone(),
+            user_metadata: event.user_metadata.clone(),
+            first_run,
+            request_id,
+        };
         let versions = VersionHistory::new(VersionHistoryItem { event_id: at.event, version: at.version });
         Ok(Self {
             run,

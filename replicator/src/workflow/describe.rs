@@ -5,7 +5,8 @@ use alloc::string::{String, ToString};
 use proto::temporal::api::{
     activity::v1::ActivityOptions,
     common::v1::{Memo, SearchAttributes, WorkflowExecution, WorkflowType},
-    enums::v1::{EventType, PendingActivityState, PendingWorkflowTaskState},
+    enums::v1::{EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind},
+    taskqueue::v1::TaskQueue,
     workflow::v1::{
         PendingActivityInfo, PendingWorkflowTaskInfo, RequestIdInfo, ResetPoints, WorkflowExecutionConfig,
         WorkflowExecutionExtendedInfo, WorkflowExecutionInfo,
@@ -46,7 +47,7 @@ fn config(state: &MutableState) -> WorkflowExecutionConfig {
         workflow_execution_timeout: attributes.workflow_execution_timeout,
         workflow_run_timeout: attributes.workflow_run_timeout,
         default_workflow_task_timeout: attributes.workflow_task_timeout,
-        user_metadata: None,
+        user_metadata: state.execution.start.user_metadata.clone(),
     }
 }
 
@@ -73,7 +74,7 @@ fn info(state: &MutableState, namespace: &Namespace) -> WorkflowExecutionInfo {
         state_transition_count: state.local.state_transitions,
         history_size_bytes: state.local.history_size,
         execution_duration: close.map(|close| proto_duration(close.time.since(start.execution_time()))),
-        root_execution: Some(start.attributes.root_workflow_execution.clone().unwrap_or_else(|| this.clone())),
+        root_execution: Some(state.root_execution()),
         first_run_id: start.first_run.to_string(),
         priority: start.priority().cloned(),
         execution: Some(this),
@@ -94,13 +95,16 @@ fn extended_info(state: &MutableState) -> WorkflowExecutionExtendedInfo {
     };
     WorkflowExecutionExtendedInfo {
         execution_expiration_time: start.execution_expiration().map(Into::into),
-        run_expiration_time: start.run_expiration().map(Into::into),
+        run_expiration_time: Some(start.run_expiration().map_or(NEVER, Into::into)),
         cancel_requested: execution.cancel_requested.is_some() || state.local.buffered.iter().any(asked),
         original_start_time: Some(start.time.into()),
         request_id_infos: [(start.request_id.clone(), started)].into(),
         ..WorkflowExecutionExtendedInfo::default()
     }
 }
+
+/// What stands for "never" in answers: the first moment of the calendar (api 5.12).
+const NEVER: prost_types::Timestamp = prost_types::Timestamp { seconds: -62_135_596_800, nanos: 0 };
 
 fn pending_workflow_task(task: &WorkflowTask) -> PendingWorkflowTaskInfo {
     let state = match task.started {
@@ -125,6 +129,7 @@ fn pending_activity(activity: &Activity, now: Timestamp) -> PendingActivityInfo 
     };
     let waits = activity.started.is_none() && activity.scheduled_time > now;
     let ended = activity.last_attempt_complete_time.filter(|_| waits);
+    let queue = attributes.task_queue.as_ref().map_or("", |queue| &queue.name);
     PendingActivityInfo {
         activity_id: attributes.activity_id.clone(),
         activity_type: attributes.activity_type.clone(),
@@ -143,7 +148,12 @@ fn pending_activity(activity: &Activity, now: Timestamp) -> PendingActivityInfo 
         next_attempt_schedule_time: waits.then(|| activity.scheduled_time.into()),
         priority: attributes.priority.clone(),
         activity_options: Some(ActivityOptions {
-            task_queue: attributes.task_queue.clone(),
+            // Options are what can be changed; a queue's kind cannot.
+            task_queue: Some(TaskQueue {
+                name: queue.into(),
+                normal_name: queue.into(),
+                kind: TaskQueueKind::Unspecified.into(),
+            }),
             schedule_to_close_timeout: attributes.schedule_to_close_timeout,
             schedule_to_start_timeout: attributes.schedule_to_start_timeout,
             start_to_close_timeout: attributes.start_to_close_timeout,

@@ -81,6 +81,8 @@ pub struct Changes {
     pub created: bool,
     /// Whether state changed, by an event or without one.
     pub changed: bool,
+    /// Whether the change is our own book-keeping, which readers of the run's state transitions need not know of.
+    pub uncounted: bool,
     /// Whether something happened that the workflow must be told.
     pub wants_workflow_task: bool,
     /// Activities that changed without an event and must be told to peers.

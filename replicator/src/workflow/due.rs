@@ -68,6 +68,7 @@ pub fn fire(draft: &mut Draft<'_>, task: &HistoryTask) -> Fired {
         TimerTask::ActivityTimeout => end_activities(&mut transition),
         // The attempt is ready: forgetting the retry timer was all, for now the state asks for a dispatch.
         TimerTask::ActivityRetry { scheduled, attempt } => {
+            transition.run.changes.uncounted = !failed_over;
             transition.activity(scheduled).is_some_and(|activity| activity.attempt == attempt)
         }
         TimerTask::UserTimer => fire_timers(&mut transition),

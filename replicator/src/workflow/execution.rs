@@ -10,6 +10,7 @@ use proto::temporal::api::{
         UpsertWorkflowSearchAttributesEventAttributes, WorkflowExecutionStartedEventAttributes,
         WorkflowPropertiesModifiedEventAttributes,
     },
+    sdk::v1::UserMetadata,
 };
 
 use super::{
@@ -48,6 +49,8 @@ pub struct Start {
     pub version: FailoverVersion,
     /// The first event's attributes, input included: what continue-as-new and retry copy from.
     pub attributes: WorkflowExecutionStartedEventAttributes,
+    /// What the caller says of the run to whoever looks at it; the first event has it beside its attributes.
+    pub user_metadata: Option<UserMetadata>,
     /// First run of the chain.
     pub first_run: RunId,
     /// Request that started the run; the same request gets the same run (api 6.8). Carried to peers beside the events.

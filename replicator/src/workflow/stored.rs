@@ -90,6 +90,7 @@ impl MutableState {
             attributes: Some(start.attributes.clone()),
             first_run: Bytes::copy_from_slice(start.first_run.as_bytes()),
             request_id: start.request_id.clone(),
+            user_metadata: start.user_metadata.clone(),
         };
         (ItemKey { kind: ItemKind::Start, key: Bytes::new() }, value.encode_to_vec().into())
     }
@@ -215,6 +216,7 @@ fn start_from_wire(value: Bytes) -> Result<Start, MalformedRun> {
         time: Timestamp(start.time),
         version: FailoverVersion(start.version),
         attributes: start.attributes.unwrap_or_default(),
+        user_metadata: start.user_metadata,
         first_run: run_id(&start.first_run).ok_or(MalformedRun("first run"))?,
         request_id: start.request_id,
     })

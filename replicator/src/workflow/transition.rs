@@ -1,6 +1,6 @@
 //! What a draft may do to one run: write events, or keep them until the started workflow task ends (api 3.6).
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
 
 use prost::Message;
 use proto::temporal::api::{
@@ -82,10 +82,7 @@ impl Transition<'_> {
 
     fn receive_event(&mut self, time: Timestamp, mut attributes: Attributes, meta: EventMeta) {
         if self.is_buffering() && event::is_bufferable(&attributes) {
-            self.set_over(&attributes, true);
-            let at = At { event: EventId::NONE, batch: EventId::NONE, time, version: self.version };
-            self.run.state.local.buffered.push(born(at, TaskId(0), attributes, meta));
-            self.run.changes.changed = true;
+            self.keep(time, attributes, meta);
             return;
         }
         if let Some(scheduled) = event::closes_activity(&attributes) {
@@ -98,6 +95,18 @@ impl Transition<'_> {
         }
         self.run.changes.wants_workflow_task |= tells_workflow(&attributes);
         self.record_event(time, attributes, meta);
+    }
+
+    /// Something came of a command: keep it until all commands of the completion have been carried out.
+    pub fn receive_after_commands(&mut self, attributes: Attributes) {
+        self.keep(self.now, attributes, EventMeta::default());
+    }
+
+    fn keep(&mut self, time: Timestamp, attributes: Attributes, meta: EventMeta) {
+        self.set_over(&attributes, true);
+        let at = At { event: EventId::NONE, batch: EventId::NONE, time, version: self.version };
+        self.run.state.local.buffered.push(born(at, TaskId(0), attributes, meta));
+        self.run.changes.changed = true;
     }
 
     /// Whether what comes from outside has to wait for the started workflow task to end.
@@ -119,19 +128,19 @@ impl Transition<'_> {
         if self.is_buffering() || !self.has_buffered() {
             return false;
         }
-        let mut started = EventId::NONE;
+        let mut started = BTreeMap::new();
         for mut event in in_order_of_flush(core::mem::take(&mut self.run.state.local.buffered)) {
             let attributes = event.attributes.as_mut().expect("what we buffered has attributes");
-            if event::closes_activity(attributes).is_some() {
-                event::set_activity_started(attributes, core::mem::take(&mut started));
+            if let Some(scheduled) = event::closes_activity(attributes) {
+                event::set_activity_started(attributes, started.remove(&scheduled).unwrap_or(EventId::NONE));
             }
-            let is_start = event::starts_activity(attributes).is_some();
+            let starts = event::starts_activity(attributes);
             let time = event.event_time.map_or(self.now, Timestamp::from);
             let meta = EventMeta { user_metadata: event.user_metadata, links: event.links };
             let attributes = event.attributes.expect("what we buffered has attributes");
             let id = self.record_event(time, attributes, meta);
-            if is_start {
-                started = id;
+            if let Some(scheduled) = starts {
+                started.insert(scheduled, id);
             }
         }
         let tasks = &mut self.run.state.workflow_task;
@@ -304,13 +313,9 @@ pub(super) fn born(at: At, task_id: TaskId, attributes: Attributes, meta: EventM
     }
 }
 
-/// Events that end something go last, so that a worker sees what it was told before what came of it; an activity's start
-/// goes with its end (api 3.6).
+/// Events that end something go last, so that a worker sees what it was told before what came of it (api 3.6).
 fn in_order_of_flush(buffered: Vec<HistoryEvent>) -> impl Iterator<Item = HistoryEvent> {
-    let is_last = |event: &HistoryEvent| {
-        let attributes = event.attributes.as_ref();
-        attributes.is_some_and(|a| event::closes_activity(a).is_some() || event::starts_activity(a).is_some())
-    };
+    let is_last = |event: &HistoryEvent| event.attributes.as_ref().and_then(event::closes_activity).is_some();
     let (last, first): (Vec<_>, Vec<_>) = buffered.into_iter().partition(is_last);
     first.into_iter().chain(last)
 }

@@ -3,12 +3,21 @@
 use alloc::{boxed::Box, string::ToString};
 
 use prost::Message;
-use proto::temporal::api::common::v1::{Memo, SearchAttributes};
+use proto::temporal::api::common::v1::{Memo, SearchAttributes, WorkflowExecution};
 
 use super::MutableState;
 use crate::shard::io::{VisibilityRecord, VisibilityWrite};
 
 impl MutableState {
+    /// The run at the top of the tree of children that this one is in; itself, if nobody's child.
+    pub(super) fn root_execution(&self) -> WorkflowExecution {
+        let root = self.execution.start.attributes.root_workflow_execution.clone();
+        root.unwrap_or_else(|| WorkflowExecution {
+            workflow_id: self.run.workflow.workflow.to_string(),
+            run_id: self.run.run.to_string(),
+        })
+    }
+
     /// The run's record, as of now. Sizes are known once the run closed.
     pub(super) fn visibility(&self) -> VisibilityWrite {
         let execution = &self.execution;
@@ -31,7 +40,7 @@ impl MutableState {
                 .encode_to_vec()
                 .into(),
             parent: start.attributes.parent_workflow_execution.clone(),
-            root: start.attributes.root_workflow_execution.clone(),
+            root: Some(self.root_execution()),
         }))
     }
 }

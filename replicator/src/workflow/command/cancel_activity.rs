@@ -52,8 +52,8 @@ impl Completion<'_, '_> {
                 identity: self.identity.into(),
                 ..ActivityTaskCanceledEventAttributes::default()
             };
-            self.transition.record(Attributes::ActivityTaskCanceledEventAttributes(canceled));
-            self.transition.run.changes.wants_workflow_task = true;
+            self.transition.receive_after_commands(Attributes::ActivityTaskCanceledEventAttributes(canceled));
+            self.caused += 1;
         }
         Ok(())
     }

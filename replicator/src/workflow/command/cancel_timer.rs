@@ -22,7 +22,7 @@ impl Completion<'_, '_> {
         if id.is_empty() {
             return Err(Refusal::new(BAD, "TimerId is not set on CancelTimerCommand."));
         }
-        check_length(BAD, "TimerId", id)?;
+        check_length(BAD, ("CancelTimerCommand", "TimerId"), id)?;
         let Some(timer) = self.transition.run.state.timers.by_id(id) else {
             let detail = format!("invalid history builder state for action: add-timer-canceled-event, TimerID: {id}");
             return Err(Refusal::new(BAD, detail));

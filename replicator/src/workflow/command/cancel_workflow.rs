@@ -16,7 +16,7 @@ impl Completion<'_, '_> {
         command: &CancelWorkflowExecutionCommandAttributes,
         meta: EventMeta,
     ) -> Result<(), Refusal> {
-        self.require_nothing_buffered()?;
+        self.require_nothing_unseen()?;
         check_size(BAD, "CancelWorkflowExecutionCommandAttributes.Details", command.details.as_ref())?;
         let attributes = WorkflowExecutionCanceledEventAttributes {
             details: command.details.clone(),

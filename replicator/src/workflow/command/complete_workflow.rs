@@ -16,7 +16,7 @@ impl Completion<'_, '_> {
         command: &CompleteWorkflowExecutionCommandAttributes,
         meta: EventMeta,
     ) -> Result<(), Refusal> {
-        self.require_nothing_buffered()?;
+        self.require_nothing_unseen()?;
         check_size(BAD, "CompleteWorkflowExecutionCommandAttributes.Result", command.result.as_ref())?;
         let attributes = WorkflowExecutionCompletedEventAttributes {
             result: command.result.clone(),

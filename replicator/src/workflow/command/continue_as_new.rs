@@ -10,14 +10,15 @@ use proto::temporal::api::{
     history::v1::{WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionStartedEventAttributes},
 };
 
-use super::{Completion, Refusal, check_length, check_size};
+use super::{Completion, Refusal, check_length, check_queue, check_size};
 use crate::{
     history::event::Attributes,
     ids::RunId,
     time::{duration, proto_duration},
     workflow::{
         EventMeta,
-        request::{Timeouts, normal_queue, optional},
+        execution::Start,
+        request::{Timeouts, normal_queue},
         retry,
         succession::{self, Successor},
     },
@@ -31,8 +32,8 @@ impl Completion<'_, '_> {
         command: &ContinueAsNewWorkflowExecutionCommandAttributes,
         meta: EventMeta,
     ) -> Result<(), Refusal> {
-        self.require_nothing_buffered()?;
-        check(command)?;
+        self.require_nothing_unseen()?;
+        check(command, &self.transition.run.state.execution.start)?;
         let run = self.transition.entropy.run_id();
         let started = self.next_start(command, run);
         let attributes = WorkflowExecutionContinuedAsNewEventAttributes {
@@ -92,7 +93,7 @@ impl Completion<'_, '_> {
                 .or_else(|| before.attributes.workflow_type.clone()),
             task_queue: Some(normal_queue(if queue.is_empty() { before.task_queue() } else { queue })),
             input: command.input.clone(),
-            workflow_run_timeout: optional(timeouts.run),
+            workflow_run_timeout: Some(proto_duration(timeouts.run)),
             workflow_task_timeout: Some(proto_duration(timeouts.task)),
             initiator: initiator.into(),
             #[allow(deprecated, reason = "workers may still send it")]
@@ -108,12 +109,18 @@ impl Completion<'_, '_> {
     }
 }
 
-fn check(command: &ContinueAsNewWorkflowExecutionCommandAttributes) -> Result<(), Refusal> {
+fn check(command: &ContinueAsNewWorkflowExecutionCommandAttributes, before: &Start) -> Result<(), Refusal> {
     let refuse = |detail: String| Refusal::new(BAD, detail);
-    let kind = command.workflow_type.as_ref().map_or("", |kind| &kind.name);
+    let kind = command.workflow_type.as_ref().map(|kind| kind.name.as_str());
+    let kind = kind.filter(|name| !name.is_empty()).unwrap_or(before.workflow_type());
     let queue = command.task_queue.as_ref().map_or("", |queue| &queue.name);
-    check_length(BAD, "WorkflowType", kind)?;
-    check_length(BAD, "TaskQueue", queue)?;
+    check_length(BAD, ("ContinueAsNewWorkflowExecutionCommand", "WorkflowType"), kind)?;
+    check_queue(queue).map_err(|problem| {
+        refuse(format!(
+            "error validating ContinueAsNewWorkflowExecutionCommand TaskQueue: {problem}. WorkflowType={kind} \
+             TaskQueue={queue}"
+        ))
+    })?;
     let times = [
         ("WorkflowRunTimeout", &command.workflow_run_timeout),
         ("WorkflowTaskTimeout", &command.workflow_task_timeout),

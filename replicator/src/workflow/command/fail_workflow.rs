@@ -20,7 +20,7 @@ impl Completion<'_, '_> {
         command: &FailWorkflowExecutionCommandAttributes,
         meta: EventMeta,
     ) -> Result<(), Refusal> {
-        self.require_nothing_buffered()?;
+        self.require_nothing_unseen()?;
         let Some(failure) = &command.failure else {
             return Err(Refusal::new(BAD, "Failure is not set on FailWorkflowExecutionCommand."));
         };

@@ -34,6 +34,8 @@ pub(super) struct Completion<'s, 'd> {
     pub(super) event: EventId,
     /// The worker.
     pub(super) identity: &'s str,
+    /// Buffered events that commands of this completion caused.
+    pub(super) caused: usize,
     /// The run that is to follow, if a command closed this one so.
     pub(super) successor: Option<Successor>,
 }
@@ -148,9 +150,14 @@ impl Completion<'_, '_> {
         }
     }
 
-    /// A closing command must know of everything that happened; what waits in the buffer it does not (api 3.6).
-    fn require_nothing_buffered(&self) -> Result<(), Refusal> {
-        if self.transition.has_buffered() { Err(Refusal::new(Cause::UnhandledCommand, "")) } else { Ok(()) }
+    /// A closing command must know of everything that happened; what waits in the buffer it does not (api 3.6), unless
+    /// the commands before it are why it happened.
+    fn require_nothing_unseen(&self) -> Result<(), Refusal> {
+        if self.transition.run.state.local.buffered.len() == self.caused {
+            Ok(())
+        } else {
+            Err(Refusal::new(Cause::UnhandledCommand, ""))
+        }
     }
 }
 
@@ -199,13 +206,24 @@ fn closes(kind: CommandType) -> bool {
     )
 }
 
-/// Refuse a name that is longer than names may be.
-fn check_length(cause: Cause, what: &str, name: &str) -> Result<(), Refusal> {
-    match name.len() {
-        0..=LONGEST_NAME => Ok(()),
-        length => {
-            Err(Refusal::new(cause, format!("{what} exceeds length limit. Length={length} Limit={LONGEST_NAME}")))
-        }
+/// Refuse a name that is longer than names may be: this field of that command.
+fn check_length(cause: Cause, (command, field): (&str, &str), name: &str) -> Result<(), Refusal> {
+    if name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    let detail =
+        format!("{field} on {command} exceeds length limit. {field}={name} Length={} Limit={LONGEST_NAME}", name.len());
+    Err(Refusal::new(cause, detail))
+}
+
+/// What is wrong with the name of a task queue, which may be empty.
+fn check_queue(name: &str) -> Result<(), &'static str> {
+    if name.len() > LONGEST_NAME {
+        Err("taskQueue length exceeds limit")
+    } else if name.starts_with("/_sys/") {
+        Err("task queue name cannot start with reserved prefix /_sys/")
+    } else {
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ impl Completion<'_, '_> {
         if command.marker_name.is_empty() {
             return Err(Refusal::new(BAD, "MarkerName is not set on RecordMarkerCommand."));
         }
-        check_length(BAD, "MarkerName", &command.marker_name)?;
+        check_length(BAD, ("RecordMarkerCommand", "MarkerName"), &command.marker_name)?;
         let details = command.details.iter().map(|(name, details)| name.len() + details.encoded_len()).sum();
         check_bytes(BAD, "RecordMarkerCommandAttributes.Details", details)?;
         let attributes = MarkerRecordedEventAttributes {

@@ -8,7 +8,7 @@ use proto::temporal::api::{
     history::v1::ActivityTaskScheduledEventAttributes,
 };
 
-use super::{Completion, Refusal, check_length, check_size};
+use super::{Completion, LONGEST_NAME, Refusal, check_queue, check_size};
 use crate::{
     history::event::Attributes,
     time::{duration, proto_duration},
@@ -26,7 +26,9 @@ impl Completion<'_, '_> {
         let state = &self.transition.run.state;
         let mut attributes = scheduled(command, state.execution.start.run_timeout())?;
         check_size(BAD, "ScheduleActivityTaskCommandAttributes.Input", command.input.as_ref())?;
-        if state.activities.by_id(&command.activity_id).is_some() {
+        let namesake = state.activities.by_id(&command.activity_id);
+        // One that a command before cancelled while nobody had it is over.
+        if namesake.is_some_and(|activity| !activity.is_closing || activity.started.is_some()) {
             let detail = format!(
                 "invalid history builder state for action: add-activitytask-scheduled-event, ActivityID: {}",
                 command.activity_id
@@ -58,7 +60,12 @@ fn scheduled(
         if name.is_empty() {
             return Err(refuse(format!("{what} is not set")));
         }
-        check_length(BAD, what, name)?;
+        if what == "taskQueue" {
+            check_queue(name).map_err(|problem| refuse(problem.into()))?;
+        } else if name.len() > LONGEST_NAME {
+            let length = name.len();
+            return Err(refuse(format!("{what} exceeds length limit. Length={length} Limit={LONGEST_NAME}")));
+        }
     }
     let mut retry_policy = command.retry_policy.clone().unwrap_or_default();
     retry::check(&retry_policy).map_err(refuse)?;

@@ -26,7 +26,7 @@ impl Completion<'_, '_> {
         if id.is_empty() {
             return Err(Refusal::new(BAD, "TimerId is not set on StartTimerCommand."));
         }
-        check_length(BAD, "TimerId", id)?;
+        check_length(BAD, ("StartTimerCommand", "TimerId"), id)?;
         retry::check_duration(command.start_to_fire_timeout.as_ref()).map_err(|problem| {
             let what = "An invalid StartToFireTimeout is set on StartTimerCommand";
             Refusal::new(BAD, format!("{what}: {problem}. TimerId={id}"))

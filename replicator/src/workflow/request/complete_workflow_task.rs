@@ -68,7 +68,8 @@ fn complete(
     record_transient(&mut transition, task);
     let event = transition.record(Attributes::WorkflowTaskCompletedEventAttributes(completed(task, completion)));
     transition.run.state.local.sticky = sticky(completion);
-    let mut work = Completion { transition: &mut transition, event, identity: &completion.identity, successor: None };
+    let identity = &completion.identity;
+    let mut work = Completion { transition: &mut transition, event, identity, caused: 0, successor: None };
     completion.commands.iter().try_for_each(|command| work.execute(command))?;
     let successor = work.successor;
 

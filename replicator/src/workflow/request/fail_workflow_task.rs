@@ -20,7 +20,6 @@ pub(super) fn handle(
     find::started_task(&draft.runs[&run].state, claim)?;
     let mut transition = draft.transition(run).expect("the run is loaded");
     let cause = failed.cause();
-    task_failure::end_started(&mut transition, cause, failed.failure.clone(), &failed.identity);
     if cause == WorkflowTaskFailedCause::GrpcMessageTooLarge {
         // The next attempt would be too large as well (api 3.8).
         let order = terminate::Order {
@@ -31,7 +30,7 @@ pub(super) fn handle(
         };
         terminate::terminate(&mut transition, order);
     } else {
-        task_failure::follow(&mut transition);
+        task_failure::fail(&mut transition, cause, failed.failure.clone(), &failed.identity);
     }
     Ok(Response::Done)
 }

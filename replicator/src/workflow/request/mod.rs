@@ -30,7 +30,7 @@ pub(super) use fail_activity::decide as decide_activity;
 pub(super) use find::is_running;
 pub(super) use queries::settle;
 pub use start::check as check_start;
-pub(super) use start::{Timeouts, json_string, normal_queue, optional};
+pub(super) use start::{Timeouts, json_string, normal_queue};
 pub(super) use terminate::{SERVER, make_way};
 
 use alloc::boxed::Box;

@@ -32,11 +32,11 @@ pub(super) fn handle(
         links: &signal.links,
     };
     if signal.is_known(&transition) {
-        return Ok(Response::Done);
+        return Ok(Response::Signaled { run });
     }
     check_count(&transition)?;
     signal.receive(&mut transition);
-    Ok(Response::Done)
+    Ok(Response::Signaled { run })
 }
 
 /// What a signal says.

@@ -210,7 +210,7 @@ fn within(time: Duration, limit: Duration) -> Duration {
 }
 
 /// A duration that is left unset when it is zero.
-pub(in crate::workflow) fn optional(duration: Duration) -> Option<prost_types::Duration> {
+fn optional(duration: Duration) -> Option<prost_types::Duration> {
     (!duration.is_zero()).then(|| proto_duration(duration))
 }
 

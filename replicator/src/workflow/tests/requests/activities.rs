@@ -11,7 +11,7 @@ use proto::temporal::api::{
     enums::v1::{RetryState, TimeoutType},
     failure::v1::{Failure, failure::FailureInfo},
 };
-use std::{format, string::ToString};
+use std::{format, string::ToString, vec::Vec};
 
 const HEAD: &str = "Started WftScheduled WftStarted WftCompleted ActScheduled";
 const GONE: &str = "NotFound: invalid activityID or activity already timed out or invoking workflow is completed";
@@ -47,7 +47,7 @@ fn an_attempt_is_started_once() {
 }
 
 #[test]
-fn ends_that_wait_go_last_with_their_starts() {
+fn ends_that_wait_go_last() {
     let mut world = World::taken();
     world
         .complete_with(|completion| {
@@ -64,10 +64,10 @@ fn ends_that_wait_go_last_with_their_starts() {
     world.complete([]).unwrap();
     world.check(
         "Started WftScheduled WftStarted WftCompleted ActScheduled ActScheduled WftScheduled WftStarted WftCompleted \
-         Signaled ActStarted ActCompleted ActStarted ActCompleted WftScheduled",
+         ActStarted Signaled ActStarted ActCompleted ActCompleted WftScheduled",
     );
     let Some(Attributes::ActivityTaskCompletedEventAttributes(b)) = &world.event(14).attributes else { panic!() };
-    assert_eq!((b.scheduled_event_id, b.started_event_id), (6, 13));
+    assert_eq!((b.scheduled_event_id, b.started_event_id), (6, 12));
 }
 
 #[test]
@@ -120,6 +120,22 @@ fn a_waiting_activity_is_cancelled_at_once() {
     let mut world = World::taken();
     world.complete([activity("a"), cancel_activity(5)]).unwrap();
     check(&world, "ActCancelRequested ActCanceled WftScheduled");
+}
+
+#[test]
+fn what_commands_cancel_is_told_after_all_commands() {
+    check(
+        [activity("a"), cancel_activity(5), cancel_activity(5), activity("a"), marker("m")].into(),
+        "ActScheduled ActCancelRequested ActCancelRequested ActScheduled MarkerRecorded ActCanceled WftScheduled",
+    );
+    check([activity("a"), cancel_activity(5), done()].into(), "ActScheduled ActCancelRequested Completed");
+
+    #[track_caller]
+    fn check(commands: Vec<Command>, expected: &str) {
+        let mut world = World::taken();
+        world.complete_with(|completion| completion.commands = commands).unwrap();
+        world.check(&format!("Started WftScheduled WftStarted WftCompleted {expected}"));
+    }
 }
 
 #[test]
@@ -250,8 +266,15 @@ fn operators_see_the_attempts() {
     assert_eq!(pending(&mut world), "a Started 1 started none");
     world.fail_activity(claim(&task)).unwrap();
     assert_eq!(pending(&mut world), "a Scheduled 2 waiting 1s");
+    let before = transitions(&mut world);
     world.pass(1);
+    assert_eq!(transitions(&mut world), before, "that the attempt is ready is no transition of the run");
     assert_eq!(pending(&mut world), "a Scheduled 2 waiting none");
+}
+
+fn transitions(world: &mut World) -> i64 {
+    let Ok(Response::Described(described)) = world.ask(Call::Describe) else { panic!() };
+    described.workflow_execution_info.unwrap().state_transition_count
 }
 
 fn pending(world: &mut World) -> std::string::String {

@@ -1,0 +1,5 @@
+//! See `fuzz_targets::token`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::token(data));
