@@ -56,7 +56,11 @@ impl Sdk {
             Language::Python => ("python", provision::python()),
             Language::TypeScript => ("typescript", provision::typescript()),
         };
-        let mut process = Process::start(command, &provision::scratch(name).join("log"), true);
+        // A test binary may run several drivers of one language at once.
+        static STARTED: AtomicU64 = AtomicU64::new(1);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let log = provision::scratch(&format!("{name}-{number}")).join("log");
+        let mut process = Process::start(command, &log, true);
         let (input, output) = process.pipes();
         let waiting = Arc::new(Mutex::new(HashMap::<u64, Sender<Answer>>::new()));
         let answers = Arc::clone(&waiting);

@@ -75,6 +75,18 @@ impl Server {
         Self::meridian(name, clusters, &["--db-dir=data"])
     }
 
+    /// The same with settings of the environment, as `NAME=value`.
+    #[must_use]
+    pub fn meridian_on_disk_with(name: &str, clusters: u16, settings: &[String]) -> Self {
+        let port = free_port(clusters);
+        let mut command = settings.to_vec();
+        command.push(provision::meridian().to_str().expect("a path in UTF-8").to_owned());
+        command.extend(["dev", "--headless", "--db-dir=data"].map(str::to_owned));
+        command.extend([format!("--clusters={clusters}"), format!("--port={port}")]);
+        let ports = (0..clusters).map(|cluster| port + cluster * CLUSTER_STEP).collect();
+        Self::start(Path::new("env"), &provision::scratch(name), command, ports, Namespaces::Default)
+    }
+
     /// `meridian server` with a configuration file, its gRPC on `port`.
     ///
     /// # Panics
