@@ -101,6 +101,8 @@ pub(super) struct Chores {
     pub(super) ack: Option<Timestamp>,
     /// Store how far peers are.
     pub(super) record: Option<Timestamp>,
+    /// Tell peers, because what they have not had could not be read.
+    pub(super) pump: Option<Timestamp>,
     /// Take the shard, because the last attempt failed.
     pub(super) acquire: Option<Timestamp>,
 }
@@ -163,7 +165,7 @@ impl Shard {
             None => {}
             Some(Wanted::Slot(key)) => self.on_slot_loaded(now, id, &key, loaded),
             Some(Wanted::Queue(category)) => self.on_queue_loaded(now, category, loaded),
-            Some(Wanted::Backlog(stream)) => self.on_backlog_loaded(now, stream, loaded),
+            Some(Wanted::Backlog(stream)) => self.on_backlog_loaded(now, stream, id, loaded),
         }
     }
 
@@ -200,6 +202,10 @@ impl Shard {
             self.chores.ack = None;
             self.acknowledge();
         }
+        if self.chores.pump.is_some_and(|due| due <= now) {
+            self.chores.pump = None;
+            self.pump_all();
+        }
         if self.chores.record.is_some_and(|due| due <= now) {
             self.chores.record = None;
             self.write_record(now);
@@ -218,7 +224,7 @@ impl Shard {
         let timers = owned.then(|| self.queues.next_due()).flatten();
         let gates = self.gates.values().map(|gate| gate.until).min();
         let retries = self.retries.first().map(|(due, _)| *due);
-        let chores = [self.chores.ack, self.chores.record];
+        let chores = [self.chores.ack, self.chores.pump, self.chores.record];
         let owned_only = [timers, gates, retries].into_iter().chain(chores).flatten().filter(|_| owned);
         owned_only.chain(self.chores.acquire).min()
     }

@@ -10,7 +10,10 @@ use proto::{
 
 use super::{
     Shard,
-    io::{BacklogTask, Frame, Lag, Load, Loaded, Output, Report, StreamEvent, StreamKey, StreamRole, Transaction},
+    io::{
+        BacklogTask, Frame, Lag, Load, LoadId, Loaded, Output, Report, StreamEvent, StreamKey, StreamRole, Transaction,
+    },
+    loading::RETRY,
     ownership::Ownership,
     shard::Wanted,
     slot::Phase,
@@ -125,7 +128,7 @@ impl Shard {
                 self.loads.insert(id, Wanted::Backlog(key));
                 self.outbox.push(Output::Load(id, Load::Backlog { after, limit: FRAME_TASKS }));
                 if let Some(source) = self.sources.get_mut(&key) {
-                    source.reading = Some(id);
+                    source.begin_read(id, end);
                 }
                 return;
             };
@@ -206,17 +209,19 @@ impl Shard {
     }
 
     /// Older tasks were read for a peer.
-    pub(super) fn on_backlog_loaded(&mut self, _now: Timestamp, key: StreamKey, loaded: Loaded) {
-        let (end, floor) = (self.readable_end(), self.tail.floor());
+    pub(super) fn on_backlog_loaded(&mut self, now: Timestamp, key: StreamKey, id: LoadId, loaded: Loaded) {
         let Some(source) = self.sources.get_mut(&key) else { return };
-        source.reading = None;
-        let Loaded::Backlog(mut rows) = loaded else { return };
-        let exhausted = rows.len() < FRAME_TASKS;
-        rows.retain(|row| row.task.key.id < end && row.task.key.id > source.sent);
-        if rows.is_empty() && exhausted {
-            source.on_sent([], floor.min(TaskId(end.0 - 1)));
-        }
+        let Some(end) = source.end_read(id) else { return };
+        let Loaded::Backlog(mut rows) = loaded else {
+            self.chores.pump.get_or_insert(now + RETRY);
+            return;
+        };
+        let is_all = rows.len() < FRAME_TASKS;
+        rows.retain(|row| row.task.key.id < end);
         self.tell(key, rows);
+        if is_all && let Some(source) = self.sources.get_mut(&key) {
+            source.on_sent([], TaskId(end.0 - 1));
+        }
         self.pump(key);
     }
 

@@ -25,11 +25,19 @@ pub struct Source {
     /// Tasks that were sent and are not acknowledged, oldest first.
     unacked: VecDeque<TaskId>,
     /// A read of older tasks, if one is under way.
-    pub reading: Option<LoadId>,
+    reading: Option<Reading>,
     /// When the peer last said anything.
     pub heard: Timestamp,
     /// Namespaces that moved away, to be told once everything below the watermark was sent.
     pub owes_settled: Vec<(TaskId, NamespaceId, FailoverVersion)>,
+}
+
+/// A read of older tasks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reading {
+    id: LoadId,
+    /// What was readable when it was asked for: every task below was written or given up before the store looked.
+    end: TaskId,
 }
 
 impl Source {
@@ -97,6 +105,17 @@ impl Source {
         news
     }
 
+    /// Older tasks than memory holds are being read: those after what was sent and below `end`.
+    pub fn begin_read(&mut self, id: LoadId, end: TaskId) {
+        self.reading = Some(Reading { id, end });
+    }
+
+    /// A read came back. Returns the end of what it can be trusted for: of tasks from there on the store may have shown
+    /// some and not those before them. `None` when it is not the read under way, and begins where nobody stands.
+    pub fn end_read(&mut self, id: LoadId) -> Option<TaskId> {
+        self.reading.take_if(|reading| reading.id == id).map(|reading| reading.end)
+    }
+
     /// Whether more may be sent: bounds what a slow peer has to hold.
     #[must_use]
     pub fn has_window(&self) -> bool {
@@ -130,5 +149,22 @@ mod tests {
         source.close();
         source.open(Timestamp(2));
         assert_eq!(source.sent, TaskId(20));
+    }
+
+    #[test]
+    fn a_read_of_an_earlier_stream_is_not_taken_for_one_of_this() {
+        let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
+        let mut source = Source::new(key, TaskId(10));
+        source.open(Timestamp(0));
+        source.on_sent([TaskId(15)], TaskId(15));
+        source.begin_read(LoadId(1), TaskId(30));
+        source.close();
+        source.open(Timestamp(1));
+        assert_eq!((source.sent, source.end_read(LoadId(1))), (TaskId(10), None));
+        source.begin_read(LoadId(2), TaskId(40));
+        assert_eq!(source.end_read(LoadId(1)), None);
+        assert!(!source.has_window(), "the second read is still under way");
+        assert_eq!(source.end_read(LoadId(2)), Some(TaskId(40)));
+        assert!(source.has_window());
     }
 }
