@@ -58,7 +58,7 @@ impl Shard {
             self.advance(now, &key);
         }
         self.settle();
-        self.pump_all();
+        self.pump_soon(now);
         if self.ownership.is_exhausted() && self.in_flight.is_empty() {
             // A new range brings new ids; nothing is under way that the old one could fence.
             self.renew();

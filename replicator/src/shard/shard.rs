@@ -57,6 +57,8 @@ pub struct Shard {
     pub(super) queues_read: bool,
     /// The newest replication tasks.
     pub(super) tail: Tail,
+    /// When peers were last told of writes.
+    pub(super) pumped: Timestamp,
     /// The streams on which we tell.
     pub(super) sources: BTreeMap<StreamKey, Source>,
     /// The streams on which we are told.
@@ -101,7 +103,7 @@ pub(super) struct Chores {
     pub(super) ack: Option<Timestamp>,
     /// Store how far peers are.
     pub(super) record: Option<Timestamp>,
-    /// Tell peers, because what they have not had could not be read.
+    /// Tell peers of what was written since they were told, or could not be read.
     pub(super) pump: Option<Timestamp>,
     /// Take the shard, because the last attempt failed.
     pub(super) acquire: Option<Timestamp>,
@@ -121,6 +123,7 @@ impl Shard {
             queues: Queues::default(),
             queues_read: false,
             tail: Tail::default(),
+            pumped: Timestamp::ZERO,
             sources: BTreeMap::new(),
             targets: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -204,7 +207,7 @@ impl Shard {
         }
         if self.chores.pump.is_some_and(|due| due <= now) {
             self.chores.pump = None;
-            self.pump_all();
+            self.pump_soon(now);
         }
         if self.chores.record.is_some_and(|due| due <= now) {
             self.chores.record = None;

@@ -102,6 +102,20 @@ impl Shard {
         self.pump(key);
     }
 
+    /// Tell every peer what is readable: at once after a silence, else at the next of the moments that all shards share,
+    /// so that peers hear of many writes together. Who waits for a namespace to settle waits no longer than it must.
+    pub(super) fn pump_soon(&mut self, now: Timestamp) {
+        let beat = Timestamp(now.0 - now.0.rem_euclid(BEAT));
+        let is_urgent = self.sources.values().any(|source| source.is_open && !source.owes_settled.is_empty());
+        if beat == self.pumped && !is_urgent {
+            self.chores.pump.get_or_insert(Timestamp(beat.0 + BEAT));
+        } else {
+            self.pumped = beat;
+            self.chores.pump = None;
+            self.pump_all();
+        }
+    }
+
     /// Tell every peer what is readable.
     pub(super) fn pump_all(&mut self) {
         let open: Vec<StreamKey> = self.sources.values().filter(|source| source.is_open).map(|s| s.key).collect();
@@ -460,6 +474,9 @@ fn written(row: &BacklogTask) -> Option<Timestamp> {
 const FRAME_TASKS: usize = 128;
 /// A frame is closed when its events reach this, well below what a message may hold.
 const FRAME_BYTES: usize = 1 << 20;
+/// Nanoseconds between the moments at which peers are told. What is told of one write costs about as much as what is told
+/// of ten, and a peer is as far behind as the way to it is long anyhow.
+const BEAT: i64 = 4_000_000;
 /// Acknowledgements only bound what a source keeps, so they wait for one another a little.
 const ACK_AFTER: Duration = Duration::from_millis(20);
 /// How far peers are is stored with the next write, or by itself after this long.

@@ -73,6 +73,9 @@ pub(crate) enum TroubleKind {
 /// Transactions of a group at most, so that the first of them does not wait for ever.
 const MAX_GROUP: usize = 256;
 
+/// Turns of the other tasks that a write waits for at most.
+const LONGEST_LINGER: usize = 8;
+
 /// The writer.
 pub(crate) struct Writer {
     pub(crate) connection: Arc<Mutex<SqliteConnection>>,
@@ -101,6 +104,7 @@ impl Writer {
             };
             match job {
                 Job::Member(first) => {
+                    self.linger().await;
                     let group = self.gather(first, &mut waiting);
                     self.write(group).await;
                 }
@@ -125,6 +129,20 @@ impl Writer {
         drop(self.lock);
         for reply in closed {
             let _ = reply.send(());
+        }
+    }
+
+    /// Let whoever is about to send something do so, as long as somebody does: a write of many costs little more than a
+    /// write of one.
+    async fn linger(&self) {
+        let mut waiting = self.jobs.len();
+        for _ in 0..LONGEST_LINGER {
+            tokio::task::yield_now().await;
+            let more = self.jobs.len();
+            if more == waiting {
+                break;
+            }
+            waiting = more;
         }
     }
 
