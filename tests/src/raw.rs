@@ -2,7 +2,12 @@
 //!
 //! Scripts stay readable, a mistyped field is refused here, and an answer can be had as the very bytes that came.
 
-use std::{collections::BTreeMap, fmt, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Buf, BufMut, Bytes};
@@ -17,7 +22,7 @@ use tonic::{
     transport::{Channel, Endpoint, Error},
 };
 
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, PAUSE};
 
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).expect("our own descriptors"));
@@ -88,6 +93,27 @@ impl Client {
     pub async fn call(&self, rpc: &str, request: Value) -> Result<Value, Refusal> {
         let bytes = self.call_for_bytes(rpc, request).await?;
         Ok(to_json(method(rpc).output(), bytes))
+    }
+
+    /// [`Client::call`], again and again while the server says that it is a matter of time, as every SDK does.
+    ///
+    /// # Errors
+    ///
+    /// What the server answered instead, at last.
+    ///
+    /// # Panics
+    ///
+    /// As [`Client::call`].
+    pub async fn call_patiently(&self, rpc: &str, request: Value) -> Result<Value, Refusal> {
+        let started = Instant::now();
+        loop {
+            match self.call(rpc, request.clone()).await {
+                Err(refusal) if refusal.code == Code::Unavailable && started.elapsed() < DEADLINE => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// [`Client::call`] with the answer's bytes as they came.

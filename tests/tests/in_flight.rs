@@ -58,7 +58,7 @@ fn count(events: &[Value], kind: &str) -> usize {
 }
 
 async fn accepted(client: &Client, rpc: &str, request: Value) -> Value {
-    client.call(rpc, request).await.unwrap_or_else(|refusal| panic!("{rpc}: {refusal}"))
+    client.call_patiently(rpc, request).await.unwrap_or_else(|refusal| panic!("{rpc}: {refusal}"))
 }
 
 async fn poll(client: &Client, rpc: &str) -> Value {
@@ -72,7 +72,7 @@ async fn workflow_task(client: &Client) -> Value {
 
 async fn answer(client: &Client, task: &Value, commands: Value) -> Result<Value, Refusal> {
     let request = json!({"namespace": "default", "taskToken": task["taskToken"], "commands": commands});
-    client.call("RespondWorkflowTaskCompleted", request).await
+    client.call_patiently("RespondWorkflowTaskCompleted", request).await
 }
 
 async fn start(client: &Client) -> Value {
@@ -151,7 +151,7 @@ async fn completion_goes_to_the_demoted_side() {
     world.failover("b");
     let result =
         |task: &Value| json!({"namespace": "default", "taskToken": task["taskToken"], "result": payloads(&[json!(1)])});
-    if let Err(refusal) = world.a.call("RespondActivityTaskCompleted", result(&activity)).await {
+    if let Err(refusal) = world.a.call_patiently("RespondActivityTaskCompleted", result(&activity)).await {
         assert_eq!(refusal.code, Code::NotFound, "what SDKs take for a lost task: {refusal}");
         let again = poll(&world.b, "PollActivityTaskQueue").await;
         accepted(&world.b, "RespondActivityTaskCompleted", result(&again)).await;
