@@ -126,6 +126,8 @@ impl Feed {
     /// Every global namespace as it is now, and the end of the queue as it was before.
     async fn everything(&self) -> Result<ReplicationMessages, Status> {
         let store = &self.ports.store;
+        // What is in the queue may not be in the table yet, and whoever goes on after it would never hear of it.
+        let _settled = self.namespaces.settled().await;
         let mut last = store.last_published().await.map_err(|cause| unavailable(&cause))?;
         let namespaces = self.namespaces.list().into_iter();
         let told = namespaces.filter(|namespace| namespace.is_global && namespace.state != NamespaceState::Deleted);

@@ -22,7 +22,7 @@ use replicator::{
     version::ClusterName,
 };
 use store::{NamespaceTable, NamespaceWrite, NamespacesWritten};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tonic::Status;
 
 use crate::{
@@ -58,6 +58,11 @@ struct Writer {
     /// What the next write must name (NS-4).
     notification: i64,
     listeners: Vec<Listener>,
+}
+
+/// No change of a namespace is under way.
+pub(crate) struct Settled<'a> {
+    _writer: MutexGuard<'a, Writer>,
 }
 
 /// The namespaces of one moment.
@@ -150,6 +155,11 @@ impl Namespaces {
             listener(&namespace);
         }
         writer.listeners.push(listener);
+    }
+
+    /// As long as the answer is held nothing changes, and what the store holds is visible in here.
+    pub(crate) async fn settled(&self) -> Settled<'_> {
+        Settled { _writer: self.shared.writer.lock().await }
     }
 
     /// Something that steps whenever there is something new for peers.

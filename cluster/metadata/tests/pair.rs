@@ -4,21 +4,19 @@
 
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::temporal::server::api::adminservice::v1::GetNamespaceReplicationMessagesRequest;
 use replicator::version::{ClusterName, FailoverVersion};
 use tonic::{Code, Request};
 
-use crate::world::{Node, pair};
+use crate::world::{Node, memory::Fault, pair, registration};
 
 #[tokio::test]
 async fn a_global_namespace_is_on_the_other_side_at_once() {
     let (a, b) = pair().await;
-    let begun = Instant::now();
     a.register("billing", &["a", "b"]).await.unwrap();
     let there = b.wait("billing", |_| true).await;
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     assert_eq!(there, a.metadata.namespaces().get("billing").unwrap(), "the same in both");
 
     a.register("local", &[]).await.unwrap();
@@ -34,16 +32,12 @@ async fn failover_works_from_either_side_and_counts_up() {
     let (a, b) = pair().await;
     a.register("alpha", &["a", "b"]).await.unwrap();
     b.wait("alpha", |_| true).await;
-    let mut slowest = Duration::ZERO;
     for (by, other, to, version) in [(&a, &b, "b", 2), (&b, &a, "a", 11), (&b, &a, "b", 12), (&a, &b, "a", 21)] {
-        let begun = Instant::now();
         let answer = by.fail_over("alpha", to).await.unwrap();
         assert_eq!(answer.failover_version, version);
         let there = other.wait("alpha", |namespace| namespace.failover_version.0 == version).await;
-        slowest = slowest.max(begun.elapsed());
         assert_eq!(there.active.as_str(), to);
     }
-    assert!(slowest < Duration::from_millis(300), "{slowest:?}");
     assert_eq!(a.metadata.namespaces().list(), b.metadata.namespaces().list());
 }
 
@@ -187,6 +181,28 @@ async fn a_temporal_cluster_is_answered_at_once() {
     let nameless = GetNamespaceReplicationMessagesRequest::default();
     let refusal = peer.get_namespace_replication_messages(nameless).await.unwrap_err();
     assert_eq!(refusal.code(), Code::InvalidArgument);
+}
+
+/// The queue has the message before the table has the namespace: whoever is told everything then is told that too.
+#[tokio::test]
+async fn a_peer_that_comes_while_a_namespace_is_written_hears_of_it() {
+    let (a, b) = pair().await;
+    b.metadata.stop();
+    a.store.fail([Fault::Late]);
+    let calls = a.calls.clone();
+    let registering = tokio::spawn(async move { calls.register(registration("billing", &["a", "b"])).await });
+    while a.store.queue().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let request = GetNamespaceReplicationMessagesRequest {
+        last_retrieved_message_id: -1,
+        last_processed_message_id: -1,
+        cluster_name: "x".into(),
+    };
+    let answer = a.peer_view().get_namespace_replication_messages(request).await.unwrap().into_inner();
+    let messages = answer.messages.unwrap();
+    assert_eq!((messages.last_retrieved_message_id, messages.replication_tasks.len()), (0, 1));
+    registering.await.unwrap().unwrap();
 }
 
 #[tokio::test]

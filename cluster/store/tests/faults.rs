@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -124,10 +123,8 @@ async fn a_lock_of_another_program_passes() {
     let owner = owner(open(&path).await).await;
     let mut other = raw(&path).await;
     other.execute("BEGIN IMMEDIATE").await.expect("locks");
-    let began = Instant::now();
     let refused = owner.store.commit(Transaction { range: owner.range, ..start(&run("w", 1)) }).await;
     assert_eq!(refused, Err(Unavailable("the database is locked by another program".into())));
-    assert!(began.elapsed().as_secs() < 5);
     assert_eq!(owner.current(&run("w", 1).workflow).await, None, "reads go on");
     other.execute("COMMIT").await.expect("unlocks");
     owner.commits(start(&run("w", 1))).await;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub enum Fault {
     Lost,
     /// It is written, and it is not known.
     Unanswered,
+    /// It is written, and said so only after a while.
+    Late,
 }
 
 #[derive(Default)]
@@ -126,9 +129,9 @@ impl Store for MemoryStore {
         match fault {
             Some(Fault::Unavailable) => return Box::pin(async { Err(Unavailable("a fault".into())) }),
             Some(Fault::Lost) => return Box::pin(async { Ok(NamespacesWritten::Unknown) }),
-            Some(Fault::Unanswered) | None => {}
+            Some(Fault::Unanswered | Fault::Late) | None => {}
         }
-        self.answer(move |kept| {
+        let answer = self.answer(move |kept| {
             if kept.notification != expected {
                 return NamespacesWritten::Conflict;
             }
@@ -142,9 +145,15 @@ impl Store for MemoryStore {
             }
             kept.publish(publish);
             match fault {
-                Some(_) => NamespacesWritten::Unknown,
-                None => NamespacesWritten::Committed { notification },
+                Some(Fault::Unanswered) => NamespacesWritten::Unknown,
+                _ => NamespacesWritten::Committed { notification },
             }
+        });
+        Box::pin(async move {
+            if fault == Some(Fault::Late) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            answer.await
         })
     }
 
