@@ -133,7 +133,16 @@ impl Metrics {
                 Report::Refused { from, task, run, reason } => {
                     let from = name(from);
                     families.replication_tasks_failed.with_label_values(&[&from]).inc();
-                    error!(%shard, cluster = from, %task, ?run, reason, "a peer's task cannot be applied");
+                    error!(%shard, cluster = from, %task, ?run, reason, "a peer's task cannot be applied and is kept");
+                }
+                Report::Released { from, task, run } => {
+                    info!(%shard, cluster = name(from), %task, ?run, "a peer's task that was kept is done with");
+                }
+                Report::Conflict { run, won, lost } => {
+                    info!(%shard, ?run, %won, %lost, "branches of a run diverged, and another one is current now");
+                }
+                Report::Reapplied { from, into, given, known, lost } => {
+                    info!(%shard, ?from, ?into, given, known, lost, "inputs of losing branches were looked through");
                 }
             }
         })

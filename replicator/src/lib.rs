@@ -26,6 +26,8 @@ pub mod task;
 pub mod namespace;
 pub mod workflow;
 
+pub mod ndc;
+
 pub mod queue;
 pub mod stream;
 

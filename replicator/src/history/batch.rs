@@ -50,6 +50,12 @@ impl HistoryBatch {
         &self.bytes
     }
 
+    /// How many bytes they are.
+    #[must_use]
+    pub fn size(&self) -> i64 {
+        i64::try_from(self.bytes.len()).expect("a length in memory fits")
+    }
+
     /// Id of the first event; the batch's node in its branch (BR-3).
     #[must_use]
     pub fn first(&self) -> EventId {

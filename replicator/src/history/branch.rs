@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// One root-to-leaf path through a run's events.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Branch {
     /// The tree: the run id, or for a run made by a reset the run id it came from.
     pub tree: RunId,
@@ -25,7 +25,7 @@ pub struct Branch {
 }
 
 /// A stretch of a branch: events from `begin` to before `end`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct BranchRange {
     /// Branch that stores the stretch.
     pub branch: BranchId,

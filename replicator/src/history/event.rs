@@ -100,6 +100,19 @@ pub fn closes_run(attributes: &Attributes) -> bool {
     )
 }
 
+/// The run that follows one that the event ends, as text; `None` when the event ends none, empty when none follows.
+#[must_use]
+pub fn next_run(attributes: &Attributes) -> Option<&str> {
+    use Attributes as A;
+    match attributes {
+        A::WorkflowExecutionCompletedEventAttributes(a) => Some(&a.new_execution_run_id),
+        A::WorkflowExecutionFailedEventAttributes(a) => Some(&a.new_execution_run_id),
+        A::WorkflowExecutionTimedOutEventAttributes(a) => Some(&a.new_execution_run_id),
+        A::WorkflowExecutionContinuedAsNewEventAttributes(a) => Some(&a.new_execution_run_id),
+        _ => None,
+    }
+}
+
 /// Whether the event waits while a workflow task is started (api 3.6): what comes from outside does, what the workflow or
 /// its task brings does not.
 #[must_use]

@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod branch;
 pub mod event;
+pub mod stretch;
 
 pub use batch::HistoryBatch;
 pub use branch::Branch;
+pub use stretch::{Stretch, Stretches};

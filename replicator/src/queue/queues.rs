@@ -24,12 +24,13 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// A task that a transaction wrote, or that was read back. Replication tasks are the streams' business.
+    /// A task that a transaction wrote, or that was read back. Replication tasks are the streams' business, and
+    /// those of peers the quarantine's.
     pub fn add(&mut self, task: HistoryTask) {
         match task.kind {
             TaskKind::Transfer(_) => self.transfer.insert(task.key, task),
             TaskKind::Timer(_) => self.timers.insert(task.key, task),
-            TaskKind::Replication(_) => None,
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) => None,
         };
     }
 
@@ -38,7 +39,7 @@ impl Queues {
         match category {
             Category::Transfer => self.transfer.remove(&key),
             Category::Timer => self.fired.remove(&key).or_else(|| self.timers.remove(&key)),
-            Category::Replication | Category::Visibility => None,
+            Category::Replication | Category::Visibility | Category::Quarantine => None,
         }
     }
 

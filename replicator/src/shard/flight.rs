@@ -7,13 +7,14 @@ use super::{
     io::{Failure, Output, Report, StreamKey, TransactionId},
     loading::RETRY,
     ownership::Ownership,
+    quarantine::Refused,
     slot::Phase,
     work::Work,
 };
 use crate::{
     ids::{TaskId, WorkflowKey},
     shard::io::BacklogTask,
-    task::{Category, HistoryTask, TaskKey},
+    task::{Category, HistoryTask, TaskKey, TaskKind, TransferTask},
     time::Timestamp,
 };
 
@@ -34,6 +35,8 @@ pub(super) struct InFlight {
     pub(super) applied: Vec<(StreamKey, TaskId)>,
     /// What was decided and is decided again if the write fails. Requests are not among it: they are answered.
     pub(super) works: Vec<Work>,
+    /// A peer's task that is being kept.
+    pub(super) refused: Option<Refused>,
 }
 
 impl Shard {
@@ -42,8 +45,16 @@ impl Shard {
         for (category, key) in &flight.completed {
             self.queues.remove(*category, *key);
         }
+        let mut at_once = Vec::new();
         for task in flight.tasks {
-            self.queues.add(task);
+            match &task.kind {
+                TaskKind::Quarantined(_) => self.on_kept(task),
+                TaskKind::Transfer(TransferTask::Reapply) => {
+                    at_once.push(task.clone());
+                    self.queues.add(task);
+                }
+                _ => self.queues.add(task),
+            }
         }
         for row in flight.rows {
             self.tail.add(row);
@@ -55,7 +66,16 @@ impl Shard {
                 assert_eq!(slot.phase, Phase::Committing(id), "one write at a time");
                 slot.phase = Phase::Ready;
             }
+            let is_active = self.is_active(key.namespace);
+            for task in at_once.into_iter().filter(|_| is_active) {
+                self.park_quietly(&key, Work::Task(Box::new(task)));
+            }
             self.advance(now, &key);
+        }
+        for (category, key) in flight.completed {
+            if category == Category::Quarantine {
+                self.on_released(now, key);
+            }
         }
         self.settle();
         self.pump_soon(now);
@@ -69,7 +89,7 @@ impl Shard {
     pub(super) fn on_condition_failed(&mut self, now: Timestamp, id: TransactionId, flight: InFlight) {
         self.report(Report::ConditionFailed { workflow: flight.workflow.clone() });
         let key = flight.workflow.clone();
-        self.reject(id, flight);
+        self.reject(now, id, flight);
         if let Some(key) = key {
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.unload();
@@ -84,7 +104,7 @@ impl Shard {
         if key.is_none() {
             self.chores.record.get_or_insert(now + RETRY);
         }
-        self.reject(id, flight);
+        self.reject(now, id, flight);
         if let Some(slot) = key.as_ref().and_then(|key| self.slots.get_mut(key)) {
             slot.unload();
         }
@@ -92,12 +112,15 @@ impl Shard {
     }
 
     /// The write did not happen, or nobody knows: answer its requests so, and put the rest back.
-    pub(super) fn reject(&mut self, id: TransactionId, flight: InFlight) {
+    pub(super) fn reject(&mut self, now: Timestamp, id: TransactionId, mut flight: InFlight) {
         for output in self.outbox.on_rejected(id) {
             if let Output::Reply(request, _) = output {
                 let failure = Failure::Unavailable("the write may or may not have happened; try again".into());
                 self.outbox.push(Output::Reply(request, Box::new(Err(failure))));
             }
+        }
+        if let Some(refused) = flight.refused.take() {
+            self.on_not_kept(now, &flight.tasks, refused);
         }
         let Some(slot) = flight.workflow.and_then(|key| self.slots.get_mut(&key)) else { return };
         // Questions that were waiting in memory go with the state that is given up.
@@ -112,11 +135,15 @@ impl Shard {
 
     fn renew(&mut self) {
         self.loads.clear();
-        for slot in self.slots.values_mut().filter(|slot| matches!(slot.phase, Phase::Loading(_))) {
-            slot.unload();
+        for slot in self.slots.values_mut() {
+            slot.forget_fetches();
+            if matches!(slot.phase, Phase::Loading(_)) {
+                slot.unload();
+            }
         }
         assert!(matches!(self.ownership, Ownership::Owned { .. }), "only an owner renews");
         self.queues.clear();
+        self.quarantine.clear();
         self.queues_read = false;
         self.acquire();
     }

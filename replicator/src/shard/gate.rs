@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ids::{NamespaceId, RunKey},
     namespace::Namespace,
-    task::{HistoryTask, TaskKind},
+    task::{HistoryTask, TaskKind, TransferTask},
     time::Timestamp,
     version::{ClusterName, FailoverVersion},
 };
@@ -46,6 +46,10 @@ impl Shard {
             }
             (Some(before), false, true) => self.promote(now, &namespace, &before.active.clone()),
             (Some(before), true, false) => self.demote(now, &namespace, before.failover_version),
+            // Under a newer version this cluster may write to runs whose last event it must not follow before (MU-3).
+            (Some(before), true, true) if before.failover_version < namespace.failover_version => {
+                self.offer_all(now, id);
+            }
             (Some(_), false, false) | (Some(_), true, true) => {}
         }
         self.pump_all();
@@ -155,7 +159,15 @@ impl Shard {
                 }
             }
             TaskKind::Timer(_) => self.queues.again(task.key),
-            TaskKind::Replication(_) => {}
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) => {}
+        }
+    }
+
+    /// Look at all that losing branches owe once more.
+    pub(super) fn reapply_all(&mut self, now: Timestamp) {
+        let owed = self.queues.transfers().filter(|task| task.kind == TaskKind::Transfer(TransferTask::Reapply));
+        for task in owed.cloned().collect::<Vec<_>>() {
+            self.offer(now, task);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     ids::{ClusterId, EventId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
-    version::{FailoverVersion, VersionHistories},
+    version::{FailoverVersion, VersionHistories, VersionHistory},
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ pub enum Report {
         /// The peer.
         from: ClusterId,
     },
-    /// A peer's task cannot be applied. It is kept, and not acknowledged.
+    /// A peer's task cannot be applied. It is kept, with all that is told of its run from here on.
     Refused {
         /// The peer.
         from: ClusterId,
@@ -410,6 +410,56 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// A task that was kept is gone: it was applied after all, or an operator let it go.
+    Released {
+        /// The peer.
+        from: ClusterId,
+        /// The task.
+        task: TaskId,
+        /// Its run.
+        run: RunKey,
+    },
+    /// Two branches of a run were written in two clusters, and the current one gave way to that of the higher version.
+    Conflict {
+        /// The run.
+        run: RunKey,
+        /// The branch that is current.
+        won: VersionHistory,
+        /// The branch that was.
+        lost: VersionHistory,
+    },
+    /// Inputs of losing branches were looked through.
+    Reapplied {
+        /// The run whose branches they are on.
+        from: RunKey,
+        /// The workflow's current run.
+        into: Option<RunId>,
+        /// Inputs that it was given.
+        given: usize,
+        /// Inputs that it had.
+        known: usize,
+        /// Inputs that nobody can be given any more, because the workflow is over.
+        lost: usize,
+    },
+}
+
+/// A peer's task that is kept because it could not be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuarantinedTask {
+    /// Its run; nil ids if it names none.
+    pub run: RunKey,
+    /// Its number here.
+    pub task: TaskId,
+    /// Where it was told.
+    pub from: StreamKey,
+    /// Its number there.
+    pub source: TaskId,
+    /// Why it was not applied; empty for one that waits behind another.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was tried since the shard was taken.
+    pub tries: u32,
 }
 
 /// How far a peer's shard is behind this one.
@@ -539,6 +589,26 @@ pub struct Transaction {
     pub shard_state: Option<Bytes>,
 }
 
+impl Transaction {
+    /// A transaction that does nothing yet.
+    #[must_use]
+    pub fn of(id: TransactionId, shard: ShardId, range: RangeId) -> Self {
+        Self {
+            id,
+            shard,
+            range,
+            current: None,
+            runs: Vec::new(),
+            history: Vec::new(),
+            tasks: Vec::new(),
+            completed: Vec::new(),
+            replicated: None,
+            visibility: Vec::new(),
+            shard_state: None,
+        }
+    }
+}
+
 /// Condition on and change of a workflow's current-run pointer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CurrentWrite {
@@ -602,6 +672,8 @@ pub enum ItemKind {
     Timer = 3,
     /// The request id of a signal.
     SignalRequest = 4,
+    /// Something from a losing branch that the run has, by its origin.
+    Reapplied = 5,
 }
 
 /// A batch that is added to a branch.
@@ -707,6 +779,18 @@ pub enum Load {
         /// At most so many.
         limit: usize,
     },
+    /// Batches of a branch of ours that make up events `first` to before `end`, oldest first; both lie where batches begin.
+    /// At least one batch, and no more than fit into memory at ease.
+    Branch {
+        /// The workflow that the branch's tree belongs to.
+        workflow: WorkflowKey,
+        /// The branch.
+        branch: Branch,
+        /// First event.
+        first: EventId,
+        /// Exclusive.
+        end: EventId,
+    },
     /// Events that a peer has and we miss: after `after`, before `before` (either end exclusive; `None` is open).
     PeerHistory {
         /// The peer.
@@ -738,6 +822,13 @@ pub enum Loaded {
     Tasks(Vec<HistoryTask>),
     /// To [`Load::Backlog`].
     Backlog(Vec<BacklogTask>),
+    /// To [`Load::Branch`].
+    Branch {
+        /// The batches, as first written.
+        batches: Vec<Bytes>,
+        /// First event of what is left to be read; `None`: this was all.
+        next: Option<EventId>,
+    },
     /// To [`Load::PeerHistory`]: batches, oldest first, with the version history of their branch.
     PeerHistory(Box<admin::GetWorkflowExecutionRawHistoryV2Response>),
     /// The peer says that it has no such run. Nothing is deleted because of it.

@@ -1,6 +1,6 @@
 //! What is read: the shard's own record, its queues, and workflows.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use core::time::Duration;
 
 use prost::Message;
@@ -64,11 +64,15 @@ impl Shard {
         };
         let last = tasks.last().map(|task: &HistoryTask| task.key).filter(|_| tasks.len() >= PAGE);
         for task in tasks {
-            self.queues.add(task);
+            match category {
+                Category::Quarantine => self.restore_kept(now, task),
+                _ => self.queues.add(task),
+            }
         }
         match (last, category) {
             (Some(last), _) => self.read_queue(category, Some(last)),
             (None, Category::Transfer) => self.read_queue(Category::Timer, None),
+            (None, Category::Timer) => self.read_queue(Category::Quarantine, None),
             (None, _) => self.become_ready(now),
         }
     }
@@ -78,6 +82,8 @@ impl Shard {
         if let Ownership::Owned { range, .. } = self.ownership {
             self.report(Report::Ready { range, tasks: self.queues.len() });
         }
+        // What could not be written of it before goes before what is told after it.
+        self.retry_kept(now);
         let namespaces: Vec<_> = self.namespaces.keys().copied().collect();
         for id in namespaces {
             self.offer_all(now, id);
@@ -122,18 +128,18 @@ impl Shard {
                 slot.absent.extend(slot.missing_run());
                 None
             }
-            Loaded::PeerHistory(history) => {
-                slot.phase = Phase::Ready;
-                return self.on_peer_history(now, key, &history);
-            }
-            Loaded::PeerNotFound => {
-                slot.phase = Phase::Ready;
-                return self.on_peer_not_found(now, key);
-            }
+            Loaded::Branch { batches, next } => match slot.read_on(&batches, next) {
+                Ok(None) => None,
+                Ok(Some(load)) => return self.load_slot(key, load),
+                Err(problem) => return self.on_stretch_unreadable(now, key, problem),
+            },
+            Loaded::Failed(problem) if slot.reading.is_some() => return self.on_stretch_unreadable(now, key, problem),
             Loaded::Failed(problem) => Some(problem),
-            Loaded::Shard { .. } | Loaded::Tasks(_) | Loaded::Backlog(_) => {
-                Some("an answer to another question".into())
-            }
+            Loaded::Shard { .. }
+            | Loaded::Tasks(_)
+            | Loaded::Backlog(_)
+            | Loaded::PeerHistory(_)
+            | Loaded::PeerNotFound => Some("an answer to another question".into()),
         };
         match problem {
             None => {
@@ -142,6 +148,23 @@ impl Shard {
             }
             Some(problem) => self.on_slot_unreadable(now, key, &problem),
         }
+    }
+
+    /// A stretch of history cannot be read: whoever needs it waits, and nobody else.
+    fn on_stretch_unreadable(&mut self, now: Timestamp, key: &WorkflowKey, problem: String) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.phase = Phase::Ready;
+        slot.reading = None;
+        match slot.parked.pop_front() {
+            Some(Work::Incoming(told)) => {
+                let reason = alloc::format!("the branch that it belongs to cannot be read: {problem}");
+                self.give_up(now, *told, reason);
+            }
+            // It is still in its queue.
+            Some(Work::Task(_)) => _ = self.chores.reapply.get_or_insert(now + REST),
+            other => slot.parked.extend(other),
+        }
+        self.advance(now, key);
     }
 
     /// Callers are told to try again; what else waits is tried again by itself.
@@ -196,5 +219,7 @@ fn decode(stored: StoredRun) -> Result<Run, alloc::string::String> {
 
 /// Tasks per read of a queue.
 const PAGE: usize = 1000;
+/// How long to wait before a stretch of history that could not be read is tried again.
+const REST: Duration = Duration::from_secs(5);
 /// How long to wait before a failed read is tried again.
 pub(super) const RETRY: Duration = Duration::from_millis(100);

@@ -2,15 +2,17 @@
 //!
 //! `io` is the whole seam. `shard` routes; the other files are its parts: what a workflow waits for (`slot`, `work`), how
 //! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`),
-//! and what is told and heard (`streams`).
+//! what is told (`streams`) and heard (`hearing`), and what cannot be applied (`quarantine`).
 
 pub mod io;
 
 mod flight;
 mod gate;
+mod hearing;
 mod loading;
 mod outbox;
 mod ownership;
+mod quarantine;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod shard;
 mod slot;
@@ -19,3 +21,6 @@ mod turn;
 mod work;
 
 pub use shard::Shard;
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,13 @@ use super::{
     io::{CommitOutcome, Failure, Load, LoadId, Loaded, Output, Report, Request, RequestId, StreamKey, TransactionId},
     outbox::Outbox,
     ownership::Ownership,
+    quarantine::Quarantine,
     slot::{Phase, Slot},
-    work::Work,
+    work::{Told, Work},
 };
 use crate::{
     entropy::Entropy,
-    ids::{NamespaceId, ShardId, TaskId, WorkflowKey},
+    ids::{NamespaceId, RunId, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
     queue::Queues,
     stream::{Source, Tail, Target},
@@ -55,6 +56,8 @@ pub struct Shard {
     pub(super) queues: Queues,
     /// Whether the queues hold all that the store does.
     pub(super) queues_read: bool,
+    /// What peers told and could not be applied.
+    pub(super) quarantine: Quarantine,
     /// The newest replication tasks.
     pub(super) tail: Tail,
     /// When peers were last told of writes.
@@ -68,7 +71,7 @@ pub struct Shard {
     /// Namespaces that are active elsewhere and for which something of ours is still on its way to the store.
     pub(super) settling: BTreeMap<NamespaceId, FailoverVersion>,
     /// What peers told about namespaces that are not known here yet.
-    pub(super) strangers: BTreeMap<NamespaceId, Vec<Work>>,
+    pub(super) strangers: BTreeMap<NamespaceId, Vec<Told>>,
     /// Writes under way.
     pub(super) in_flight: BTreeMap<TransactionId, InFlight>,
     /// Reads under way, but for that of the shard itself.
@@ -94,6 +97,8 @@ pub(super) enum Wanted {
     Queue(crate::task::Category),
     /// Tasks that a peer has not had and memory does not hold.
     Backlog(StreamKey),
+    /// Events of a run that a peer has.
+    PeerHistory(WorkflowKey, RunId),
 }
 
 /// Small things that are done in a while.
@@ -105,6 +110,8 @@ pub(super) struct Chores {
     pub(super) record: Option<Timestamp>,
     /// Tell peers of what was written since they were told, or could not be read.
     pub(super) pump: Option<Timestamp>,
+    /// Put inputs of losing branches into winners, because they could not be read.
+    pub(super) reapply: Option<Timestamp>,
     /// Take the shard, because the last attempt failed.
     pub(super) acquire: Option<Timestamp>,
 }
@@ -122,6 +129,7 @@ impl Shard {
             slots: BTreeMap::new(),
             queues: Queues::default(),
             queues_read: false,
+            quarantine: Quarantine::default(),
             tail: Tail::default(),
             pumped: Timestamp::ZERO,
             sources: BTreeMap::new(),
@@ -169,6 +177,7 @@ impl Shard {
             Some(Wanted::Slot(key)) => self.on_slot_loaded(now, id, &key, loaded),
             Some(Wanted::Queue(category)) => self.on_queue_loaded(now, category, loaded),
             Some(Wanted::Backlog(stream)) => self.on_backlog_loaded(now, stream, id, loaded),
+            Some(Wanted::PeerHistory(key, run)) => self.on_fetched(now, &key, run, loaded),
         }
     }
 
@@ -182,7 +191,7 @@ impl Shard {
             CommitOutcome::Unavailable => self.on_store_unavailable(now, id, flight),
             CommitOutcome::ShardOwnershipLost | CommitOutcome::Unknown => {
                 self.in_flight.insert(id, flight);
-                self.lose(outcome);
+                self.lose(now, outcome);
             }
         }
     }
@@ -197,6 +206,11 @@ impl Shard {
         }
         self.fire_timers(now);
         self.open_overdue_gates(now);
+        self.retry_kept(now);
+        if self.chores.reapply.is_some_and(|due| due <= now) {
+            self.chores.reapply = None;
+            self.reapply_all(now);
+        }
         while let Some((_, key)) = self.retries.first().filter(|(due, _)| *due <= now).cloned() {
             self.retries.pop_first();
             self.advance(now, &key);
@@ -227,8 +241,9 @@ impl Shard {
         let timers = owned.then(|| self.queues.next_due()).flatten();
         let gates = self.gates.values().map(|gate| gate.until).min();
         let retries = self.retries.first().map(|(due, _)| *due);
-        let chores = [self.chores.ack, self.chores.pump, self.chores.record];
-        let owned_only = [timers, gates, retries].into_iter().chain(chores).flatten().filter(|_| owned);
+        let chores = [self.chores.ack, self.chores.pump, self.chores.record, self.chores.reapply];
+        let kept = self.quarantine.next_due().filter(|_| self.queues_read);
+        let owned_only = [timers, gates, retries, kept].into_iter().chain(chores).flatten().filter(|_| owned);
         owned_only.chain(self.chores.acquire).min()
     }
 
@@ -255,6 +270,11 @@ impl Shard {
         self.advance(now, &key);
     }
 
+    /// Let `work` wait at its slot, whose turn comes anyhow.
+    pub(super) fn park_quietly(&mut self, key: &WorkflowKey, work: Work) {
+        self.slots.entry(key.clone()).or_default().parked.push_back(work);
+    }
+
     /// Report a happening that operators count or read.
     pub(super) fn report(&mut self, report: Report) {
         self.outbox.push(Output::Report(Box::new(report)));
@@ -276,7 +296,8 @@ impl Shard {
             Ownership::Owned { ids, .. } => ids.peek(),
             Ownership::None | Ownership::Acquiring(_) => TaskId(0),
         };
-        self.in_flight.values().map(|flight| flight.lowest).min().unwrap_or(next)
+        // A write of the shard's record draws no id, and holds back nothing; nor does it make readable what is not drawn.
+        self.in_flight.values().map(|flight| flight.lowest).min().map_or(next, |lowest| lowest.min(next))
     }
 
     /// A slot that waits for nothing may be forgotten; the least used quarter is, when there are too many.
@@ -302,16 +323,18 @@ impl Shard {
     ///
     /// Requests whose write is in doubt are answered so; whether it happened shows when their callers try again. What
     /// is parked waits for the shard to be ours.
-    pub(super) fn lose(&mut self, outcome: CommitOutcome) {
+    pub(super) fn lose(&mut self, now: Timestamp, outcome: CommitOutcome) {
         self.report(Report::OwnershipLost { outcome });
         for (id, flight) in core::mem::take(&mut self.in_flight) {
-            self.reject(id, flight);
+            self.reject(now, id, flight);
         }
         self.loads.clear();
         for slot in self.slots.values_mut() {
+            slot.forget_fetches();
             slot.unload();
         }
         self.queues.clear();
+        self.quarantine.clear();
         self.queues_read = false;
         self.tail = Tail::default();
         for source in self.sources.values_mut() {

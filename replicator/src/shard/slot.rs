@@ -1,12 +1,25 @@
 //! One workflow in a shard: its runs, and what waits for them.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    format,
+    string::String,
+    vec::Vec,
+};
+
+use bytes::Bytes;
 
 use super::{
-    io::{LoadId, TransactionId},
-    work::Work,
+    io::{Load, LoadId, TransactionId},
+    work::{Told, Work},
 };
-use crate::{ids::RunId, version::VersionHistoryItem, workflow::draft::Run};
+use crate::{
+    history::{HistoryBatch, Stretch, Stretches},
+    ids::{EventId, RunId, WorkflowKey},
+    version::VersionHistoryItem,
+    workflow::draft::Run,
+};
 
 /// A workflow. Only a ready slot decides; what arrives meanwhile is parked and taken together.
 #[derive(Debug, Default)]
@@ -21,10 +34,31 @@ pub(super) struct Slot {
     pub(super) absent: BTreeSet<RunId>,
     /// What waits, oldest first.
     pub(super) parked: VecDeque<Work>,
-    /// The last event that was here when events were last fetched from a peer, if that has not helped yet.
-    pub(super) fetched_after: Option<Option<VersionHistoryItem>>,
+    /// Events that are being fetched from a peer, by run, with what was told of the run and waits for them.
+    /// Oldest first.
+    pub(super) fetching: BTreeMap<RunId, VecDeque<Told>>,
+    /// The gap for which events were last fetched, by run, if that has not helped yet.
+    pub(super) fetched: BTreeMap<RunId, Gap>,
+    /// A stretch of history that is being read, and what of it is here.
+    pub(super) reading: Option<Reading>,
+    /// Stretches of history that were read for what waits first.
+    pub(super) read: Stretches,
     /// When it was last of use, as a count of the shard's turns.
     pub(super) used: u64,
+}
+
+/// Both ends exclusive; open where nothing is known.
+pub(super) type Gap = (Option<VersionHistoryItem>, Option<VersionHistoryItem>);
+
+/// A stretch of history that is being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The workflow it belongs to.
+    pub(super) workflow: WorkflowKey,
+    /// All of it.
+    pub(super) stretch: Stretch,
+    /// What of it is here.
+    pub(super) batches: Vec<HistoryBatch>,
 }
 
 /// What a slot is waiting for.
@@ -48,18 +82,71 @@ impl Slot {
         self.runs.clear();
         self.absent.clear();
         self.current = None;
+        self.reading = None;
+        self.read.clear();
     }
 
     /// Whether forgetting the slot would lose nothing.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Ready | Phase::Empty)
             && self.parked.is_empty()
+            && self.fetching.is_empty()
             && self.runs.values().all(|run| run.queries.is_empty())
     }
 
     /// A run that must be read before the next piece of work can be decided.
     pub(super) fn missing_run(&self) -> Option<RunId> {
-        let run = self.parked.front()?.run()?;
-        (!self.runs.contains_key(&run) && !self.absent.contains(&run)).then_some(run)
+        self.missing_for(self.parked.front()?)
     }
+
+    /// A run that must be read before this can be decided.
+    pub(super) fn missing_for(&self, work: &Work) -> Option<RunId> {
+        work.runs().into_iter().find(|run| !self.runs.contains_key(run) && !self.absent.contains(run))
+    }
+
+    /// Ask for a stretch of history that was found missing.
+    pub(super) fn begin_read(&mut self, workflow: &WorkflowKey, stretch: Stretch) -> Load {
+        let load = load(workflow, &stretch, stretch.first);
+        self.reading = Some(Reading { workflow: workflow.clone(), stretch, batches: Vec::new() });
+        load
+    }
+
+    /// Some batches of the stretch were read. What else is to be read of it.
+    pub(super) fn read_on(&mut self, batches: &[Bytes], next: Option<EventId>) -> Result<Option<Load>, String> {
+        let reading = self.reading.as_mut().ok_or("an answer to another question")?;
+        for bytes in batches {
+            let batch = HistoryBatch::received(bytes.clone()).map_err(|_| "events are no batch")?;
+            let expected = reading.batches.last().map_or(reading.stretch.first, |last| last.last().next());
+            if batch.first() != expected {
+                return Err(format!("events from {expected} are missing"));
+            }
+            reading.batches.push(batch);
+        }
+        let end = reading.batches.last().map_or(reading.stretch.first, |last| last.last().next());
+        match next {
+            Some(next) if next == end && !batches.is_empty() && end < reading.stretch.end => {
+                Ok(Some(load(&reading.workflow, &reading.stretch, next)))
+            }
+            _ if end != reading.stretch.end => Err(format!("events from {end} are missing")),
+            _ => {
+                let Reading { stretch, batches, .. } = self.reading.take().expect("looked at above");
+                self.read.insert(stretch, batches);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What was asked for and is not under way any more: let it wait for its turn, and ask again then.
+    pub(super) fn forget_fetches(&mut self) {
+        self.fetched.clear();
+        for waiting in core::mem::take(&mut self.fetching).into_values() {
+            for told in waiting.into_iter().rev() {
+                self.parked.push_front(Work::Incoming(Box::new(told)));
+            }
+        }
+    }
+}
+
+fn load(workflow: &WorkflowKey, stretch: &Stretch, first: EventId) -> Load {
+    Load::Branch { workflow: workflow.clone(), branch: stretch.branch.clone(), first, end: stretch.end }
 }

@@ -1,36 +1,28 @@
-//! What is told to peers and heard from them.
+//! Streams: what happens to them, and what peers are told.
 
-use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
+use alloc::{boxed::Box, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use proto::{
     meridian::replication::v1::{Settled, StreamExtension},
-    temporal::server::api::{adminservice::v1::GetWorkflowExecutionRawHistoryV2Response, replication::v1 as wire},
+    temporal::server::api::replication::v1 as wire,
 };
 
 use super::{
     Shard,
-    io::{
-        BacklogTask, Frame, Lag, Load, LoadId, Loaded, Output, Report, StreamEvent, StreamKey, StreamRole, Transaction,
-    },
+    io::{BacklogTask, Frame, Lag, Load, LoadId, Loaded, Output, StreamEvent, StreamKey, StreamRole, Transaction},
     loading::RETRY,
     ownership::Ownership,
     shard::Wanted,
-    slot::Phase,
     work::Work,
 };
 use crate::{
-    ids::{NamespaceId, TaskId, WorkflowKey},
+    ids::{NamespaceId, TaskId},
     shard::flight::InFlight,
-    stream::{
-        Incoming, Source, Target,
-        incoming::{self, IncomingHistory, IncomingKind},
-        outgoing,
-        source::WINDOW,
-    },
+    stream::{Source, Target, outgoing, source::WINDOW},
     task::{ReplicationTask, TaskKind},
     time::Timestamp,
-    version::{FailoverVersion, VersionHistoryItem},
+    version::FailoverVersion,
 };
 
 impl Shard {
@@ -265,186 +257,14 @@ impl Shard {
         let range = *range;
         let (state, replicated) = self.record();
         let transaction = Transaction {
-            id: self.next_transaction(),
-            shard: self.id,
-            range,
-            current: None,
-            runs: Vec::new(),
-            history: Vec::new(),
-            tasks: Vec::new(),
-            completed: Vec::new(),
             replicated,
-            visibility: Vec::new(),
             shard_state: Some(state),
+            ..Transaction::of(self.next_transaction(), self.id, range)
         };
         let flight = InFlight { lowest: TaskId(i64::MAX), ..InFlight::default() };
         self.in_flight.insert(transaction.id, flight);
         self.outbox.begin(transaction.id, Output::Commit(Box::new(transaction)));
         let _ = now;
-    }
-
-    // -----------------------------------------------------------------------------------------------------------------
-    // Hearing
-
-    fn on_tasks(&mut self, now: Timestamp, key: StreamKey, messages: wire::WorkflowReplicationMessages) {
-        for task in messages.replication_tasks {
-            let Some(target) = self.targets.get_mut(&key) else { return };
-            let id = TaskId(task.source_task_id);
-            let written = task.visibility_time.map_or(Timestamp::ZERO, Timestamp::from);
-            if !target.on_task(id, written) {
-                continue;
-            }
-            match Incoming::parse(&task) {
-                Ok(incoming) => self.hear(now, key, incoming),
-                Err(malformed) => {
-                    let reason = String::from(malformed.0);
-                    self.report(Report::Refused { from: key.cluster, task: id, run: None, reason });
-                }
-            }
-        }
-        let high = TaskId(messages.exclusive_high_watermark);
-        let Some(target) = self.targets.get_mut(&key) else { return };
-        target.on_watermark(high);
-        for settled in messages.meridian.into_iter().flat_map(|ours| ours.settled) {
-            if let Ok(namespace) = NamespaceId::parse(&settled.namespace_id) {
-                target.on_settled(high, namespace, FailoverVersion(settled.failover_version));
-            }
-        }
-        self.on_applied(now, &[]);
-    }
-
-    fn hear(&mut self, now: Timestamp, key: StreamKey, incoming: Incoming) {
-        let namespace = incoming.run.workflow.namespace;
-        let version = incoming.version();
-        let workflow = incoming.run.workflow.clone();
-        let task = incoming.task;
-        let work = Work::Incoming(key, Box::new(incoming));
-        match self.namespaces.get(&namespace) {
-            None => {
-                self.outbox.push(Output::RefreshNamespace { namespace, from: key.cluster });
-                self.strangers.entry(namespace).or_default().push(work);
-            }
-            Some(known) if !known.clusters.contains(self.topology.current()) => {
-                // It is none of this cluster's business any more (ND-2).
-                self.on_applied(now, &[(key, task)]);
-            }
-            Some(known) => {
-                if version > known.failover_version {
-                    self.outbox.push(Output::RefreshNamespace { namespace, from: key.cluster });
-                }
-                self.park(now, workflow, work);
-            }
-        }
-    }
-
-    /// The namespace of some tasks has become known.
-    pub(super) fn hear_strangers(&mut self, now: Timestamp, namespace: NamespaceId) {
-        for work in self.strangers.remove(&namespace).unwrap_or_default() {
-            if let Work::Incoming(key, incoming) = work {
-                self.hear(now, key, *incoming);
-            }
-        }
-    }
-
-    /// Peers' tasks are durable, or need nothing.
-    pub(super) fn on_applied(&mut self, now: Timestamp, applied: &[(StreamKey, TaskId)]) {
-        for (key, task) in applied {
-            if let Some(target) = self.targets.get_mut(key) {
-                target.on_applied(*task);
-            }
-        }
-        let mut settled = Vec::new();
-        for target in self.targets.values_mut() {
-            settled
-                .extend(target.take_settled().into_iter().map(|(namespace, version)| (target.key, namespace, version)));
-            if target.owes_ack() {
-                self.chores.ack.get_or_insert(now + ACK_AFTER);
-            }
-        }
-        for (key, namespace, version) in settled {
-            self.on_settled(now, key, namespace, version);
-        }
-    }
-
-    /// Tell sources how far everything is durable.
-    pub(super) fn acknowledge(&mut self) {
-        for target in self.targets.values_mut() {
-            if let Some(low) = target.take_ack() {
-                let state = wire::SyncReplicationState {
-                    inclusive_low_watermark: low.0,
-                    ..wire::SyncReplicationState::default()
-                };
-                self.outbox.push(Output::Frame(target.key, Box::new(Frame::Ack(state))));
-            }
-        }
-    }
-
-    /// A task cannot be applied. It stays unacknowledged, and its workflow goes on without it.
-    pub(super) fn refuse(&mut self, key: StreamKey, incoming: &Incoming, reason: String) {
-        let run = Some(incoming.run.clone());
-        self.report(Report::Refused { from: key.cluster, task: incoming.task, run, reason });
-    }
-
-    /// Events are missing: fetch them from the peer that told what follows them.
-    pub(super) fn fetch(
-        &mut self,
-        workflow: &WorkflowKey,
-        key: StreamKey,
-        incoming: Box<Incoming>,
-        after: Option<VersionHistoryItem>,
-        before: VersionHistoryItem,
-    ) {
-        let Some(slot) = self.slots.get_mut(workflow) else { return };
-        if slot.phase == Phase::Ready && slot.fetched_after == Some(after) {
-            slot.fetched_after = None;
-            return self.refuse(key, &incoming, "the peer does not have the events before it".into());
-        }
-        let run = incoming.run.clone();
-        slot.parked.push_front(Work::Incoming(key, incoming));
-        // While a write is under way the question is asked again after it.
-        if slot.phase == Phase::Ready {
-            slot.fetched_after = Some(after);
-            self.load_slot(workflow, Load::PeerHistory { from: key.cluster, run, after, before: Some(before) });
-        }
-    }
-
-    /// Missing events have arrived: they go before what they were missing for.
-    pub(super) fn on_peer_history(
-        &mut self,
-        now: Timestamp,
-        workflow: &WorkflowKey,
-        history: &GetWorkflowExecutionRawHistoryV2Response,
-    ) {
-        let Some(slot) = self.slots.get_mut(workflow) else { return };
-        if let Some(Work::Incoming(key, waiting)) = slot.parked.front() {
-            let items = history.version_history.as_ref().map(|history| history.items.as_slice()).unwrap_or_default();
-            let versions = incoming::versions(items);
-            let batches = versions.and_then(|versions| {
-                incoming::batches(history.history_batches.iter(), &versions).map(|batches| (versions, batches))
-            });
-            if let Ok((versions, batches)) = batches {
-                let (key, mut missing) = (*key, waiting.as_ref().clone());
-                missing.task = TaskId(0);
-                missing.kind = IncomingKind::History(Box::new(IncomingHistory {
-                    versions,
-                    batches,
-                    start_request_id: String::new(),
-                    digest: None,
-                    new_run: None,
-                }));
-                slot.parked.push_front(Work::Incoming(key, Box::new(missing)));
-            }
-        }
-        self.advance(now, workflow);
-    }
-
-    /// The peer no longer has the run: what it told of it before cannot be completed, and nothing is deleted.
-    pub(super) fn on_peer_not_found(&mut self, now: Timestamp, workflow: &WorkflowKey) {
-        let Some(slot) = self.slots.get_mut(workflow) else { return };
-        if let Some(Work::Incoming(key, incoming)) = slot.parked.pop_front() {
-            self.refuse(key, &incoming, "the peer no longer has the run".into());
-        }
-        self.advance(now, workflow);
     }
 
     /// Timers that are due go to their slots; those of namespaces that are elsewhere wait until they are here.
@@ -477,8 +297,6 @@ const FRAME_BYTES: usize = 1 << 20;
 /// Nanoseconds between the moments at which peers are told. What is told of one write costs about as much as what is told
 /// of ten, and a peer is as far behind as the way to it is long anyhow.
 const BEAT: i64 = 4_000_000;
-/// Acknowledgements only bound what a source keeps, so they wait for one another a little.
-const ACK_AFTER: Duration = Duration::from_millis(20);
 /// How far peers are is stored with the next write, or by itself after this long.
 const RECORD_AFTER: Duration = Duration::from_secs(2);
 

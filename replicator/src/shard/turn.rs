@@ -1,6 +1,6 @@
 //! A slot's turn: everything that waits at a ready workflow is decided together and becomes one transaction.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::{
     Shard,
@@ -11,17 +11,18 @@ use super::{
     },
     ownership::Ownership,
     slot::Phase,
-    work::Work,
+    work::{How, Told, Work},
 };
 use crate::{
+    history::Stretch,
     ids::{RunId, RunKey, TaskId, WorkflowKey},
+    ndc::reapplication::{self, Reapplied},
     shard::io::Dispatch,
     stream::{
-        incoming::Incoming,
-        receive::{self, Received},
+        receive::{self, Conflict, Received},
         tail,
     },
-    task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask},
+    task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
     time::Timestamp,
     version::{FailoverVersion, VersionHistoryItem},
     workflow::{
@@ -46,12 +47,43 @@ struct Turn {
     reports: Vec<Report>,
     /// What was decided and would be decided again; requests excepted.
     works: Vec<Work>,
+    /// Timers that fired: they leave their queue with what they led to.
+    fired: Vec<TaskKey>,
     /// Runs to be removed.
     deleted: Vec<(RunId, TaskKey)>,
-    /// A peer's task that cannot be applied before events that we miss are fetched.
-    missing: Option<(StreamKey, Box<Incoming>, Option<VersionHistoryItem>, VersionHistoryItem)>,
-    /// A peer's task that broke the draft: everything is put back but this one.
-    refused: Option<(StreamKey, Box<Incoming>, alloc::string::String)>,
+    /// Whose doing the draft is. A transaction either follows peers or decides: what a peer wrote is not told to others,
+    /// and when a peer's task breaks the draft no answer is lost with it.
+    mode: Mode,
+    /// Peers' tasks that were kept, and need not be any more.
+    released: Vec<TaskKey>,
+    /// Peers' tasks of runs of which something is kept: they wait behind it.
+    behind: Vec<Told>,
+    /// What stops the turn.
+    stop: Option<Stop>,
+}
+
+/// Whose doing a draft is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Mode {
+    /// Nobody's yet.
+    #[default]
+    Open,
+    /// Ours.
+    Own,
+    /// A peer's.
+    Following,
+}
+
+/// What stops a turn.
+enum Stop {
+    /// Nothing that would not be there after this turn's write.
+    AfterWrite(Work),
+    /// A stretch of history has to be read first.
+    Needs(Work, Stretch),
+    /// Events that we miss have to be fetched first: after the one, before the other.
+    Missing(Box<Told>, Option<VersionHistoryItem>, Option<VersionHistoryItem>),
+    /// A peer's task broke the draft: everything is put back but this one.
+    Refused(Box<Told>, String),
 }
 
 impl Shard {
@@ -102,11 +134,13 @@ impl Shard {
         let was_current = slot.current;
         let mut current = slot.current;
         let mut runs = core::mem::take(&mut slot.runs);
+        let read = core::mem::take(&mut slot.read);
         let mut turn = Turn::default();
         let mut draft = Draft {
             key,
             namespace,
-            cluster: self.topology.current(),
+            topology: &self.topology,
+            read: &read,
             now,
             entropy: &mut self.entropy,
             task_ids: ids,
@@ -116,32 +150,55 @@ impl Shard {
             replies: Vec::new(),
         };
         while let Some(work) = slot.parked.pop_front() {
-            let needs_read =
-                work.run().is_some_and(|run| !draft.runs.contains_key(&run) && !slot.absent.contains(&run));
-            if needs_read || (gated && !is_told(&work)) || ids_run_low(&draft) {
+            let is_here = |run: &RunId| draft.runs.contains_key(run) || slot.absent.contains(run);
+            if !work.runs().iter().all(is_here) || (gated && !is_told(&work)) || ids_run_low(&draft) {
                 slot.parked.push_front(work);
                 break;
             }
-            if !turn.decide(&mut draft, work) {
+            if let Work::Incoming(told) = &work {
+                let run = &told.incoming.run;
+                if let Some(waiting) = slot.fetching.get_mut(&run.run) {
+                    waiting.push_back(told.as_ref().clone());
+                    continue;
+                }
+                let is_behind = turn.behind.iter().any(|behind| behind.incoming.run == *run);
+                if matches!(told.how, How::Streamed(_)) && (is_behind || self.quarantine.holds(run)) {
+                    turn.behind.push(told.as_ref().clone());
+                    continue;
+                }
+            }
+            turn.decide(&mut draft, work);
+            if turn.stop.is_some() {
                 break;
             }
         }
-        if let Some((stream, incoming, reason)) = turn.refused.take() {
+        let stop = turn.stop.take();
+        if let Some(Stop::Refused(told, reason)) = stop {
             // The draft is half changed: forget it, and decide the rest again on what is stored.
+            for behind in core::mem::take(&mut turn.behind).into_iter().rev() {
+                slot.parked.push_front(Work::Incoming(Box::new(behind)));
+            }
             for work in turn.works.into_iter().rev() {
                 slot.parked.push_front(work);
             }
             slot.unload();
-            return self.refuse(stream, &incoming, reason);
+            return self.give_up(now, *told, reason);
         }
         let closed = draft.close();
         let dispatches = turn.dispatches_of(&closed.tasks, &runs, namespace.is_active_in(self.topology.current()));
         slot.runs = runs;
         slot.current = current;
         slot.absent.clear();
+        if !matches!(stop, None | Some(Stop::Missing(..))) {
+            slot.read = read;
+        }
         let transaction = self.transaction(key, range, closed, &mut turn);
         turn.dispatches.extend(dispatches);
-        self.finish_turn(now, key, lowest, transaction, turn);
+        let behind = core::mem::take(&mut turn.behind);
+        self.finish_turn(now, key, lowest, transaction, turn, stop);
+        for told in behind {
+            self.keep_told(now, told, String::new());
+        }
     }
 
     /// Write what the turn decided, or say at once what needs no write.
@@ -152,6 +209,7 @@ impl Shard {
         lowest: TaskId,
         closed: Option<(Transaction, Vec<Output>)>,
         turn: Turn,
+        stop: Option<Stop>,
     ) {
         let says = turn.replies.into_iter().map(|(id, reply)| Output::Reply(id, Box::new(reply)));
         let says = says.chain(turn.dispatches.into_iter().map(Output::Dispatch));
@@ -171,6 +229,7 @@ impl Shard {
                     rows: rows(&transaction),
                     applied: turn.applied,
                     works: turn.works,
+                    refused: None,
                 };
                 self.outbox.begin(id, Output::Commit(Box::new(transaction)));
                 after.into_iter().chain(says).for_each(|output| self.outbox.push_after(id, output));
@@ -180,10 +239,26 @@ impl Shard {
                 }
             }
         }
-        if let Some((stream, incoming, after, before)) = turn.missing {
-            self.fetch(key, stream, incoming, after, before);
-        }
+        self.stop_turn(now, key, stop);
         self.evict();
+    }
+
+    /// See to what stopped a turn.
+    fn stop_turn(&mut self, now: Timestamp, key: &WorkflowKey, stop: Option<Stop>) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        match stop {
+            None | Some(Stop::Refused(..)) => {}
+            Some(Stop::AfterWrite(work)) => slot.parked.push_front(work),
+            Some(Stop::Needs(work, stretch)) => {
+                slot.parked.push_front(work);
+                // While a write is under way the question is asked again after it.
+                if slot.phase == Phase::Ready {
+                    let load = slot.begin_read(key, stretch);
+                    self.load_slot(key, load);
+                }
+            }
+            Some(Stop::Missing(told, after, before)) => self.fetch(now, key, *told, after, before),
+        }
     }
 
     /// The transaction that a closed draft wants, with what may be said once it is durable; `None` when it wants none.
@@ -195,11 +270,13 @@ impl Shard {
         turn: &mut Turn,
     ) -> Option<(Transaction, Vec<Output>)> {
         turn.replies.append(&mut closed.replies);
+        closed.completed.extend(turn.fired.drain(..).map(|key| (Category::Timer, key)));
         for (run, retention) in core::mem::take(&mut turn.deleted) {
             closed.completed.push((Category::Timer, retention));
             self.delete(key, run, &mut closed);
         }
-        if closed.runs.is_empty() {
+        closed.completed.extend(turn.released.drain(..).map(|key| (Category::Quarantine, key)));
+        if closed.runs.is_empty() && closed.completed.is_empty() {
             return None;
         }
         let withdrawn = closed.withdrawn.into_iter().map(|(run, event)| Output::Withdraw(run, event));
@@ -253,69 +330,107 @@ impl Shard {
 }
 
 impl Turn {
-    /// Decide one piece of work. Returns whether the draft may go on.
-    fn decide(&mut self, draft: &mut Draft<'_>, work: Work) -> bool {
+    /// Decide one piece of work, or say what has to be done before.
+    fn decide(&mut self, draft: &mut Draft<'_>, work: Work) {
+        let mode = if is_told(&work) { Mode::Following } else { Mode::Own };
+        if self.mode != Mode::Open && self.mode != mode {
+            self.stop = Some(Stop::AfterWrite(work));
+            return;
+        }
         match work {
-            Work::Request(id, request) => match request::handle(draft, id, &request) {
-                Ok(Some(response)) => self.replies.push((id, Ok(response))),
-                Ok(None) => {}
-                Err(failure) => self.replies.push((id, Err(failure))),
-            },
-            Work::Task(task) => self.decide_task(draft, task),
-            Work::Incoming(stream, incoming) => return self.decide_incoming(draft, stream, incoming),
+            Work::Request(id, request) => {
+                self.mode = mode;
+                match request::handle(draft, id, &request) {
+                    Ok(Some(response)) => self.replies.push((id, Ok(response))),
+                    Ok(None) => {}
+                    Err(failure) => self.replies.push((id, Err(failure))),
+                }
+            }
+            Work::Task(task) => {
+                self.mode = mode;
+                self.decide_task(draft, task);
+            }
+            Work::Incoming(told) => self.decide_incoming(draft, told),
             Work::Moved(run, version) => {
+                self.mode = mode;
                 self.decide_moved(draft, run.run, version);
                 self.works.push(Work::Moved(run, version));
             }
         }
-        true
     }
 
     fn decide_task(&mut self, draft: &mut Draft<'_>, task: Box<HistoryTask>) {
         // Every cluster deletes what it has kept long enough by its own clock (7.3).
-        if draft.require_active().is_err() && task.kind != TaskKind::Timer(TimerTask::Retention) {
+        if draft.require_active_for(task.run.run).is_err() && task.kind != TaskKind::Timer(TimerTask::Retention) {
             return;
         }
         match task.kind {
+            TaskKind::Transfer(TransferTask::Reapply) => self.reapply(draft, task),
             TaskKind::Transfer(_) => {
                 let run = draft.runs.get(&task.run.run);
                 self.dispatches.extend(run.and_then(|run| dispatch::dispatch(&run.state, &task)));
             }
             TaskKind::Timer(_) => {
-                if due::fire(draft, &task) == Fired::Delete {
-                    self.deleted.push((task.run.run, task.key));
+                match due::fire(draft, &task) {
+                    Fired::Delete => self.deleted.push((task.run.run, task.key)),
+                    Fired::Changed | Fired::Stale => self.fired.push(task.key),
                 }
                 self.works.push(Work::Task(task));
             }
-            TaskKind::Replication(_) => {}
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) => {}
         }
     }
 
-    fn decide_incoming(&mut self, draft: &mut Draft<'_>, stream: StreamKey, incoming: Box<Incoming>) -> bool {
-        match receive::receive(draft, &incoming) {
-            Received::Applied { digest_differs } => {
-                if digest_differs {
-                    let run = incoming.run.clone();
-                    self.reports.push(Report::DigestDiffers { run, from: stream.cluster });
+    fn reapply(&mut self, draft: &mut Draft<'_>, task: Box<HistoryTask>) {
+        match reapplication::pay(draft, task.run.run) {
+            Reapplied::Nothing => {
+                let run = draft.runs.get_mut(&task.run.run);
+                if let Some(run) = run.filter(|run| run.state.local.outstanding.reapply == Some(task.key)) {
+                    run.changes.changed = true;
                 }
-                self.reports.push(Report::Applied { from: stream.cluster, written: incoming.written });
-                self.applied.push((stream, incoming.task));
-                self.works.push(Work::Incoming(stream, incoming));
-                true
             }
-            Received::Duplicate => {
-                self.applied.push((stream, incoming.task));
-                true
-            }
-            Received::Missing { after, before } => {
-                self.missing = Some((stream, incoming, after, before));
-                false
-            }
-            Received::Refused(reason) => {
-                self.refused = Some((stream, incoming, reason));
-                false
+            Reapplied::NotActive => {}
+            Reapplied::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Task(task), stretch)),
+            Reapplied::Done { into, given, known, lost } => {
+                let from = task.run.clone();
+                self.reports.push(Report::Reapplied { from, into, given, known, lost });
+                self.works.push(Work::Task(task));
             }
         }
+    }
+
+    fn decide_incoming(&mut self, draft: &mut Draft<'_>, told: Box<Told>) {
+        let from = told.stream.cluster;
+        match receive::receive(draft, &told.incoming) {
+            Received::Applied { digest_differs, conflict } => {
+                self.mode = Mode::Following;
+                let run = || told.incoming.run.clone();
+                if digest_differs {
+                    self.reports.push(Report::DigestDiffers { run: run(), from });
+                }
+                if let Some(Conflict { won, lost }) = conflict {
+                    self.reports.push(Report::Conflict { run: run(), won, lost });
+                }
+                if let How::Streamed(_) = told.how {
+                    self.reports.push(Report::Applied { from, written: told.incoming.written });
+                }
+                self.finish_incoming(told);
+            }
+            Received::Duplicate => self.finish_incoming(told),
+            Received::Missing { after, before } => self.stop = Some(Stop::Missing(told, after, before)),
+            Received::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Incoming(told), stretch)),
+            Received::Later => self.stop = Some(Stop::AfterWrite(Work::Incoming(told))),
+            Received::Refused(reason) => self.stop = Some(Stop::Refused(told, reason)),
+        }
+    }
+
+    fn finish_incoming(&mut self, told: Box<Told>) {
+        self.applied.extend(told.acknowledges());
+        if let How::Kept(key) = told.how {
+            self.released.push(key);
+        }
+        // A repetition may repeat what this very turn applied: when the write fails, it is decided again, too.
+        self.works.push(Work::Incoming(told));
     }
 
     /// The namespace went elsewhere while a workflow task was started: what it kept back is written under the version
@@ -345,7 +460,7 @@ fn rows(transaction: &Transaction) -> Vec<crate::shard::io::BacklogTask> {
 }
 
 fn is_told(work: &Work) -> bool {
-    matches!(work, Work::Incoming(..))
+    matches!(work, Work::Incoming(_))
 }
 
 fn ids_run_low(draft: &Draft<'_>) -> bool {

@@ -1,12 +1,14 @@
 //! What waits at a slot until its workflow is ready to decide.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
+
+use proto::temporal::server::api::replication::v1::ReplicationTask;
 
 use super::io::{Request, RequestId, StreamKey};
 use crate::{
-    ids::{RunId, RunKey},
-    stream::Incoming,
-    task::HistoryTask,
+    ids::{RunId, RunKey, TaskId},
+    stream::{Incoming, incoming::IncomingKind},
+    task::{HistoryTask, TaskKey},
     version::FailoverVersion,
 };
 
@@ -18,19 +20,54 @@ pub(super) enum Work {
     /// A task is due, or is to be offered to matching once more.
     Task(Box<HistoryTask>),
     /// A peer told something.
-    Incoming(StreamKey, Box<Incoming>),
+    Incoming(Box<Told>),
     /// The namespace moved away; what was kept back is written under the version it had.
     Moved(RunKey, FailoverVersion),
 }
 
+/// What a peer told.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told {
+    /// Where it was told.
+    pub(super) stream: StreamKey,
+    /// What it says.
+    pub(super) incoming: Incoming,
+    /// How it was told.
+    pub(super) how: How,
+}
+
+/// How something came to be heard.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum How {
+    /// As a task of the stream, which waits for it to be durable.
+    Streamed(Box<ReplicationTask>),
+    /// It was kept under this key and is tried once more.
+    Kept(TaskKey),
+    /// It was fetched because something told after it needs it.
+    Fetched,
+}
+
+impl Told {
+    /// The task of the stream that is durable when this is.
+    pub(super) fn acknowledges(&self) -> Option<(StreamKey, TaskId)> {
+        matches!(self.how, How::Streamed(_)).then_some((self.stream, self.incoming.task))
+    }
+}
+
 impl Work {
-    /// The run it is about; `None` is the current one.
-    pub(super) fn run(&self) -> Option<RunId> {
+    /// The runs that have to be known before it can be decided; the current one always is.
+    pub(super) fn runs(&self) -> Vec<RunId> {
         match self {
-            Self::Request(_, request) => request.run,
-            Self::Task(task) => Some(task.run.run),
-            Self::Incoming(_, incoming) => Some(incoming.run.run),
-            Self::Moved(run, _) => Some(run.run),
+            Self::Request(_, request) => request.run.into_iter().collect(),
+            Self::Task(task) => [task.run.run].into(),
+            Self::Incoming(told) => {
+                let next = match &told.incoming.kind {
+                    IncomingKind::History(history) => history.new_run.as_ref().map(|new| new.run),
+                    IncomingKind::Activity { .. } => None,
+                };
+                [told.incoming.run.run].into_iter().chain(next).collect()
+            }
+            Self::Moved(run, _) => [run.run].into(),
         }
     }
 }

@@ -162,6 +162,23 @@ fn activity_task(attributes: &wire::SyncActivityTaskAttributes) -> Result<(RunKe
     Ok((run, IncomingKind::Activity { versions, attributes: Box::new(attributes.clone()) }))
 }
 
+/// The run that a task speaks of, as far as that can be read of one that cannot be parsed.
+#[must_use]
+pub fn run_of(task: &wire::ReplicationTask) -> Option<RunKey> {
+    use Attributes as A;
+    let of = |namespace: &str, workflow: &str, run: &str| run_key(namespace, workflow, run).ok();
+    let told = match task.attributes.as_ref() {
+        Some(A::HistoryTaskAttributes(a)) => of(&a.namespace_id, &a.workflow_id, &a.run_id),
+        Some(A::SyncActivityTaskAttributes(a)) => of(&a.namespace_id, &a.workflow_id, &a.run_id),
+        Some(A::SyncHsmAttributes(a)) => of(&a.namespace_id, &a.workflow_id, &a.run_id),
+        Some(A::BackfillHistoryTaskAttributes(a)) => of(&a.namespace_id, &a.workflow_id, &a.run_id),
+        Some(A::VerifyVersionedTransitionTaskAttributes(a)) => of(&a.namespace_id, &a.workflow_id, &a.run_id),
+        Some(A::SyncVersionedTransitionTaskAttributes(a)) => of(&a.namespace_id, &a.workflow_id, &a.run_id),
+        _ => None,
+    };
+    told.or_else(|| task.raw_task_info.as_ref().and_then(|row| of(&row.namespace_id, &row.workflow_id, &row.run_id)))
+}
+
 /// Parse batches that must follow one another and lie on the branch that `versions` describes.
 ///
 /// # Errors

@@ -1,16 +1,19 @@
-//! What becomes of a run when a peer's task reaches it: the passive way into a draft (5.2, as far as branches do not
-//! diverge).
+//! What becomes of a run when a peer's task reaches it: the passive way into a draft (5.2).
 
 use alloc::{format, string::String};
 
 use super::incoming::{Incoming, IncomingHistory, IncomingKind, IncomingRun};
 use crate::{
-    history::{Branch, HistoryBatch},
+    history::{Branch, HistoryBatch, Stretch},
     ids::{EventId, RunId, RunKey},
-    version::VersionHistoryItem,
+    ndc::{
+        RunClock, placement,
+        resolution::{self, Resolution},
+    },
+    version::{VersionHistory, VersionHistoryItem},
     workflow::{
         draft::{Draft, Run},
-        sync_activity,
+        failover, sync_activity,
     },
 };
 
@@ -22,6 +25,8 @@ pub enum Received {
         /// The peer's digest of the run is another than ours: both sides had the same events and made different things
         /// of them. It is reported; the events are kept.
         digest_differs: bool,
+        /// Another branch of the run became current.
+        conflict: Option<Conflict>,
     },
     /// The run has it already, or is past it.
     Duplicate,
@@ -29,116 +34,184 @@ pub enum Received {
     Missing {
         /// Last event that is here; `None`: the run is not known.
         after: Option<VersionHistoryItem>,
-        /// First event that was told.
-        before: VersionHistoryItem,
+        /// First event that was told; `None`: all that follows is missing.
+        before: Option<VersionHistoryItem>,
     },
+    /// Events that are stored here must be read first. Nothing was changed.
+    Needs(Stretch),
+    /// What the draft did so far must be written first; the task is decided again after that.
+    Later,
     /// It cannot be applied. The draft may be half changed and must be given up.
     Refused(String),
 }
 
+/// A branch of a run gave way to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// The branch that is current.
+    pub won: VersionHistory,
+    /// The branch that was.
+    pub lost: VersionHistory,
+}
+
 /// Apply a task to the draft. The runs that it concerns are loaded if they exist.
 pub fn receive(draft: &mut Draft<'_>, incoming: &Incoming) -> Received {
+    let id = incoming.run.run;
     match &incoming.kind {
-        IncomingKind::History(history) => receive_history(draft, incoming.run.run, history),
+        IncomingKind::History(history) => match receive_history(draft, id, history) {
+            Ok(received) => received,
+            Err(reason) => Received::Refused(reason),
+        },
         IncomingKind::Activity { versions, attributes } => {
-            let Some(run) = draft.runs.get_mut(&incoming.run.run) else { return Received::Duplicate };
-            // Its history comes first on the stream; where it does not lead here, the activity is not the same one.
-            if !versions.contains(run.state.histories.current().versions.last())
-                && !run.state.histories.current().versions.contains(versions.last())
-            {
+            let is_active = draft.require_active_for(id).is_ok();
+            let Some(run) = draft.runs.get_mut(&id) else { return Received::Missing { after: None, before: None } };
+            if let Some(received) = place_activity(run, versions) {
+                return received;
+            }
+            if run.changes.is_touched() && run.changes.passive == is_active {
+                return Received::Later;
+            }
+            if !sync_activity::apply(&mut run.state, attributes, versions.last()) {
                 return Received::Duplicate;
             }
-            if sync_activity::apply(&mut run.state, attributes) {
-                run.changes.passive = true;
-                run.changes.changed = true;
-                Received::Applied { digest_differs: false }
+            run.changes.changed = true;
+            if is_active && run.state.is_open() {
+                // Peers that heard of it on a branch that lost since have forgotten it; who is active tells them.
+                run.changes.retold_activities.insert(EventId(attributes.scheduled_event_id));
             } else {
-                Received::Duplicate
+                run.changes.passive = true;
             }
+            Received::Applied { digest_differs: false, conflict: None }
         }
     }
 }
 
-fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) -> Received {
-    let first = VersionHistoryItem { event_id: history.first(), version: history.batches[0].version() };
-    let applied = match draft.runs.get_mut(&id) {
-        None if first.event_id > EventId::FIRST => return Received::Missing { after: None, before: first },
-        None => begin(draft, id, &history.batches, &history.start_request_id),
-        Some(run) => {
-            let last = run.state.histories.current().versions.last();
-            match run.state.histories.lowest_common_ancestor(&history.versions) {
-                None => return Received::Refused("the run has another history here from its first event on".into()),
-                Some((_, item)) if item == last && history.last() <= last.event_id => return Received::Duplicate,
-                Some((_, item)) if item == last && last.event_id.next() < first.event_id => {
-                    return Received::Missing { after: Some(last), before: first };
-                }
-                Some((_, item)) if item == last => extend(run, &history.batches),
-                // Everything that was told lies before the point of divergence, or on a branch that is here.
-                Some((_, item)) if history.last() <= item.event_id => return Received::Duplicate,
-                Some((_, item)) => {
-                    return Received::Refused(format!(
-                        "branches diverge after {item}: {} here, {} there; conflict resolution is not built",
-                        run.state.histories.current().versions,
-                        history.versions
-                    ));
-                }
-            }
-        }
+/// Whether the attempt that a peer tells of was made on our current branch; else what is to be done instead (ND-30).
+fn place_activity(run: &Run, versions: &VersionHistory) -> Option<Received> {
+    let ours = &run.state.histories.current().versions;
+    let (here, there) = (ours.last(), versions.last());
+    if ours.contains(there) {
+        return None;
+    }
+    // It overtook the events before it. Should those turn out to lose, it never happened.
+    if versions.contains(here) {
+        return Some(Received::Missing { after: Some(here), before: None });
+    }
+    // The branch on which it was made lost, or its news is still on the way.
+    if there.version <= here.version {
+        return Some(Received::Duplicate);
+    }
+    let after = run.state.histories.lowest_common_ancestor(versions).map(|(_, item)| item);
+    Some(Received::Missing { after, before: None })
+}
+
+fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) -> Result<Received, String> {
+    let batches = &history.batches;
+    let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(Received::Duplicate) };
+    let new_run = history.new_run.as_ref().filter(|new| !draft.runs.contains_key(&new.run));
+    let waits = |draft: &Draft<'_>| {
+        let new_run_waits = |new: &IncomingRun| placement::must_wait(draft, new.run, RunClock::after(&new.batch));
+        placement::must_wait(draft, id, RunClock::after(last)) || new_run.is_some_and(new_run_waits)
     };
-    if let Err(reason) = applied {
-        return Received::Refused(reason);
-    }
-    let mut digest_differs = differs(draft, id, history.digest);
-    if let Some(new) = &history.new_run {
-        if let Err(reason) = begin_next(draft, id, new) {
-            return Received::Refused(reason);
+    let Some(run) = draft.runs.get(&id) else {
+        if first.first() > EventId::FIRST {
+            let before = VersionHistoryItem { event_id: first.first(), version: first.version() };
+            return Ok(Received::Missing { after: None, before: Some(before) });
         }
-        digest_differs |= differs(draft, new.run, new.digest);
+        if waits(draft) {
+            return Ok(Received::Later);
+        }
+        begin(draft, id, batches, &history.start_request_id)?;
+        let mut digest_differs = differs(draft, id, history.digest);
+        digest_differs |= begin_next(draft, id, new_run)?;
+        return Ok(Received::Applied { digest_differs, conflict: None });
+    };
+
+    let resolution = resolution::resolve(run, &history.versions, batches)?;
+    match &resolution {
+        Resolution::Gap { after, before } => {
+            return Ok(Received::Missing { after: Some(*after), before: Some(*before) });
+        }
+        Resolution::Duplicate if new_run.is_none() => return Ok(Received::Duplicate),
+        _ if run.changes.is_touched() && !run.changes.passive => return Ok(Received::Later),
+        Resolution::Switch(_) if run.changes.is_touched() => return Ok(Received::Later),
+        _ => {}
     }
-    Received::Applied { digest_differs }
+    if waits(draft) || flush(draft, id) {
+        return Ok(Received::Later);
+    }
+    let read = draft.read;
+    let current = draft.current.filter(|current| *current != id).and_then(|current| draft.runs.get(&current));
+    // A current run that is about to give way leads nowhere.
+    let current = current.filter(|run| RunClock::after(last) <= RunClock::of(&run.state));
+    let current_start = current.map(|run| RunClock::of_start(&run.state));
+    let run = draft.runs.get_mut(&id).ok_or("the run is gone")?;
+    let mut conflict = None;
+    let mut digest_differs = false;
+    match &resolution {
+        Resolution::Gap { .. } | Resolution::Duplicate => {}
+        Resolution::Extend { skip } => {
+            resolution::extend(run, batches.get(*skip..).unwrap_or_default())?;
+            placement::update(draft, id, false);
+            digest_differs = differs(draft, id, history.digest);
+        }
+        Resolution::Backfill(place) => {
+            // The run that follows comes first, and finds the current one as it is (ND-38).
+            begin_next(draft, id, new_run)?;
+            let run = draft.runs.get_mut(&id).ok_or("the run is gone")?;
+            resolution::backfill(run, place, batches, draft.entropy);
+            return Ok(Received::Applied { digest_differs: false, conflict: None });
+        }
+        Resolution::Switch(place) => {
+            let base = resolution::base(run, place);
+            if !read.contains_key(&base) {
+                return Ok(Received::Needs(base));
+            }
+            let lost = run.state.histories.current().versions.clone();
+            let is_followed = placement::is_followed(&run.state, current_start, draft.topology);
+            resolution::switch(run, place, batches, read, is_followed, draft.entropy)?;
+            let won = run.state.histories.current().versions.clone();
+            conflict = Some(Conflict { won, lost });
+            placement::update(draft, id, true);
+            digest_differs = differs(draft, id, history.digest);
+        }
+    }
+    digest_differs |= begin_next(draft, id, new_run)?;
+    Ok(Received::Applied { digest_differs, conflict })
 }
 
-/// The run that followed in the same transaction.
-fn begin_next(draft: &mut Draft<'_>, before: RunId, new: &IncomingRun) -> Result<(), String> {
-    if draft.runs.contains_key(&new.run) {
-        return Ok(());
+/// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete
+/// (ND-6). Whether anything was.
+fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
+    let topology = draft.topology;
+    let Some(mut transition) = draft.transition(id) else { return false };
+    let last = transition.run.state.last_write_version();
+    if !topology.is_mine(last) {
+        return false;
     }
+    transition.version = last;
+    failover::demote(&mut transition)
+}
+
+/// The run that followed in the same transaction. Whether the peer made something else of it.
+fn begin_next(draft: &mut Draft<'_>, before: RunId, new: Option<&IncomingRun>) -> Result<bool, String> {
+    let Some(new) = new else { return Ok(false) };
     begin(draft, new.run, core::slice::from_ref(&new.batch), &new.start_request_id)?;
     if let Some(run) = draft.runs.get_mut(&before) {
         run.changes.new_run = Some(new.run);
     }
-    Ok(())
+    Ok(differs(draft, new.run, new.digest))
 }
 
 /// A run that is not here yet, from its first events.
 fn begin(draft: &mut Draft<'_>, id: RunId, batches: &[HistoryBatch], request_id: &str) -> Result<(), String> {
-    let open = draft.current.and_then(|current| draft.runs.get(&current)).filter(|run| run.state.is_open());
-    if let Some(other) = open {
-        return Err(format!("run {} of the workflow is open here; zombies are not built", other.state.run.run));
-    }
     let key = RunKey { workflow: draft.key.clone(), run: id };
     let branch = Branch::root(id, draft.entropy);
     let (first, rest) = batches.split_first().ok_or("no events were told")?;
     let run = Run::received(key, branch, request_id.into(), first.clone());
     let mut run = run.map_err(|error| format!("{error}"))?;
-    extend(&mut run, rest)?;
-    draft.runs.insert(id, run);
-    *draft.current = Some(id);
-    Ok(())
-}
-
-/// A run that is here and ends before or within `batches`: apply those it does not have.
-fn extend(run: &mut Run, batches: &[HistoryBatch]) -> Result<(), String> {
-    for batch in batches {
-        let have = run.state.histories.current().versions.last().event_id;
-        if batch.last() <= have {
-            continue;
-        }
-        if batch.first() <= have {
-            return Err(format!("batch {}..{} overlaps what is here", batch.first(), batch.last()));
-        }
-        run.follow(batch.clone()).map_err(|error| format!("{error}"))?;
-    }
+    resolution::extend(&mut run, rest)?;
+    placement::create(draft, id, run);
     Ok(())
 }
 

@@ -13,6 +13,8 @@ pub enum Category {
     Replication = 3,
     /// To be told to the visibility store.
     Visibility = 4,
+    /// Told by a peer, and not applied.
+    Quarantine = 16,
 }
 
 /// Position of a task in its queue.

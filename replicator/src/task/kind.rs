@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     history::Branch,
     ids::{EventId, RunId, RunKey},
-    task::{Category, TaskKey},
+    task::{Category, Quarantined, TaskKey},
     time::Timestamp,
     version::{FailoverVersion, VersionHistory},
 };
@@ -34,6 +34,8 @@ pub enum TaskKind {
     Timer(TimerTask),
     /// Tell other clusters.
     Replication(ReplicationTask),
+    /// Apply what a peer told, which could not be applied so far.
+    Quarantined(Box<Quarantined>),
 }
 
 impl TaskKind {
@@ -44,6 +46,7 @@ impl TaskKind {
             Self::Transfer(_) => Category::Transfer,
             Self::Timer(_) => Category::Timer,
             Self::Replication(_) => Category::Replication,
+            Self::Quarantined(_) => Category::Quarantine,
         }
     }
 }
@@ -65,6 +68,9 @@ pub enum TransferTask {
         /// Its attempt.
         attempt: i32,
     },
+    /// Inputs of a losing branch are to be put into the current run, by the cluster that is active. Not for matching: it
+    /// rests in this queue because it is to be done at once, wherever the namespace is active.
+    Reapply,
 }
 
 /// A task with a time. What is due is read from state when it fires; the task only says where to look.

@@ -2,7 +2,9 @@
 
 pub mod key;
 pub mod kind;
+pub mod quarantined;
 mod stored;
 
 pub use key::{Category, TaskKey};
 pub use kind::{HistoryStretch, HistoryTask, ReplicationTask, TaskKind, TimerTask, TransferTask, WrittenBatch};
+pub use quarantined::Quarantined;

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use prost::Message;
 use proto::meridian::persistence::v1::{self as wire, task::Kind};
 
-use super::{HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, TimerTask, TransferTask, WrittenBatch};
+use super::{
+    HistoryStretch, HistoryTask, Quarantined, ReplicationTask, TaskKey, TaskKind, TimerTask, TransferTask, WrittenBatch,
+};
 use crate::{
-    ids::{EventId, NamespaceId, RunId, RunKey, WorkflowKey},
+    ids::{ClusterId, EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     time::Timestamp,
     version::{FailoverVersion, histories::BranchHistory},
 };
@@ -27,6 +29,15 @@ impl HistoryTask {
             TaskKind::Transfer(TransferTask::Activity { scheduled, attempt: n }) => {
                 Kind::TransferActivity(attempt(*scheduled, *n))
             }
+            TaskKind::Transfer(TransferTask::Reapply) => Kind::TransferReapply(nothing),
+            TaskKind::Quarantined(told) => Kind::Quarantined(wire::TaskQuarantined {
+                cluster_id: told.cluster.0,
+                shard_id: told.shard.0,
+                source_task_id: told.source.0,
+                task: told.told.clone(),
+                reason: told.reason.clone(),
+                since: told.since.0,
+            }),
             TaskKind::Timer(TimerTask::WorkflowTaskStartToClose { scheduled, attempt: n }) => {
                 Kind::TimerWorkflowTaskStartToClose(attempt(*scheduled, *n))
             }
@@ -84,6 +95,15 @@ impl HistoryTask {
             Kind::TransferActivity(t) => {
                 TaskKind::Transfer(TransferTask::Activity { scheduled: EventId(t.scheduled), attempt: t.attempt })
             }
+            Kind::TransferReapply(_) => TaskKind::Transfer(TransferTask::Reapply),
+            Kind::Quarantined(t) => TaskKind::Quarantined(Box::new(Quarantined {
+                cluster: ClusterId(t.cluster_id),
+                shard: ShardId(t.shard_id),
+                source: TaskId(t.source_task_id),
+                told: t.task,
+                reason: t.reason,
+                since: Timestamp(t.since),
+            })),
             Kind::TimerWorkflowTaskStartToClose(t) => TaskKind::Timer(TimerTask::WorkflowTaskStartToClose {
                 scheduled: EventId(t.scheduled),
                 attempt: t.attempt,
@@ -171,7 +191,6 @@ mod tests {
     use crate::{
         entropy::Entropy,
         history::Branch,
-        ids::TaskId,
         version::{VersionHistory, VersionHistoryItem},
     };
     use std::vec::Vec;
@@ -179,6 +198,7 @@ mod tests {
     #[test]
     fn every_kind_survives_storage() {
         let mut entropy = Entropy::new(3);
+        let written = Timestamp(99);
         let workflow = WorkflowKey { namespace: NamespaceId(entropy.uuid()), workflow: "order-7".into() };
         let run = RunKey { workflow, run: entropy.run_id() };
         let (scheduled, attempt) = (EventId(5), 2);
@@ -192,12 +212,22 @@ mod tests {
             start_request_id: "request".into(),
             digest: Some(u64::MAX),
         };
-        let written = Timestamp(99);
         let stretch = |new_run| HistoryStretch { written, batch: batch.clone(), new_run };
-        let mut kinds: Vec<_> =
-            [TransferTask::Workflow { scheduled, attempt }, TransferTask::Activity { scheduled, attempt }]
-                .map(TaskKind::Transfer)
-                .into();
+        let mut kinds: Vec<_> = [
+            TransferTask::Workflow { scheduled, attempt },
+            TransferTask::Activity { scheduled, attempt },
+            TransferTask::Reapply,
+        ]
+        .map(TaskKind::Transfer)
+        .into();
+        kinds.push(TaskKind::Quarantined(Box::new(Quarantined {
+            cluster: ClusterId(2),
+            shard: ShardId(3),
+            source: TaskId(4),
+            told: "told".into(),
+            reason: "no reason".into(),
+            since: written,
+        })));
         kinds.extend(
             [
                 TimerTask::WorkflowTaskStartToClose { scheduled, attempt },

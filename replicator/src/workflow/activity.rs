@@ -21,7 +21,7 @@ use crate::{
     ids::EventId,
     task::TaskKey,
     time::{Timestamp, duration},
-    version::FailoverVersion,
+    version::{FailoverVersion, VersionHistoryItem},
 };
 
 /// The run's activities.
@@ -73,6 +73,9 @@ pub struct Activity {
     pub last_attempt_complete_time: Option<Timestamp>,
     /// The task that waits in a queue for this attempt: its dispatch, or its retry timer. Local.
     pub task: Option<ActivityTaskRef>,
+    /// Last event of the branch when it last changed without an event, here or where that was told: on another branch the
+    /// change did not happen.
+    pub told_at: Option<VersionHistoryItem>,
     /// Whether its closing event waits in the buffer: it is over, but for the event. Local.
     pub is_closing: bool,
 }
@@ -200,6 +203,11 @@ impl Activities {
         knows
     }
 
+    /// Tasks in queues that speak of another branch.
+    pub(super) fn release(&mut self, tasks: impl Iterator<Item = (EventId, ActivityTaskRef)>) {
+        self.released.extend(tasks);
+    }
+
     /// Tasks in queues whose activities are gone; they are asked for once.
     pub(super) fn take_released(&mut self) -> Vec<(EventId, ActivityTaskRef)> {
         core::mem::take(&mut self.released)
@@ -245,6 +253,7 @@ impl Activity {
             last_worker_identity: String::new(),
             last_attempt_complete_time: None,
             task: None,
+            told_at: None,
             is_closing: false,
         }
     }

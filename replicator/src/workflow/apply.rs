@@ -4,10 +4,10 @@ use core::fmt;
 
 use proto::temporal::api::enums::v1::WorkflowExecutionStatus as Status;
 
-use super::MutableState;
+use super::{MutableState, execution::Phase, reapplied, request::SERVER};
 use crate::{
     history::event::{Attributes, HistoryEvent, event_type},
-    ids::EventId,
+    ids::{EventId, TaskId},
     time::Timestamp,
     version::{FailoverVersion, VersionHistoryItem},
 };
@@ -85,6 +85,8 @@ impl MutableState {
         }
         self.route(at, attributes).map_err(|refused| refused.map_or_else(unsupported, inconsistent))?;
         self.histories.append(VersionHistoryItem { event_id: at.event, version: at.version });
+        self.clock = TaskId(event.task_id);
+        self.reapplied.apply(event);
         Ok(())
     }
 
@@ -112,7 +114,13 @@ impl MutableState {
             A::WorkflowExecutionFailedEventAttributes(a) => self.end(at, Status::Failed, &a.new_execution_run_id),
             A::WorkflowExecutionTimedOutEventAttributes(a) => self.end(at, Status::TimedOut, &a.new_execution_run_id),
             A::WorkflowExecutionCanceledEventAttributes(_) => self.end(at, Status::Canceled, ""),
-            A::WorkflowExecutionTerminatedEventAttributes(_) => self.end(at, Status::Terminated, ""),
+            A::WorkflowExecutionTerminatedEventAttributes(a) => {
+                let ended = self.end(at, Status::Terminated, "");
+                if let Phase::Closed(close) = &mut self.execution.phase {
+                    close.lost = a.identity == SERVER && a.reason == reapplied::LOST;
+                }
+                ended
+            }
             A::WorkflowExecutionContinuedAsNewEventAttributes(a) => {
                 self.end(at, Status::ContinuedAsNew, &a.new_execution_run_id)
             }

@@ -11,6 +11,7 @@ use super::{
     draft::{Changes, Draft, Run},
     execution::{Execution, Start},
     mutable_state::Local,
+    reapplied::Reapplied,
     signal::Signals,
     timer::Timers,
     transition::{EventMeta, born},
@@ -21,7 +22,7 @@ use crate::{
         Branch, HistoryBatch,
         event::{Attributes, HistoryEvent},
     },
-    ids::{EventId, RunId, RunKey},
+    ids::{EventId, RunId, RunKey, TaskId},
     version::{VersionHistories, VersionHistory, VersionHistoryItem},
 };
 
@@ -51,6 +52,7 @@ impl MutableState {
             user_metadata: event.user_metadata.clone(),
             first_run,
             request_id,
+            clock: TaskId(event.task_id),
         };
         let versions = VersionHistory::new(VersionHistoryItem { event_id: at.event, version: at.version });
         Ok(Self {
@@ -60,6 +62,8 @@ impl MutableState {
             activities: Activities::default(),
             timers: Timers::default(),
             signals: Signals::default(),
+            reapplied: Reapplied::default(),
+            clock: TaskId(event.task_id),
             histories: VersionHistories::new(branch, versions),
             local: Local::default(),
         })
@@ -131,7 +135,18 @@ impl Draft<'_> {
             ..Changes::default()
         };
         self.runs.insert(run, Run { state, changes, queries: BTreeMap::new() });
+        self.carry_over(*self.current, run, false);
         *self.current = Some(run);
         run
+    }
+
+    /// What the workflow's current run knew of inputs that were put into it again, the next one knows too, so that nobody
+    /// puts them there once more. `lost`: the one before was open and gave way to a conflict.
+    pub fn carry_over(&mut self, before: Option<RunId>, next: RunId, lost: bool) {
+        let before = before.filter(|before| *before != next).and_then(|before| self.runs.get(&before));
+        let Some(known) = before.map(|before| before.state.reapplied.clone()) else { return };
+        if let Some(run) = self.runs.get_mut(&next) {
+            run.state.reapplied.carry_over(&known, lost);
+        }
     }
 }

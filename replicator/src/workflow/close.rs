@@ -6,13 +6,14 @@ use prost::Message;
 
 use super::{
     MutableState,
+    activity::Activity,
     draft::{Changes, Draft, Run, TaskIds},
     execution::Phase,
     sync_activity,
     task_generation::Scope,
 };
 use crate::{
-    history::HistoryBatch,
+    history::{Branch, HistoryBatch},
     ids::{EventId, RecordVersion, RunId, RunKey, TaskId},
     shard::io::{CurrentWrite, HistoryWrite, Notification, Reply, RequestId, RunChange, RunWrite, VisibilityWrite},
     task::{Category, HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
@@ -59,6 +60,7 @@ impl Draft<'_> {
         let carried = self.carried(&order);
 
         let mut closed = Closed { replies: core::mem::take(&mut self.replies), ..Closed::default() };
+        self.check_phases();
         for id in &order {
             let run = self.runs.get_mut(id).expect("a key of the map");
             let tells_peers = !run.changes.passive && self.namespace.is_replicated();
@@ -69,6 +71,18 @@ impl Draft<'_> {
                 Some(CurrentWrite { workflow: self.key.clone(), expected: self.was_current, next: *self.current });
         }
         closed
+    }
+
+    /// At most one run of a workflow runs, and it is the current one (5.7).
+    fn check_phases(&self) {
+        for (id, run) in self.runs.iter() {
+            let is_current = *self.current == Some(*id);
+            match run.state.execution.phase {
+                Phase::Running => assert!(is_current, "run {id} runs and is not current"),
+                Phase::Zombie => assert!(!is_current, "run {id} is current and a zombie"),
+                Phase::Closed(_) => {}
+            }
+        }
     }
 
     /// Write what is left to be written: what waited in the buffer, a workflow task, the open batch, the day of deletion.
@@ -108,13 +122,38 @@ impl Draft<'_> {
 
 impl Changes {
     /// Whether anything may have to be written.
-    fn is_touched(&self) -> bool {
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
         self.created
             || self.changed
             || self.regenerate
             || self.wants_workflow_task
             || !self.events.is_empty()
             || !self.batches.is_empty()
+            || !self.backfill.is_empty()
+    }
+}
+
+impl Changes {
+    /// The first write under a version tells all that peers must know of activities and no event says: those whose branch
+    /// lost to this one have forgotten it, or never heard it.
+    fn tell_activities(&mut self, state: &mut MutableState) {
+        let versions = &state.histories.current().versions;
+        let last = versions.last();
+        for scheduled in &self.synced_activities {
+            let is_known = |activity: &Activity| activity.told_at == Some(last);
+            if state.activities.table.get(scheduled).is_some_and(|activity| !is_known(activity))
+                && let Some(activity) = state.activities.table.get_mut(scheduled)
+            {
+                activity.told_at = Some(last);
+            }
+        }
+        self.synced_activities.append(&mut self.retold_activities);
+        let before = self.batches.first().and_then(|batch| versions.version_of(batch.first().previous()));
+        if !self.passive && before.is_some_and(|before| before < last.version) {
+            let attempted = state.activities.table.iter().filter(|(_, activity)| activity.told_at.is_some());
+            self.synced_activities.extend(attempted.map(|(scheduled, _)| *scheduled));
+        }
     }
 }
 
@@ -131,12 +170,20 @@ impl Closed {
         let state = &mut run.state;
         let scope = if changes.regenerate { Scope::All } else { Scope::Changed };
         let diff = state.generate_tasks(now, scope, ids);
-        if !changes.created && !changes.changed && changes.batches.is_empty() && diff.is_empty() {
+        let is_same = changes.batches.is_empty() && changes.backfill.is_empty() && diff.is_empty();
+        if !changes.created && !changes.changed && is_same {
             return;
         }
         for batch in &changes.batches {
             self.history.push(append(state, batch, ids.next()));
         }
+        for (index, batch) in &changes.backfill {
+            let branch = &state.histories.all()[*index].branch;
+            // Chained to nothing: it was not this branch that was written to last (BR-6).
+            self.history.push(write(branch, batch, ids.next(), TaskId(0)));
+        }
+        let mut changes = changes;
+        changes.tell_activities(state);
         if let Some(carried) = carried {
             self.tell_peers(state, &changes, ids, now, carried);
         }
@@ -209,19 +256,22 @@ fn written(state: &MutableState, batch: &HistoryBatch, is_end: bool) -> WrittenB
 
 /// Add a batch to the current branch.
 fn append(state: &mut MutableState, batch: &HistoryBatch, transaction: TaskId) -> HistoryWrite {
-    let branch = &state.histories.current().branch;
-    let write = HistoryWrite {
+    let write = write(&state.histories.current().branch, batch, transaction, state.local.last_append);
+    state.local.last_append = transaction;
+    state.local.history_size += batch.size();
+    write
+}
+
+fn write(branch: &Branch, batch: &HistoryBatch, transaction: TaskId, previous: TaskId) -> HistoryWrite {
+    HistoryWrite {
         tree: branch.tree,
         branch: branch.id,
         node: batch.first(),
         next: batch.last().next(),
         transaction,
-        previous: state.local.last_append,
+        previous,
         events: batch.bytes().clone(),
-    };
-    state.local.last_append = transaction;
-    state.local.history_size += i64::try_from(batch.bytes().len()).expect("a length in memory fits");
-    write
+    }
 }
 
 /// The record, and the rows of what changed. How the run was started is written once.

@@ -15,12 +15,12 @@ use proto::temporal::api::query::v1::WorkflowQuery;
 use super::MutableState;
 use crate::{
     entropy::Entropy,
-    history::{HistoryBatch, event::HistoryEvent},
+    history::{HistoryBatch, Stretches, event::HistoryEvent},
     ids::{EventId, RunId, TaskId, WorkflowKey},
     namespace::Namespace,
     shard::io::{Failure, Reply, RequestId},
     time::Timestamp,
-    version::{ClusterName, FailoverVersion},
+    version::{FailoverVersion, Topology},
 };
 
 /// One transaction on one workflow, in the making.
@@ -30,8 +30,8 @@ pub struct Draft<'a> {
     pub key: &'a WorkflowKey,
     /// Its namespace, as this shard knows it now.
     pub namespace: &'a Namespace,
-    /// This cluster.
-    pub cluster: &'a ClusterName,
+    /// The clusters.
+    pub topology: &'a Topology,
     /// The moment at which everything in this transaction happens.
     pub now: Timestamp,
     /// Source of ids.
@@ -44,6 +44,8 @@ pub struct Draft<'a> {
     pub current: &'a mut Option<RunId>,
     /// The current run, as it is stored.
     pub was_current: Option<RunId>,
+    /// Stretches of history that were read for this draft.
+    pub read: &'a Stretches,
     /// Answers to earlier requests that this transaction brings (buffered queries).
     pub replies: Vec<(RequestId, Reply)>,
 }
@@ -75,6 +77,8 @@ pub struct BufferedQuery {
 pub struct Changes {
     /// Batches that are complete: received ones, or closed early.
     pub batches: Vec<HistoryBatch>,
+    /// Batches that are added to branches which are not current, by the index of the branch.
+    pub backfill: Vec<(usize, HistoryBatch)>,
     /// Events of the batch that is still open. They have ids and are applied.
     pub events: Vec<HistoryEvent>,
     /// Whether the run did not exist before.
@@ -87,6 +91,8 @@ pub struct Changes {
     pub wants_workflow_task: bool,
     /// Activities that changed without an event and must be told to peers.
     pub synced_activities: BTreeSet<EventId>,
+    /// Activities of which peers are told again what was told before.
+    pub retold_activities: BTreeSet<EventId>,
     /// A run that this one started in the same transaction.
     pub new_run: Option<RunId>,
     /// Whether what lists show of the run changed.
@@ -94,8 +100,9 @@ pub struct Changes {
     /// Whether the run follows another cluster in this draft: nothing is decided here, so no buffered event is flushed
     /// and no workflow task scheduled when the draft closes.
     pub passive: bool,
-    /// Whether the tasks of all that is pending are to be looked at, and not only of what changed: after a promotion, or
-    /// when the run became or ceased to be a zombie. What is missing is added, what is there stays.
+    /// Whether the tasks of all that is pending are to be looked at, and not only of what changed: with the first change
+    /// after a promotion, when the state was rebuilt, or when the run became or ceased to be a zombie. What is missing is
+    /// added, what is there stays.
     pub regenerate: bool,
 }
 
@@ -163,14 +170,29 @@ impl Draft<'_> {
     ///
     /// [`Failure::NotActive`], naming the cluster to ask.
     pub fn require_active(&self) -> Result<(), Failure> {
-        if self.namespace.is_active_in(self.cluster) {
+        if self.namespace.is_active_in(self.topology.current()) {
             return Ok(());
         }
-        Err(Failure::NotActive {
-            namespace: self.namespace.name.clone(),
-            current: self.cluster.as_str().into(),
-            active: self.namespace.active.as_str().into(),
-        })
+        Err(self.not_active(self.namespace.active.as_str().into()))
+    }
+
+    /// The same for one run: nor may its last event have a higher version than the namespace has here, for then another
+    /// cluster is active and this one has not heard of it (MU-3).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotActive`], naming the cluster to ask.
+    pub fn require_active_for(&self, run: RunId) -> Result<(), Failure> {
+        self.require_active()?;
+        let last = self.runs.get(&run).map(|run| run.state.last_write_version());
+        let Some(last) = last.filter(|last| *last > self.namespace.failover_version) else { return Ok(()) };
+        let owner = self.topology.owner(last).and_then(|owner| self.topology.name_of(owner));
+        Err(self.not_active(owner.map_or_else(String::new, |name| name.as_str().into())))
+    }
+
+    fn not_active(&self, active: String) -> Failure {
+        let current = self.topology.current().as_str().into();
+        Failure::NotActive { namespace: self.namespace.name.clone(), current, active }
     }
 
     /// The view on a loaded run.

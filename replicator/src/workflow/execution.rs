@@ -18,7 +18,7 @@ use super::{
     mutable_state::Payloads,
 };
 use crate::{
-    ids::{EventId, RunId},
+    ids::{EventId, RunId, TaskId},
     time::Timestamp,
     version::FailoverVersion,
 };
@@ -55,6 +55,8 @@ pub struct Start {
     pub first_run: RunId,
     /// Request that started the run; the same request gets the same run (api 6.8). Carried to peers beside the events.
     pub request_id: String,
+    /// Task id of the first event, as the cluster that wrote it drew it: orders starts of one version.
+    pub clock: TaskId,
 }
 
 /// Whether a run is open.
@@ -86,6 +88,8 @@ pub struct Close {
     /// When the run may be deleted; fixed when the close is written, [`Timestamp::MAX`] until then (api 14). Not
     /// replicated: each cluster keeps its own.
     pub delete_after: Timestamp,
+    /// Whether it was terminated because it lost to another run of its workflow.
+    pub lost: bool,
 }
 
 impl Execution {
@@ -121,6 +125,7 @@ impl Execution {
             version: at.version,
             next_run,
             delete_after: Timestamp::MAX,
+            lost: false,
         });
         Ok(())
     }

@@ -11,6 +11,8 @@ use super::{draft::Transition, request, task_failure};
 /// scheduled and not started needs no care: it starts under the new version. Whether anything changed.
 pub fn on_version_change(transition: &mut Transition<'_>) -> bool {
     let is_older = |version| version < transition.version;
+    // Tasks are kept with the state, on a standby too; should one be missing for whatever reason, this finds it (TK-11).
+    transition.run.changes.regenerate |= is_older(transition.run.state.last_write_version());
     let task = transition.run.state.workflow_task.pending.as_ref();
     if !task.is_some_and(|task| task.started.is_some() && is_older(task.version)) || !transition.run.state.is_open() {
         return false;

@@ -9,6 +9,8 @@ pub mod draft;
 pub mod execution;
 pub mod mutable_state;
 pub mod outstanding;
+pub mod reapplied;
+pub mod rebuild;
 pub mod signal;
 pub mod stored;
 pub mod sync_activity;

@@ -7,7 +7,12 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use super::{
-    activity::Activities, execution::Execution, outstanding::Outstanding, signal::Signals, timer::Timers,
+    activity::Activities,
+    execution::Execution,
+    outstanding::Outstanding,
+    reapplied::{Owed, Reapplied},
+    signal::Signals,
+    timer::Timers,
     workflow_task::WorkflowTasks,
 };
 use crate::{
@@ -31,6 +36,10 @@ pub struct MutableState {
     pub timers: Timers,
     /// Signals, as far as they must be recognised again.
     pub signals: Signals,
+    /// Inputs of losing branches that the run has.
+    pub reapplied: Reapplied,
+    /// Task id of the last event, as the cluster that wrote it drew it: orders runs of one version (ND-13).
+    pub clock: TaskId,
     /// Branches of the run; the state summarises the current one.
     pub histories: VersionHistories,
     /// What only this cluster knows.
@@ -52,6 +61,8 @@ pub struct Local {
     pub record: RecordVersion,
     /// Id of the last transaction that appended to the current branch; the next one names it (BR-5).
     pub last_append: TaskId,
+    /// What losing branches owe to the workflow's current run.
+    pub owed: Owed,
     /// Queue that the last worker asked to be used first, and for how long.
     pub sticky: Option<Sticky>,
 }

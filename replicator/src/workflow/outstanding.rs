@@ -8,6 +8,7 @@ use super::MutableState;
 use crate::{
     ids::EventId,
     task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
+    version::FailoverVersion,
 };
 
 /// Tasks of a run, but for those of single activities, which their entries hold.
@@ -31,6 +32,8 @@ pub struct Outstanding {
     pub execution_timeout: Option<TaskKey>,
     /// Deletes the closed run.
     pub retention: Option<TaskKey>,
+    /// Puts what a losing branch holds into the current run.
+    pub reapply: Option<TaskKey>,
 }
 
 /// A task that speaks of one attempt of the workflow task.
@@ -42,6 +45,8 @@ pub struct WorkflowTaskRef {
     pub attempt: i32,
     /// Whether it goes to the sticky queue.
     pub sticky: bool,
+    /// Version of the task that it speaks of; under another one it is stale (TK-2).
+    pub version: FailoverVersion,
     /// Its place.
     pub key: TaskKey,
 }
@@ -60,8 +65,9 @@ impl Outstanding {
             self.execution_timeout,
             self.retention,
         ];
-        let transfer = attempt(self.workflow_task).map(|key| (Category::Transfer, key));
-        transfer.into_iter().chain(timers.into_iter().flatten().map(|key| (Category::Timer, key)))
+        let transfer = attempt(self.workflow_task).into_iter().chain(self.reapply);
+        let transfer = transfer.map(|key| (Category::Transfer, key));
+        transfer.chain(timers.into_iter().flatten().map(|key| (Category::Timer, key)))
     }
 }
 
@@ -72,6 +78,7 @@ impl MutableState {
         let outstanding = &mut self.local.outstanding;
         match &task.kind {
             TaskKind::Transfer(TransferTask::Workflow { .. }) => forget_ref(&mut outstanding.workflow_task, task.key),
+            TaskKind::Transfer(TransferTask::Reapply) => forget(&mut outstanding.reapply, task.key),
             TaskKind::Transfer(TransferTask::Activity { scheduled, .. })
             | TaskKind::Timer(TimerTask::ActivityRetry { scheduled, .. }) => {
                 self.activities.forget_task(*scheduled, task.key)
@@ -91,7 +98,7 @@ impl MutableState {
                 TimerTask::Retention => forget(&mut outstanding.retention, task.key),
                 TimerTask::ActivityRetry { .. } => unreachable!("matched above"),
             },
-            TaskKind::Replication(_) => false,
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) => false,
         }
     }
 }

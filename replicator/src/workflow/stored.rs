@@ -15,6 +15,7 @@ use super::{
     execution::{Close, Execution, Phase, Start},
     mutable_state::{Local, Payloads, Sticky},
     outstanding::{Outstanding, WorkflowTaskRef},
+    reapplied::{Knowledge, Origin, Owed, Reapplied},
     signal::Signals,
     timer::{Timer, Timers},
     workflow_task::{WorkflowTask, WorkflowTaskStart, WorkflowTasks},
@@ -24,7 +25,7 @@ use crate::{
     shard::io::{ItemKey, ItemKind, StoredRun},
     task::TaskKey,
     time::Timestamp,
-    version::{FailoverVersion, VersionHistories},
+    version::{FailoverVersion, VersionHistories, VersionHistoryItem},
 };
 
 /// Bytes that hold no run; says which part is wrong.
@@ -76,6 +77,9 @@ impl MutableState {
                 schedule_to_start: nanos(sticky.schedule_to_start),
             }),
             outstanding: Some(outstanding_to_wire(&local.outstanding)),
+            clock: self.clock.0,
+            settled: local.owed.settled().iter().map(|event| event.0).collect(),
+            lost: local.owed.lost,
         };
         record.encode_to_vec().into()
     }
@@ -91,6 +95,7 @@ impl MutableState {
             first_run: Bytes::copy_from_slice(start.first_run.as_bytes()),
             request_id: start.request_id.clone(),
             user_metadata: start.user_metadata.clone(),
+            clock: start.clock.0,
         };
         (ItemKey { kind: ItemKind::Start, key: Bytes::new() }, value.encode_to_vec().into())
     }
@@ -116,6 +121,13 @@ impl MutableState {
         for request in self.signals.requests.take_changed() {
             let value = self.signals.requests.get(&request).map(|()| Bytes::new());
             sort(ItemKind::SignalRequest, request.into_bytes().into(), value);
+        }
+        for origin in self.reapplied.table.take_changed() {
+            let value = self.reapplied.table.get(&origin).map(|known| {
+                let on_branch = *known == Knowledge::OnBranch;
+                wire::Reapplied { on_branch }.encode_to_vec().into()
+            });
+            sort(ItemKind::Reapplied, Bytes::copy_from_slice(&origin.to_bytes()), value);
         }
         (upserts, deletes)
     }
@@ -153,6 +165,8 @@ impl MutableState {
             activities: items.activities,
             timers: items.timers,
             signals: Signals { count: record.signal_count, ..items.signals },
+            reapplied: items.reapplied,
+            clock: TaskId(record.clock),
             histories: VersionHistories::from_wire(&record.histories.unwrap_or_default())
                 .ok_or(MalformedRun("version histories"))?,
             local: Local {
@@ -162,6 +176,7 @@ impl MutableState {
                 outstanding: outstanding_from_wire(record.outstanding.unwrap_or_default()),
                 record: stored.record,
                 last_append: TaskId(record.last_append),
+                owed: Owed::new(record.settled.into_iter().map(EventId).collect(), record.lost),
                 sticky: record.sticky.map(|sticky| Sticky {
                     task_queue: sticky.task_queue,
                     schedule_to_start: from_nanos(sticky.schedule_to_start),
@@ -190,6 +205,7 @@ struct Items {
     activities: Activities,
     timers: Timers,
     signals: Signals,
+    reapplied: Reapplied,
 }
 
 impl Items {
@@ -201,6 +217,12 @@ impl Items {
             ItemKind::SignalRequest => {
                 let request = String::from_utf8(key.key.to_vec()).map_err(|_| MalformedRun("signal request"))?;
                 self.signals.requests.restore(request, ());
+            }
+            ItemKind::Reapplied => {
+                let origin = Origin::from_bytes(&key.key).ok_or(MalformedRun("origin"))?;
+                let value = wire::Reapplied::decode(value).map_err(|_| MalformedRun("reapplied"))?;
+                let known = if value.on_branch { Knowledge::OnBranch } else { Knowledge::CarriedOver };
+                self.reapplied.table.restore(origin, known);
             }
         }
         Ok(())
@@ -219,6 +241,7 @@ fn start_from_wire(value: Bytes) -> Result<Start, MalformedRun> {
         user_metadata: start.user_metadata,
         first_run: run_id(&start.first_run).ok_or(MalformedRun("first run"))?,
         request_id: start.request_id,
+        clock: TaskId(start.clock),
     })
 }
 
@@ -231,6 +254,7 @@ fn close_to_wire(close: &Close) -> wire::Close {
         version: close.version.0,
         next_run: close.next_run.map_or_else(Bytes::new, |run| Bytes::copy_from_slice(run.as_bytes())),
         delete_after: close.delete_after.0,
+        lost: close.lost,
     }
 }
 
@@ -247,6 +271,7 @@ fn close_from_wire(close: &wire::Close) -> Result<Close, MalformedRun> {
         version: FailoverVersion(close.version),
         next_run,
         delete_after: Timestamp(close.delete_after),
+        lost: close.lost,
     })
 }
 
@@ -334,6 +359,8 @@ fn activity_to_wire(activity: &Activity) -> Bytes {
             version: task.version.0,
             key: Some(key_to_wire(task.key)),
         }),
+        told_event: activity.told_at.map_or(0, |item| item.event_id.0),
+        told_version: activity.told_at.map_or(0, |item| item.version.0),
     };
     value.encode_to_vec().into()
 }
@@ -367,6 +394,8 @@ fn activity_from_wire(scheduled: EventId, value: Bytes) -> Result<Activity, Malf
             version: FailoverVersion(task.version),
             key: key_from_wire(task.key.unwrap_or_default()),
         }),
+        told_at: event(activity.told_event)
+            .map(|event_id| VersionHistoryItem { event_id, version: FailoverVersion(activity.told_version) }),
         is_closing: false,
     })
 }
@@ -394,6 +423,7 @@ fn outstanding_to_wire(outstanding: &Outstanding) -> wire::Outstanding {
             attempt: task.attempt,
             key: Some(key_to_wire(task.key)),
             sticky: task.sticky,
+            version: task.version.0,
         })
     };
     wire::Outstanding {
@@ -406,6 +436,7 @@ fn outstanding_to_wire(outstanding: &Outstanding) -> wire::Outstanding {
         run_timeout: outstanding.run_timeout.map(key_to_wire),
         execution_timeout: outstanding.execution_timeout.map(key_to_wire),
         retention: outstanding.retention.map(key_to_wire),
+        reapply: outstanding.reapply.map(key_to_wire),
     }
 }
 
@@ -415,6 +446,7 @@ fn outstanding_from_wire(outstanding: wire::Outstanding) -> Outstanding {
             scheduled: EventId(task.scheduled),
             attempt: task.attempt,
             sticky: task.sticky,
+            version: FailoverVersion(task.version),
             key: key_from_wire(task.key.unwrap_or_default()),
         })
     };
@@ -428,6 +460,7 @@ fn outstanding_from_wire(outstanding: wire::Outstanding) -> Outstanding {
         run_timeout: outstanding.run_timeout.map(key_from_wire),
         execution_timeout: outstanding.execution_timeout.map(key_from_wire),
         retention: outstanding.retention.map(key_from_wire),
+        reapply: outstanding.reapply.map(key_from_wire),
     }
 }
 

@@ -9,11 +9,15 @@ use super::{
     MutableState,
     activity::{Activity, ActivityStart, Heartbeat},
 };
-use crate::{ids::EventId, time::Timestamp, version::FailoverVersion};
+use crate::{
+    ids::EventId,
+    time::Timestamp,
+    version::{FailoverVersion, VersionHistoryItem},
+};
 
 /// Make an activity what another cluster saw. Its scheduled event must be on our branch; the caller compared lineages.
-/// Whether anything changed: nothing does when the activity closed, or when we know as much or more.
-pub fn apply(state: &mut MutableState, sync: &SyncActivityTaskAttributes) -> bool {
+/// `told_at` is the last event that the teller had. Whether anything changed: nothing does when the activity closed, or when we know as much or more.
+pub fn apply(state: &mut MutableState, sync: &SyncActivityTaskAttributes, told_at: VersionHistoryItem) -> bool {
     let scheduled = EventId(sync.scheduled_event_id);
     let is_open = state.is_open();
     let Some(known) = state.activities.table.get(&scheduled).filter(|_| is_open) else { return false };
@@ -30,6 +34,7 @@ pub fn apply(state: &mut MutableState, sync: &SyncActivityTaskAttributes) -> boo
     activity.last_failure = told.last_failure;
     activity.last_worker_identity = sync.last_worker_identity.clone();
     activity.last_attempt_complete_time = sync.last_attempt_complete_time.as_ref().map(Timestamp::from);
+    activity.told_at = Some(told_at);
     true
 }
 
@@ -39,6 +44,11 @@ pub fn told(state: &MutableState, scheduled: EventId) -> Option<SyncActivityTask
     let activity = state.activities.table.get(&scheduled)?;
     let retry = activity.attributes.retry_policy.as_ref();
     let started = activity.started.as_ref();
+    // As the branch was when it happened: should another branch turn out to win, what happened on this one did not.
+    let mut lineage = state.histories.current().clone();
+    if let Some(told_at) = activity.told_at.filter(|item| lineage.versions.contains(*item)) {
+        lineage.versions = lineage.versions.truncated(told_at);
+    }
     Some(SyncActivityTaskAttributes {
         namespace_id: state.run.workflow.namespace.to_string(),
         workflow_id: state.run.workflow.workflow.to_string(),
@@ -53,7 +63,7 @@ pub fn told(state: &MutableState, scheduled: EventId) -> Option<SyncActivityTask
         attempt: activity.attempt,
         last_failure: activity.last_failure.as_deref().cloned(),
         last_worker_identity: activity.last_worker_identity.clone(),
-        version_history: Some(state.histories.current().to_wire()),
+        version_history: Some(lineage.to_wire()),
         first_scheduled_time: Some(activity.first_scheduled_time.into()),
         last_attempt_complete_time: activity.last_attempt_complete_time.map(Into::into),
         retry_initial_interval: retry.and_then(|retry| retry.initial_interval),

@@ -134,6 +134,14 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
         self.items.insert(key, slot);
     }
 
+    /// These items rest in the store, whether or not they are here: they are to be written again, or deleted.
+    pub fn mark_stored<'k>(&mut self, keys: impl Iterator<Item = &'k K>)
+    where
+        K: 'k,
+    {
+        self.changed.extend(keys.cloned());
+    }
+
     /// Sum of the digests of all items, so that their order does not matter.
     #[must_use]
     pub fn digest(&self) -> u64 {

@@ -54,6 +54,7 @@ impl MutableState {
         plan.activities(self, now, scope);
         plan.workflow_task(self);
         plan.timers(self);
+        plan.reapplication(self);
         plan.diff
     }
 
@@ -132,8 +133,8 @@ impl Plan<'_> {
     ) -> bool {
         let fits = |known: &WorkflowTaskRef| {
             wanted.as_ref().is_some_and(|(scheduled, attempt, sticky, wanted)| {
-                (known.scheduled, known.attempt, known.sticky, known.key.fire_time)
-                    == (*scheduled, *attempt, *sticky, wanted.fire_time)
+                (known.scheduled, known.attempt, known.sticky, known.version, known.key.fire_time)
+                    == (*scheduled, *attempt, *sticky, wanted.version, wanted.fire_time)
             })
         };
         if slot.as_ref().is_some_and(fits) {
@@ -141,8 +142,9 @@ impl Plan<'_> {
         }
         let old = slot.take();
         *slot = wanted.map(|(scheduled, attempt, sticky, wanted)| {
+            let version = wanted.version;
             let key = self.add(wanted);
-            WorkflowTaskRef { scheduled, attempt, sticky, key }
+            WorkflowTaskRef { scheduled, attempt, sticky, version, key }
         });
         if let Some(old) = &old {
             self.complete(category, old.key);
@@ -210,6 +212,19 @@ impl Plan<'_> {
         self.keep_timer(&mut outstanding.run_timeout, run_timeout, false);
         self.keep_timer(&mut outstanding.execution_timeout, execution_timeout, false);
         self.keep_timer(&mut outstanding.retention, retention, false);
+    }
+
+    /// What a losing branch or run holds waits for the cluster that is active, a zombie's too.
+    fn reapplication(&mut self, state: &mut MutableState) {
+        let slot = &mut state.local.outstanding.reapply;
+        let (had, owes) = (*slot, state.local.owed.owes(&state.histories));
+        if owes && had.is_none() {
+            let kind = TaskKind::Transfer(TransferTask::Reapply);
+            let version = state.histories.current().versions.last().version;
+            *slot = Some(self.add(Wanted { fire_time: Timestamp::ZERO, version, kind }));
+        } else if !owes && let Some(key) = slot.take() {
+            self.complete(Category::Transfer, key);
+        }
     }
 
     fn activities(&mut self, state: &mut MutableState, now: Timestamp, scope: Scope) {

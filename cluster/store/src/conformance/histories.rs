@@ -211,6 +211,55 @@ pub async fn a_shared_stretch_outlives_its_run(fixture: &dyn Fixture) {
     }
 }
 
+/// Branches that diverged: the one that was not written to last is added to without a chain, and read as it is.
+pub async fn branches_of_one_run_are_read_and_go_together(fixture: &dyn Fixture) {
+    let owner = Owner::of(fixture).await;
+    let run = run("w", 1);
+    let trunk = root(&run, 100);
+    let (side, late) = (fork(&trunk, 5), fork(&trunk, 3));
+    let mut transaction = start(&run);
+    transaction.history = vec![batch(&trunk, 1, 3, 10, 0), batch(&trunk, 3, 5, 11, 10), batch(&trunk, 5, 9, 12, 11)];
+    owner.commits(transaction).await;
+    let write =
+        |expected, history| Transaction { runs: vec![put(&run, Some(expected), expected + 1)], history, ..nothing() };
+    owner.commits(write(1, vec![batch(&side, 5, 6, 13, 0), batch(&side, 6, 8, 14, 13)])).await;
+    owner.commits(write(2, vec![batch(&trunk, 9, 10, 15, 0), batch(&late, 3, 4, 16, 0)])).await;
+    owner.commits(write(3, vec![batch(&side, 8, 9, 17, 14)])).await;
+    for (branch, end, whole) in [
+        (&trunk, 10, "1-3@10 3-5@11 5-9@12 9-10@15"),
+        (&side, 9, "1-3@10 3-5@11 5-6@13 6-8@14 8-9@17"),
+        (&late, 4, "1-3@10 3-4@16"),
+    ] {
+        assert_eq!(picture(read(&owner, &run, branch, 1, ALL, 100).await), whole);
+        let load = |first| Load::Branch {
+            workflow: run.workflow.clone(),
+            branch: branch.clone(),
+            first: EventId(first),
+            end: EventId(end),
+        };
+        // All of it, in as many pages as the store likes.
+        let (mut first, mut parts) = (Some(EventId(1)), Vec::new());
+        while let Some(at) = first {
+            match owner.store.load(SHARD, load(at.0)).await {
+                Loaded::Branch { batches, next } => {
+                    parts.extend(batches.iter().map(|events| String::from_utf8_lossy(events).into_owned()));
+                    first = next;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(parts.join(" "), whole);
+    }
+    let delete = Transaction { runs: vec![delete(&run, 4, &[&trunk, &side, &late])], ..nothing() };
+    owner.commits(delete).await;
+    for branch in [&trunk, &side, &late] {
+        assert_eq!(picture(read(&owner, &run, branch, 1, ALL, 100).await), "none");
+        let load =
+            Load::Branch { workflow: run.workflow.clone(), branch: branch.clone(), first: EventId(1), end: EventId(4) };
+        assert!(matches!(owner.store.load(SHARD, load).await, Loaded::Failed(_)));
+    }
+}
+
 /// What a peer that was away is told.
 pub async fn a_backlog_comes_with_its_events(fixture: &dyn Fixture) {
     let owner = Owner::of(fixture).await;

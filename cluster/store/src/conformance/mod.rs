@@ -45,6 +45,7 @@ macro_rules! suite {
             a_fork_reads_its_ancestors,
             the_highest_transaction_counts,
             a_gap_is_data_loss,
+            branches_of_one_run_are_read_and_go_together,
             a_shared_stretch_outlives_its_run,
             a_backlog_comes_with_its_events);
         $crate::suite!(@ $fixture, lists:

@@ -291,6 +291,19 @@ impl Store for SqliteStore {
                 Load::Backlog { after, limit } => {
                     read::backlog(&self.readers, shard, after, limit).await.map(Loaded::Backlog)
                 }
+                Load::Branch { workflow, branch, first, end } => {
+                    let page =
+                        read::history(&self.readers, &workflow, &branch, first, end, usize::MAX, HISTORY_BYTES).await;
+                    match page {
+                        Ok(page) => Ok(Loaded::Branch {
+                            batches: page.batches.into_iter().map(|batch| batch.events).collect(),
+                            next: page.next,
+                        }),
+                        Err(HistoryError::NotFound) => Err(Unavailable("there is no such stretch of history".into())),
+                        Err(HistoryError::DataLoss(text)) => Err(Unavailable(text)),
+                        Err(HistoryError::Unavailable(cause)) => Err(cause),
+                    }
+                }
                 Load::PeerHistory { .. } => Err(Unavailable("a store has no peers".into())),
             };
             loaded.unwrap_or_else(|cause| Loaded::Failed(cause.0))

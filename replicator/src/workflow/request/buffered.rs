@@ -10,7 +10,7 @@ use crate::{
 
 /// Fail the started workflow task when too many events wait for it, or too large ones (api 3.6). They are written, and
 /// the next task shows them.
-pub(in crate::workflow) fn enforce_limit(draft: &mut Draft<'_>, run: RunId) {
+pub(crate) fn enforce_limit(draft: &mut Draft<'_>, run: RunId) {
     let Some(mut transition) = draft.transition(run) else { return };
     if transition.buffer_is_full() {
         let cause = WorkflowTaskFailedCause::ForceCloseCommand;

@@ -21,14 +21,14 @@ mod signal_with_start;
 mod start;
 mod start_activity;
 mod start_workflow_task;
-mod terminate;
+pub(crate) mod terminate;
 pub mod unsupported;
 pub mod view;
 
-pub(super) use buffered::enforce_limit;
+pub(crate) use buffered::enforce_limit;
 pub(super) use fail_activity::decide as decide_activity;
 pub(super) use find::is_running;
-pub(super) use queries::settle;
+pub(crate) use queries::settle;
 pub use start::check as check_start;
 pub(super) use start::{Timeouts, json_string, normal_queue};
 pub(super) use terminate::{SERVER, make_way};
@@ -53,6 +53,9 @@ pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result
             return Ok(Some(Response::Described(Box::new(response))));
         }
         _ => draft.require_active()?,
+    }
+    for run in [draft.resolve(request.run), *draft.current].into_iter().flatten() {
+        draft.require_active_for(run)?;
     }
     if let Some(mut transition) = draft.resolve(request.run).and_then(|run| draft.transition(run)) {
         failover::on_version_change(&mut transition);

@@ -57,7 +57,7 @@ pub(super) fn answer(run: &mut Run, results: &QueryResults, replies: &mut alloc:
 }
 
 /// Release the questions that no workflow task will answer.
-pub(in crate::workflow) fn settle(draft: &mut Draft<'_>, run: RunId) {
+pub(crate) fn settle(draft: &mut Draft<'_>, run: RunId) {
     let Some(entry) = draft.runs.get_mut(&run) else { return };
     if entry.queries.is_empty() || (entry.state.is_open() && entry.state.workflow_task.pending.is_some()) {
         return;

@@ -41,15 +41,15 @@ pub(super) fn handle(
 }
 
 /// Why and by whom a run is terminated.
-pub(in crate::workflow) struct Order {
-    pub(in crate::workflow) reason: String,
-    pub(in crate::workflow) details: Option<Payloads>,
-    pub(in crate::workflow) identity: String,
-    pub(in crate::workflow) links: Vec<Link>,
+pub(crate) struct Order {
+    pub(crate) reason: String,
+    pub(crate) details: Option<Payloads>,
+    pub(crate) identity: String,
+    pub(crate) links: Vec<Link>,
 }
 
 /// Close the run. A started workflow task fails first, so that what waits for it is part of the history.
-pub(in crate::workflow) fn terminate(transition: &mut Transition<'_>, order: Order) {
+pub(crate) fn terminate(transition: &mut Transition<'_>, order: Order) {
     make_way(transition);
     let attributes = WorkflowExecutionTerminatedEventAttributes {
         reason: order.reason,
@@ -61,10 +61,10 @@ pub(in crate::workflow) fn terminate(transition: &mut Transition<'_>, order: Ord
 }
 
 /// Before the server closes a run: end its started workflow task and write what waits for that.
-pub(in crate::workflow) fn make_way(transition: &mut Transition<'_>) {
+pub(crate) fn make_way(transition: &mut Transition<'_>) {
     task_failure::end_started(transition, WorkflowTaskFailedCause::ForceCloseCommand, None, SERVER);
     transition.flush_buffered();
 }
 
 /// Who the server says it is.
-pub(in crate::workflow) const SERVER: &str = "history-service";
+pub(crate) const SERVER: &str = "history-service";

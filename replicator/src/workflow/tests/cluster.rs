@@ -27,13 +27,13 @@ use proto::temporal::api::{
 
 use crate::{
     entropy::Entropy,
-    history::event::Attributes,
-    ids::{EventId, NamespaceId, RangeId, RecordVersion, RunId, WorkflowKey},
+    history::{Stretches, event::Attributes},
+    ids::{ClusterId, EventId, NamespaceId, RangeId, RecordVersion, RunId, WorkflowKey},
     namespace::Namespace,
     shard::io::{ItemKey, RunChange, StoredRun},
     task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
     time::{Timestamp, proto_duration},
-    version::{ClusterName, FailoverVersion},
+    version::{FailoverVersion, Topology},
     workflow::{
         Closed, EventMeta, MutableState,
         activity::{Activity, ActivityStart, Heartbeat},
@@ -51,7 +51,8 @@ pub(super) struct Cluster {
     pub(super) current: Option<RunId>,
     /// What rests in the queues.
     pub(super) tasks: BTreeMap<(Category, TaskKey), HistoryTask>,
-    name: ClusterName,
+    topology: Topology,
+    read: Stretches,
     key: WorkflowKey,
     entropy: Entropy,
     task_ids: TaskIds,
@@ -72,7 +73,8 @@ impl Cluster {
             runs: BTreeMap::new(),
             current: None,
             tasks: BTreeMap::new(),
-            name: "a".into(),
+            topology: topology(),
+            read: Stretches::new(),
             key: WorkflowKey { namespace: namespace.id, workflow: "order-7".into() },
             entropy: Entropy::new(seed),
             task_ids: TaskIds::of_range(RangeId(1)),
@@ -87,7 +89,8 @@ impl Cluster {
         let mut draft = Draft {
             key: &self.key,
             namespace: &self.namespace,
-            cluster: &self.name,
+            topology: &self.topology,
+            read: &self.read,
             now: self.now,
             entropy: &mut self.entropy,
             task_ids: &mut self.task_ids,
@@ -460,6 +463,13 @@ pub(super) fn start(run_timeout: u64, backoff: u64) -> WorkflowExecutionStartedE
         attempt: 1,
         ..Default::default()
     }
+}
+
+/// Clusters `a` and `b`, here `a`.
+fn topology() -> Topology {
+    let mut topology = Topology::new(10, "a".into(), ClusterId(1)).expect("sound numbers");
+    topology.add("b".into(), ClusterId(2)).expect("sound numbers");
+    topology
 }
 
 /// A namespace in clusters `a` and `b`, active in `a`.

@@ -238,10 +238,11 @@ fn follow(passive: &mut Cluster, active: &Cluster, closed: &Closed) {
         for task in &closed.tasks {
             if let TaskKind::Replication(ReplicationTask::SyncActivity { attributes, .. }) = &task.kind {
                 let told = SyncActivityTaskAttributes::decode(attributes.clone()).expect("what we wrote");
+                let told_at = active.state().histories.current().versions.last();
                 let run = draft.runs.get_mut(&id).expect("it was started");
                 run.changes.passive = true;
-                run.changes.changed |= sync_activity::apply(&mut run.state, &told);
-                assert!(!sync_activity::apply(&mut run.state, &told), "telling it again changes nothing");
+                run.changes.changed |= sync_activity::apply(&mut run.state, &told, told_at);
+                assert!(!sync_activity::apply(&mut run.state, &told, told_at), "telling it again changes nothing");
             }
         }
     });
@@ -271,6 +272,7 @@ fn shared(state: &MutableState) -> MutableState {
     for id in ids {
         let activity = state.activities.table.get_mut(&id).expect("a key of the table");
         activity.task = None;
+        activity.told_at = None;
         activity.is_closing = false;
         if let Some(start) = &mut activity.started {
             start.request_id.clear();

@@ -18,7 +18,7 @@ use crate::{
     ids::EventId,
     task::{ReplicationTask, TaskKind},
     time::Timestamp,
-    version::FailoverVersion,
+    version::{FailoverVersion, VersionHistoryItem},
     workflow::{Closed, EventMeta, sync_activity},
 };
 use core::time::Duration;
@@ -114,15 +114,19 @@ fn check(known: &str, told: &str, applies: bool) {
         t.schedule_activity("a".to_string(), [60, 0, 0, 0]);
     });
     let mut state = cluster.state().clone();
-    sync_activity::apply(&mut state, &sync(known));
+    sync_activity::apply(&mut state, &sync(known), last(&cluster));
     let before = state.digest();
-    assert_eq!(sync_activity::apply(&mut state, &sync(told)), applies, "{known} then {told}");
+    assert_eq!(sync_activity::apply(&mut state, &sync(told), last(&cluster)), applies, "{known} then {told}");
     assert_eq!(state.digest() != before, applies);
     // The order of arrival does not matter.
     let mut other = cluster.state().clone();
-    sync_activity::apply(&mut other, &sync(told));
-    sync_activity::apply(&mut other, &sync(known));
+    sync_activity::apply(&mut other, &sync(told), last(&cluster));
+    sync_activity::apply(&mut other, &sync(known), last(&cluster));
     assert_eq!(other.digest(), state.digest());
+}
+
+fn last(cluster: &Cluster) -> VersionHistoryItem {
+    cluster.state().histories.current().versions.last()
 }
 
 fn sync(text: &str) -> SyncActivityTaskAttributes {

@@ -149,7 +149,10 @@ fn a_zombie_wants_nothing_and_a_revived_run_everything() {
     cluster.step(|t| t.signal(""));
     let before = picture(&cluster);
     let mut become_phase = |phase: Phase| {
-        cluster.step(|t| {
+        let run = *cluster.runs.keys().next().unwrap();
+        cluster.transact(|draft| {
+            *draft.current = (phase == Phase::Running).then_some(run);
+            let t = draft.transition(run).unwrap();
             t.run.state.execution.phase = phase;
             t.run.changes.regenerate = true;
             t.run.changes.changed = true;
@@ -210,7 +213,7 @@ fn check(cluster: &Cluster, expected: &str) {
 
 /// Tasks in the order of their names; times in seconds after the start.
 fn picture(cluster: &Cluster) -> String {
-    let begin = cluster.state().execution.start.time;
+    let begin = cluster.runs.values().next().unwrap().state.execution.start.time;
     let seconds = |time: Timestamp| time.since(begin).as_secs();
     let mut tasks: Vec<String> = cluster
         .tasks
@@ -239,7 +242,8 @@ fn picture(cluster: &Cluster) -> String {
                     TimerTask::ExecutionTimeout => format!("execution@{at}"),
                     TimerTask::Retention => format!("retention@{at}"),
                 },
-                TaskKind::Replication(_) => unreachable!("not kept"),
+                TaskKind::Transfer(TransferTask::Reapply) => "reapply".to_string(),
+                TaskKind::Replication(_) | TaskKind::Quarantined(_) => unreachable!("not kept"),
             }
         })
         .collect();

@@ -10,7 +10,9 @@ use proto::temporal::{
     api::workflowservice::v1 as api, server::api::adminservice::v1::GetWorkflowExecutionRawHistoryV2Response,
 };
 use replicator::{
-    ids::{ClusterId, NamespaceId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
+    ids::{
+        BranchId, ClusterId, EventId, NamespaceId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey,
+    },
     namespace::Namespace,
     shard::{
         Shard,
@@ -89,6 +91,8 @@ struct Stored {
     current: BTreeMap<WorkflowKey, RunId>,
     runs: BTreeMap<RunKey, (RecordVersion, Bytes, BTreeMap<ItemKey, Bytes>)>,
     tasks: BTreeMap<(Category, TaskKey), HistoryTask>,
+    /// Batches by branch and first event: of two at one place the later one counts.
+    batches: BTreeMap<(BranchId, EventId), (EventId, Bytes)>,
 }
 
 /// A shard and its world.
@@ -307,6 +311,20 @@ impl World {
                     |task: &HistoryTask| BacklogTask { task: task.clone(), events: Vec::new(), new_run_events: None };
                 Loaded::Backlog(tasks.take(limit).map(|(_, task)| row(task)).collect())
             }
+            Load::Branch { branch, first, end, .. } => {
+                let mut batches = Vec::new();
+                for range in branch.ranges(first, end) {
+                    let mut at = range.begin;
+                    while let Some((next, events)) = self.stored.batches.get(&(range.branch, at)) {
+                        if at >= range.end {
+                            break;
+                        }
+                        batches.push(events.clone());
+                        at = *next;
+                    }
+                }
+                Loaded::Branch { batches, next: None }
+            }
             Load::PeerHistory { .. } => {
                 let answer = self.peer_history.pop_front();
                 answer.map_or(Loaded::PeerNotFound, |answer| Loaded::PeerHistory(Box::new(answer)))
@@ -322,6 +340,7 @@ impl World {
         assert_eq!(transaction.range, RangeId(stored.range), "a write of the owner");
         for write in &transaction.history {
             assert!(write.node.0 >= 1 && write.node < write.next, "a batch has events");
+            stored.batches.insert((write.branch, write.node), (write.next, write.events.clone()));
         }
         if let Some(write) = transaction.current {
             assert_eq!(stored.current.get(&write.workflow).copied(), write.expected, "the current run is as expected");

@@ -29,13 +29,16 @@ pub(crate) fn number(kind: ItemKind) -> i64 {
         ItemKind::Activity => 2,
         ItemKind::Timer => 3,
         ItemKind::SignalRequest => 4,
+        ItemKind::Reapplied => 5,
     }
 }
 
+/// All of them.
+const KINDS: [ItemKind; 5] =
+    [ItemKind::Start, ItemKind::Activity, ItemKind::Timer, ItemKind::SignalRequest, ItemKind::Reapplied];
+
 fn kind(number: i64) -> Option<ItemKind> {
-    [ItemKind::Start, ItemKind::Activity, ItemKind::Timer, ItemKind::SignalRequest]
-        .into_iter()
-        .find(|kind| self::number(*kind) == number)
+    KINDS.into_iter().find(|kind| self::number(*kind) == number)
 }
 
 impl super::Key for Key {
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_written() {
-        for kind in [ItemKind::Start, ItemKind::Activity, ItemKind::Timer, ItemKind::SignalRequest] {
+        for kind in KINDS {
             assert_eq!(number(kind), kind as i64, "the number of the core is the stored number");
             let item = ItemKey { kind, key: Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 5]) };
             let row = Row { key: Key { row: 3, item }, value: Bytes::from_static(b"value") };

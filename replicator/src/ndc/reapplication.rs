@@ -1,0 +1,185 @@
+//! Inputs of losing branches and runs are put into the workflow's current run, where the namespace is active (section 6).
+//!
+//! Every cluster notes what its losing branches owe, in the transaction that made them lose, with a task. The cluster that
+//! is active does it at once; a standby holds the task, and does it should it be promoted first. So no cluster has to be
+//! asked, and none has to be alive but the one that is active. What was done before shows in the events of the current
+//! run (`workflow/reapplied.rs`).
+
+use alloc::vec::Vec;
+
+use proto::temporal::api::{common::v1::Link, history::v1::WorkflowExecutionSignaledEventAttributes};
+
+use crate::{
+    history::{
+        HistoryBatch, Stretch,
+        event::{Attributes, HistoryEvent, event_type, next_run},
+    },
+    ids::RunId,
+    ndc::RunClock,
+    workflow::{
+        EventMeta,
+        draft::{Draft, Transition},
+        execution::Phase,
+        failover,
+        reapplied::{Origin, is_input},
+        request::{self, terminate},
+    },
+};
+
+/// What became of a run's debt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reapplied {
+    /// It owes nothing: the task is stale.
+    Nothing,
+    /// Somebody else is active; the task stays.
+    NotActive,
+    /// These events have to be read first. Nothing was changed.
+    Needs(Stretch),
+    /// All of it was dealt with.
+    Done {
+        /// The run that has the inputs now.
+        into: Option<RunId>,
+        /// Inputs that it was given.
+        given: usize,
+        /// Inputs that it had.
+        known: usize,
+        /// Inputs that nobody can be given any more: the workflow is over, and is not run again for them (RE-9, RE-11).
+        lost: usize,
+    },
+}
+
+/// One stretch that is owed.
+struct Debt {
+    branch: usize,
+    stretch: Stretch,
+}
+
+/// Pay what a run owes.
+pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
+    let Some(run) = draft.runs.get(&debtor) else { return Reapplied::Nothing };
+    let histories = &run.state.histories;
+    let owed: Vec<Debt> = run
+        .state
+        .local
+        .owed
+        .owed(histories)
+        .map(|(branch, first, end)| {
+            let stretch = Stretch { branch: histories.all()[branch].branch.clone(), first, end };
+            Debt { branch, stretch }
+        })
+        .collect();
+    if owed.is_empty() {
+        return Reapplied::Nothing;
+    }
+    let current = *draft.current;
+    let active = current.map_or_else(|| draft.require_active(), |current| draft.require_active_for(current));
+    if active.is_err() {
+        return Reapplied::NotActive;
+    }
+    if let Some(missing) = owed.iter().find(|debt| !draft.read.contains_key(&debt.stretch)) {
+        return Reapplied::Needs(missing.stretch.clone());
+    }
+    let inputs = inputs(draft, &owed, current);
+    let (mut given, mut known, mut lost) = (0, 0, 0);
+    for event in &inputs {
+        match give(draft, debtor, event) {
+            Given::Now => given += 1,
+            Given::Before => known += 1,
+            Given::Never => lost += 1,
+        }
+    }
+    if let Some(current) = current.filter(|_| given > 0) {
+        request::enforce_limit(draft, current);
+        request::settle(draft, current);
+    }
+    if let Some(run) = draft.runs.get_mut(&debtor) {
+        for debt in owed {
+            run.state.local.owed.settle(debt.branch, debt.stretch.end.previous());
+        }
+        run.changes.changed = true;
+        run.changes.uncounted |= given == 0 || current != Some(debtor);
+    }
+    Reapplied::Done { into: current, given, known, lost }
+}
+
+/// The inputs among the events that are owed, in the order in which they were written. On a branch that the current run
+/// continues they had their effect.
+fn inputs(draft: &Draft<'_>, owed: &[Debt], current: Option<RunId>) -> Vec<HistoryEvent> {
+    let leads_on = |batches: &&Vec<HistoryBatch>| {
+        let end = batches.last().and_then(|batch| batch.events().last()).and_then(|event| event.attributes.as_ref());
+        let next = end.and_then(next_run).and_then(|run| RunId::parse(run).ok());
+        next.is_some() && next == current
+    };
+    let stretches = owed.iter().filter_map(|debt| draft.read.get(&debt.stretch));
+    let batches = stretches.filter(|batches| !leads_on(batches)).flatten();
+    let events = batches.flat_map(|batch| batch.events().iter());
+    let mut inputs: Vec<HistoryEvent> =
+        events.filter(|event| event.attributes.as_ref().is_some_and(is_input)).cloned().collect();
+    // Of one version only one branch was written, so this is the order of writing.
+    inputs.sort_by_key(|event| (event.version, event.event_id));
+    inputs
+}
+
+enum Given {
+    Now,
+    Before,
+    Never,
+}
+
+/// Give one input to the current run, unless it has it.
+fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Given {
+    let origin = Origin::of(debtor, event);
+    let Some(current) = *draft.current else { return Given::Never };
+    let (namespace, workflow) = (draft.namespace.name.clone(), draft.key.workflow.clone());
+    // A workflow is asked to stop as it is then. A run that was started later is not meant, though a signal still is.
+    let starts = [debtor, current].map(|run| draft.runs.get(&run).map(|run| RunClock::of_start(&run.state)));
+    let is_outlived = starts[0] < starts[1]
+        && !matches!(event.attributes, Some(Attributes::WorkflowExecutionSignaledEventAttributes(_)));
+    let Some(mut transition) = draft.transition(current) else { return Given::Never };
+    if is_known(&transition, current, origin, event) {
+        return Given::Before;
+    }
+    if transition.run.state.execution.phase != Phase::Running || is_outlived {
+        return Given::Never;
+    }
+    failover::on_version_change(&mut transition);
+    let Some(attributes) = event.attributes.clone() else { return Given::Never };
+    let kind = event_type(&attributes).unwrap_or_default();
+    let mut links: Vec<Link> = event.links.clone();
+    if Origin::told(event).is_none() {
+        links.push(origin.link(&namespace, workflow.as_str(), kind));
+    }
+    let meta = EventMeta { user_metadata: event.user_metadata.clone(), links };
+    match attributes {
+        Attributes::WorkflowExecutionTerminatedEventAttributes(a) => {
+            let order =
+                terminate::Order { reason: a.reason, details: a.details, identity: a.identity, links: meta.links };
+            terminate::terminate(&mut transition, order);
+        }
+        Attributes::WorkflowExecutionCancelRequestedEventAttributes(_) => {
+            transition.receive(attributes, meta);
+            if !transition.is_buffering() {
+                transition.schedule_workflow_task_now();
+            }
+        }
+        attributes => transition.receive(attributes, meta),
+    }
+    Given::Now
+}
+
+/// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller
+/// asked again under the same request id (RE-6).
+fn is_known(transition: &Transition<'_>, run: RunId, origin: Origin, event: &HistoryEvent) -> bool {
+    let state = &transition.run.state;
+    let is_same_request = match &event.attributes {
+        Some(Attributes::WorkflowExecutionSignaledEventAttributes(WorkflowExecutionSignaledEventAttributes {
+            request_id,
+            ..
+        })) => transition.signal_request_known(request_id),
+        Some(Attributes::WorkflowExecutionCancelRequestedEventAttributes(_)) => transition.cancel_requested(),
+        _ => false,
+    };
+    let is_own = origin.run == run && state.histories.current().versions.contains(origin.item());
+    let waits = || state.local.buffered.iter().any(|waiting| Origin::told(waiting) == Some(origin));
+    is_same_request || is_own || state.reapplied.table.get(&origin).is_some() || waits()
+}

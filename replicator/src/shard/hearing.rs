@@ -1,0 +1,226 @@
+//! What is heard from peers: tasks, and the events that are missing before them.
+
+use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
+use core::time::Duration;
+
+use proto::temporal::server::api::{
+    adminservice::v1::GetWorkflowExecutionRawHistoryV2Response, replication::v1 as wire,
+};
+
+use super::{
+    Shard,
+    io::{Frame, Load, Loaded, Output, StreamKey},
+    quarantine::{Refused, unknown_run},
+    shard::Wanted,
+    work::{How, Told, Work},
+};
+use crate::{
+    ids::{NamespaceId, RunId, TaskId, WorkflowKey},
+    stream::{
+        Incoming,
+        incoming::{self, IncomingHistory, IncomingKind},
+    },
+    time::Timestamp,
+    version::{FailoverVersion, VersionHistoryItem},
+};
+
+impl Shard {
+    pub(super) fn on_tasks(&mut self, now: Timestamp, key: StreamKey, messages: wire::WorkflowReplicationMessages) {
+        for task in messages.replication_tasks {
+            let Some(target) = self.targets.get_mut(&key) else { return };
+            let id = TaskId(task.source_task_id);
+            let written = task.visibility_time.map_or(Timestamp::ZERO, Timestamp::from);
+            if !target.on_task(id, written) {
+                continue;
+            }
+            match Incoming::parse(&task) {
+                Ok(incoming) => self.hear(now, Told { stream: key, incoming, how: How::Streamed(Box::new(task)) }),
+                Err(malformed) => {
+                    let run = incoming::run_of(&task).unwrap_or_else(unknown_run);
+                    let reason = String::from(malformed.0);
+                    self.quarantine(now, Refused { stream: key, source: id, run, task: Box::new(task), reason });
+                }
+            }
+        }
+        let high = TaskId(messages.exclusive_high_watermark);
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        target.on_watermark(high);
+        for settled in messages.meridian.into_iter().flat_map(|ours| ours.settled) {
+            if let Ok(namespace) = NamespaceId::parse(&settled.namespace_id) {
+                target.on_settled(high, namespace, FailoverVersion(settled.failover_version));
+            }
+        }
+        self.on_applied(now, &[]);
+    }
+
+    fn hear(&mut self, now: Timestamp, told: Told) {
+        let (namespace, from) = (told.incoming.run.workflow.namespace, told.stream.cluster);
+        let version = told.incoming.version();
+        let workflow = told.incoming.run.workflow.clone();
+        match self.namespaces.get(&namespace) {
+            None => {
+                self.outbox.push(Output::RefreshNamespace { namespace, from });
+                self.strangers.entry(namespace).or_default().push(told);
+            }
+            Some(known) if !known.clusters.contains(self.topology.current()) => {
+                // It is none of this cluster's business any more (ND-2).
+                self.on_applied(now, told.acknowledges().as_slice());
+            }
+            Some(known) => {
+                if version > known.failover_version {
+                    self.outbox.push(Output::RefreshNamespace { namespace, from });
+                }
+                self.park(now, workflow, Work::Incoming(Box::new(told)));
+            }
+        }
+    }
+
+    /// The namespace of some tasks has become known.
+    pub(super) fn hear_strangers(&mut self, now: Timestamp, namespace: NamespaceId) {
+        for told in self.strangers.remove(&namespace).unwrap_or_default() {
+            self.hear(now, told);
+        }
+    }
+
+    /// Peers' tasks are durable, or need nothing.
+    pub(super) fn on_applied(&mut self, now: Timestamp, applied: &[(StreamKey, TaskId)]) {
+        for (key, task) in applied {
+            if let Some(target) = self.targets.get_mut(key) {
+                target.on_applied(*task);
+            }
+        }
+        let mut settled = Vec::new();
+        for target in self.targets.values_mut() {
+            settled
+                .extend(target.take_settled().into_iter().map(|(namespace, version)| (target.key, namespace, version)));
+            if target.owes_ack() {
+                self.chores.ack.get_or_insert(now + ACK_AFTER);
+            }
+        }
+        for (key, namespace, version) in settled {
+            self.on_settled(now, key, namespace, version);
+        }
+    }
+
+    /// Tell sources how far everything is durable.
+    pub(super) fn acknowledge(&mut self) {
+        for target in self.targets.values_mut() {
+            if let Some(low) = target.take_ack() {
+                let state = wire::SyncReplicationState {
+                    inclusive_low_watermark: low.0,
+                    ..wire::SyncReplicationState::default()
+                };
+                self.outbox.push(Output::Frame(target.key, Box::new(Frame::Ack(state))));
+            }
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What is missing
+
+    /// Events are missing: fetch them from the peer that told what follows them. What is told of the run meanwhile waits
+    /// with it; the rest of the workflow goes on.
+    pub(super) fn fetch(
+        &mut self,
+        now: Timestamp,
+        workflow: &WorkflowKey,
+        told: Told,
+        after: Option<VersionHistoryItem>,
+        before: Option<VersionHistoryItem>,
+    ) {
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        let run = told.incoming.run.clone();
+        if slot.fetched.insert(run.run, (after, before)) == Some((after, before)) {
+            slot.fetched.remove(&run.run);
+            return self.give_up(now, told, "the peer does not have the events before it".into());
+        }
+        let from = told.stream.cluster;
+        let id = self.next_load();
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        slot.fetching.insert(run.run, [told].into());
+        self.loads.insert(id, Wanted::PeerHistory(workflow.clone(), run.run));
+        self.outbox.push(Output::Load(id, Load::PeerHistory { from, run, after, before }));
+    }
+
+    /// What was asked of a peer is here, or will not come. What waited for it goes on.
+    pub(super) fn on_fetched(&mut self, now: Timestamp, workflow: &WorkflowKey, run: RunId, loaded: Loaded) {
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        let Some(mut waiting) = slot.fetching.remove(&run) else { return };
+        let Some(first) = waiting.front() else { return };
+        let missing = match loaded {
+            Loaded::PeerHistory(history) => read(&history).map_err(|malformed| malformed.0.to_string()),
+            // Nothing is deleted because of that.
+            Loaded::PeerNotFound => Err("the peer no longer has the run".to_string()),
+            Loaded::Failed(problem) => Err(alloc::format!("the events before it cannot be fetched: {problem}")),
+            _ => Err("an answer to another question".to_string()),
+        };
+        let mut refused = None;
+        match missing {
+            Ok(history) => {
+                let incoming = Incoming {
+                    task: TaskId(0),
+                    kind: IncomingKind::History(Box::new(history)),
+                    ..first.incoming.clone()
+                };
+                let stream = first.stream;
+                waiting.push_front(Told { stream, incoming, how: How::Fetched });
+            }
+            Err(reason) => {
+                slot.fetched.remove(&run);
+                refused = waiting.pop_front().map(|told| (told, reason));
+            }
+        }
+        for told in waiting.into_iter().rev() {
+            slot.parked.push_front(Work::Incoming(Box::new(told)));
+        }
+        if let Some((told, reason)) = refused {
+            self.give_up(now, told, reason);
+        }
+        self.advance(now, workflow);
+    }
+
+    /// A task cannot be applied as things are: keep it. News of an activity alone is not worth that: events tell what came
+    /// of it, and whoever is active tells again.
+    pub(super) fn give_up(&mut self, now: Timestamp, told: Told, reason: String) {
+        match (&told.incoming.kind, &told.how) {
+            (IncomingKind::Activity { .. }, How::Streamed(_)) => {
+                self.on_applied(now, &[(told.stream, told.incoming.task)]);
+            }
+            (IncomingKind::History(_), How::Streamed(_)) => self.keep_told(now, told, reason),
+            (IncomingKind::Activity { .. }, How::Kept(key)) => self.drop_kept(*key),
+            // It stays where it is, and is tried again.
+            (IncomingKind::History(_), How::Kept(key)) => self.quarantine.note(*key, reason),
+            // What waits for it cannot be applied either.
+            (_, How::Fetched) => {
+                let Some(slot) = self.slots.get_mut(&told.incoming.run.workflow) else { return };
+                let run = told.incoming.run.run;
+                let is_next = |work: &Work| matches!(work, Work::Incoming(next) if next.incoming.run.run == run);
+                let next = slot.parked.iter().position(is_next).and_then(|index| slot.parked.remove(index));
+                if let Some(Work::Incoming(next)) = next {
+                    self.give_up(now, *next, reason);
+                }
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Keep what a stream told, for it cannot be applied, or waits behind something that cannot.
+    pub(super) fn keep_told(&mut self, now: Timestamp, told: Told, reason: String) {
+        if let How::Streamed(task) = told.how {
+            let (stream, source, run) = (told.stream, told.incoming.task, told.incoming.run);
+            self.quarantine(now, Refused { stream, source, run, task, reason });
+        }
+    }
+}
+
+/// Events that a peer had.
+fn read(history: &GetWorkflowExecutionRawHistoryV2Response) -> Result<IncomingHistory, incoming::Malformed> {
+    let items = history.version_history.as_ref().map(|history| history.items.as_slice()).unwrap_or_default();
+    let versions = incoming::versions(items)?;
+    let batches = incoming::batches(history.history_batches.iter(), &versions)?;
+    Ok(IncomingHistory { versions, batches, start_request_id: String::new(), digest: None, new_run: None })
+}
+
+/// Acknowledgements only bound what a source keeps, so they wait for one another a little.
+const ACK_AFTER: Duration = Duration::from_millis(20);

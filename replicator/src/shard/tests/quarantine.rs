@@ -1,0 +1,180 @@
+//! A task that cannot be applied holds back its run and nobody else, and is not lost.
+
+use std::{string::ToString, vec::Vec};
+
+use proto::temporal::server::api::replication::v1::{ReplicationTask, replication_task::Attributes};
+
+use super::world::{A, B, C, Wire, World};
+use crate::{
+    ids::{RunId, RunKey},
+    shard::io::Report,
+};
+
+/// What `b` keeps: source task and reason.
+fn kept(world: &World) -> Vec<(i64, std::string::String)> {
+    world.clusters[B].shard.quarantined().map(|kept| (kept.source.0, kept.reason)).collect()
+}
+
+fn key(run: RunId) -> RunKey {
+    RunKey { workflow: super::world::workflow(), run }
+}
+
+/// The same task with a second branch under a version that has one: nobody can have written that.
+fn impossible(wire: &Wire) -> Wire {
+    let mut wire = wire.clone();
+    if let Some(Attributes::HistoryTaskAttributes(history)) = &mut wire.task.attributes {
+        history.version_history_items[0].event_id -= 1;
+    }
+    wire
+}
+
+/// Four tasks: the start, and three signals.
+fn told() -> (World, RunId, Vec<Wire>) {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    for name in ["one", "two", "three"] {
+        world.signal(A, name);
+        world.flush();
+    }
+    let wires = std::mem::take(&mut world.wires);
+    assert_eq!(wires.len(), 4);
+    (world, run, wires)
+}
+
+/// CT-5, and what the stream and the rest of the run make of it.
+#[test]
+fn a_second_branch_of_a_version_is_kept_and_later_tasks_of_the_run_wait_behind_it() {
+    let mut world = World::new(3);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.failover(B, &[A, B, C]);
+    world.signal(B, "one");
+    world.deliver_all();
+    world.signal(B, "two");
+    world.flush();
+    let wires: Vec<_> = std::mem::take(&mut world.wires);
+    let to_c = wires.iter().find(|wire| wire.to == C).unwrap();
+    world.deliver(&impossible(to_c));
+    let reason = "it would make a second branch under a version that has one";
+    let kept: Vec<_> = world.clusters[C].shard.quarantined().collect();
+    assert_eq!((kept.len(), kept[0].reason.as_str(), &kept[0].run), (1, reason, &key(run)));
+    assert_eq!(world.signals(C, run), "one");
+    // Its stream goes on.
+    world.tick(100);
+    assert_eq!(world.clusters[C].acked[&B], to_c.task.source_task_id + 1);
+}
+
+#[test]
+fn what_cannot_be_fetched_waits_in_order_and_goes_on_when_it_can_be() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    world.peers_answer = false;
+    world.deliver(&wires[2]);
+    world.deliver(&wires[3]);
+    let reasons: Vec<_> = kept(&world).into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["the events before it cannot be fetched: the peer is not connected", ""]);
+    world.tick(100);
+    assert_eq!(world.clusters[B].acked[&A], wires[3].task.source_task_id + 1, "the stream does not wait");
+    // It is tried again by itself, and what waited behind it follows at once.
+    world.peers_answer = true;
+    world.tick(5_000);
+    assert_eq!(kept(&world), []);
+    assert_eq!(world.signals(B, run), "one two three");
+    assert_eq!(world.fetches.last().unwrap(), "2@1..4@1", "exactly the gap");
+    world.agree();
+    let released = |report: &&Report| matches!(report, Report::Released { .. });
+    assert_eq!(world.clusters[B].reports.iter().filter(released).count(), 2);
+}
+
+#[test]
+fn what_is_kept_survives_a_restart() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    world.peers_answer = false;
+    world.deliver(&wires[2]);
+    world.restart(B);
+    assert_eq!(kept(&world).len(), 1, "{}", world.clusters[B].store.categories());
+    world.deliver(&wires[2]);
+    assert_eq!(kept(&world).len(), 1, "a repetition is kept once");
+    world.deliver(&wires[3]);
+    assert_eq!(kept(&world).len(), 2);
+    world.peers_answer = true;
+    assert!(world.retry(B, &key(run)), "an operator does not wait");
+    assert_eq!(kept(&world), []);
+    assert_eq!(world.signals(B, run), "one two three");
+    world.agree();
+}
+
+#[test]
+fn an_operator_lets_a_task_go() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    let mut broken = wires[1].clone();
+    if let Some(Attributes::HistoryTaskAttributes(history)) = &mut broken.task.attributes {
+        history.events = None;
+    }
+    world.deliver(&broken);
+    world.deliver(&wires[2]);
+    assert_eq!(kept(&world).into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["events are missing", ""]);
+    let first = world.clusters[B].shard.quarantined().next().unwrap().task;
+    assert!(world.skip(B, first));
+    assert!(!world.skip(B, first), "it is gone");
+    // What waited behind it finds the gap, and fetches what it lacks.
+    assert_eq!(kept(&world), []);
+    assert_eq!(world.signals(B, run), "one two");
+}
+
+#[test]
+fn tasks_that_name_no_run_are_kept_too() {
+    let (mut world, _, wires) = told();
+    let nothing = ReplicationTask { attributes: None, raw_task_info: None, ..wires[0].task.clone() };
+    world.deliver(&Wire { task: nothing, ..wires[0].clone() });
+    assert_eq!(kept(&world), [(wires[0].task.source_task_id, "attributes are missing".to_string())]);
+    world.deliver(&wires[1]);
+    world.deliver(&wires[2]);
+    assert_eq!(kept(&world).len(), 1, "nobody waits behind it");
+}
+
+/// CT-15. A peer that has lost a run says so, and nothing is deleted.
+#[test]
+fn a_peer_that_does_not_know_the_run_deletes_nothing() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    world.clusters[A].store.forget(&key(run));
+    world.deliver(&wires[3]);
+    assert_eq!(kept(&world)[0].1, "the peer no longer has the run");
+    assert_eq!(world.phase(B, run), "running");
+}
+
+/// While a peer is asked, callers of the same workflow are answered.
+#[test]
+fn callers_do_not_wait_for_peers() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    world.failover(B, &[B]);
+    world.peers_answer = false;
+    world.deliver(&wires[2]);
+    world.signal(B, "now");
+    assert_eq!(world.signals(B, run), "now");
+}
+
+#[test]
+fn a_damaged_branch_holds_back_its_run_alone() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.failover(B, &[B]);
+    world.poll(A);
+    world.poll(B);
+    world.flush();
+    world.clusters[A].store.is_damaged = true;
+    world.deliver_to(A);
+    let kept: Vec<_> = world.clusters[A].shard.quarantined().map(|kept| kept.reason).collect();
+    assert_eq!(kept, ["the branch that it belongs to cannot be read: a page is damaged"]);
+    world.signal(A, "still here");
+    world.clusters[A].store.is_damaged = false;
+    world.tick(5_000);
+    world.deliver_all();
+    world.agree();
+    assert_eq!(world.tree(A, run).split('|').count(), 2);
+}
