@@ -20,6 +20,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("history", &["metadata", "proto", "replicator", "store"]),
     ("frontend", &["history", "matching", "metadata", "proto", "replicator", "store"]),
     ("cluster", &["config", "frontend", "history", "matching", "metadata", "proto", "replicator", "store"]),
+    ("simulations", &["proto", "replicator"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
     ("tests", &["proto"]),
     ("bench", &["proto", "tests"]),

@@ -1,0 +1,50 @@
+//! No timer fires before it is due, by the clock of the cluster that fires it.
+
+use std::collections::BTreeMap;
+
+use proto::temporal::api::history::v1::history_event::Attributes;
+use replicator::{
+    ids::RunKey,
+    time::{Timestamp, duration},
+};
+
+use super::{Checker, Finding, Seen};
+use crate::program;
+
+/// When each timer is due.
+#[derive(Default)]
+pub(super) struct Timers {
+    due: BTreeMap<(RunKey, i64), Timestamp>,
+}
+
+impl Checker for Timers {
+    fn promise(&self) -> &'static str {
+        "no timer fires early"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        let Seen::Committed { transaction, .. } = seen else { return Ok(()) };
+        for batch in &transaction.history {
+            let owner = transaction.runs.iter().find(|write| write.run.run == batch.tree);
+            let Some(run) = owner.map(|write| &write.run) else { continue };
+            for event in program::events(&batch.events) {
+                let time = event.event_time.map_or(Timestamp::ZERO, Timestamp::from);
+                match event.attributes {
+                    Some(Attributes::TimerStartedEventAttributes(started)) => {
+                        let due = time + duration(started.start_to_fire_timeout.as_ref());
+                        self.due.insert((run.clone(), event.event_id), due);
+                    }
+                    Some(Attributes::TimerFiredEventAttributes(fired)) => {
+                        let due = self.due.get(&(run.clone(), fired.started_event_id)).copied().unwrap_or_default();
+                        if time < due {
+                            let text = format!("timer {} fires at {time:?} and is due at {due:?}", fired.timer_id);
+                            return Err(Finding::of(run, text));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}

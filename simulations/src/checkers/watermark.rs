@@ -1,0 +1,90 @@
+//! A peer's task is acknowledged when it is durable and not before, and no cluster lets go of one that a peer lacks.
+
+use std::collections::BTreeMap;
+
+use replicator::{
+    ids::{RunKey, ShardId, TaskId, shard_of},
+    task::{Category, ReplicationTask, TaskKind},
+    version::{VersionHistories, VersionHistoryItem},
+};
+
+use super::{Checker, Finding, Seen};
+use crate::{plan::Plan, trace::name};
+
+/// What each cluster has told, and what each has.
+pub(super) struct Watermark {
+    shards: Vec<u32>,
+    /// Tasks that a shard wrote for its peers: the run, and where it stood.
+    told: BTreeMap<(usize, ShardId), BTreeMap<TaskId, (RunKey, VersionHistoryItem)>>,
+    have: BTreeMap<(usize, RunKey), VersionHistories>,
+    /// Marks that were acknowledged, so that each task is looked at once.
+    marks: BTreeMap<(usize, ShardId, usize, ShardId), TaskId>,
+}
+
+impl Watermark {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { shards: plan.shards.clone(), told: BTreeMap::new(), have: BTreeMap::new(), marks: BTreeMap::new() }
+    }
+
+    fn has(&self, cluster: usize, run: &RunKey, item: VersionHistoryItem) -> bool {
+        self.have.get(&(cluster, run.clone())).is_some_and(|histories| histories.containing(item).is_some())
+    }
+
+    fn lacks(&self, cluster: usize, task: TaskId, run: &RunKey, item: VersionHistoryItem) -> Result<(), Finding> {
+        if self.has(cluster, run, item) {
+            return Ok(());
+        }
+        Err(Finding::of(run, format!("task {} reaches to {item}, which is not durable in {}", task.0, name(cluster))))
+    }
+}
+
+impl Checker for Watermark {
+    fn promise(&self) -> &'static str {
+        "what is acknowledged to a peer is durable, and what a peer lacks is kept for it"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        match seen {
+            Seen::Committed { cluster, transaction, runs, .. } => {
+                for state in *runs {
+                    self.have.insert((*cluster, state.run.clone()), state.histories.clone());
+                }
+                let told = self.told.entry((*cluster, transaction.shard)).or_default();
+                for task in transaction.tasks.iter().filter(|task| task.kind.category() == Category::Replication) {
+                    if let TaskKind::Replication(ReplicationTask::History(stretch)) = &task.kind {
+                        let last = stretch.batch.next.previous();
+                        let version = stretch.batch.versions.version_of(last).expect("it lies on its branch");
+                        let item = VersionHistoryItem { event_id: last, version };
+                        told.insert(task.key.id, (task.run.clone(), item));
+                    }
+                }
+                let Some(replicated) = transaction.replicated else { return Ok(()) };
+                let kept = told.split_off(&replicated.next());
+                let let_go = std::mem::replace(told, kept);
+                for (task, (run, item)) in let_go {
+                    for peer in (0..self.shards.len()).filter(|peer| peer != cluster) {
+                        self.lacks(peer, task, &run, item)?;
+                    }
+                }
+                Ok(())
+            }
+            Seen::Acked { by, by_shard, source, source_shard, low } => {
+                let key = (*by, *by_shard, *source, *source_shard);
+                let before = self.marks.get(&key).copied().unwrap_or_default();
+                if *low > before {
+                    self.marks.insert(key, *low);
+                    let told = self.told.get(&(*source, *source_shard));
+                    let tasks = told.into_iter().flat_map(|told| told.range(before..*low));
+                    for (task, (run, item)) in tasks {
+                        let at = shard_of(run.workflow.namespace, &run.workflow.workflow, self.shards[*by]);
+                        if at == *by_shard {
+                            self.lacks(*by, *task, run, *item)?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

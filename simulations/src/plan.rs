@@ -1,0 +1,238 @@
+//! A run before it runs: what the world is like, and what people and fate do in it.
+//!
+//! A plan is drawn from a seed (`swarm.rs`), written by hand (`scenario/`), or what is left of one after shrinking. The
+//! rest of a run follows from the plan and its seed alone.
+
+use std::{fmt, time::Duration};
+
+use crate::{program::Program, random::Range, trace::name};
+
+/// Everything that a run is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Feeds what the plan leaves to chance.
+    pub seed: u64,
+    /// How namespaces may move.
+    pub kind: Kind,
+    /// Shards of each cluster.
+    pub shards: Vec<u32>,
+    /// The cluster in which each namespace begins.
+    pub namespaces: Vec<usize>,
+    /// How long messages take.
+    pub network: NetworkShape,
+    /// How stores behave.
+    pub store: StoreShape,
+    /// How workers behave.
+    pub workers: WorkerShape,
+    /// How long faults and clients go on. Afterwards everything is healed, and must come to rest.
+    pub duration: Duration,
+    /// What happens when, in order.
+    pub steps: Vec<Step>,
+}
+
+/// How namespaces move between clusters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// The active cluster stops; when every other has all that it wrote, the next one begins. Whatever else goes wrong.
+    Drained,
+    /// By force, in a world in which clusters hear each other well within the time that a promoted one waits.
+    Heard,
+    /// By force, whatever else goes wrong: both sides may write to one run. See [`DIVERGENCE_IS_RESOLVED`].
+    Forced,
+}
+
+/// Whether worlds may be drawn in which both sides of a failover write to one run. It waits for conflict resolution:
+/// until branches that diverged are resolved, the core refuses what such a world makes it hear, and clusters stay apart.
+pub const DIVERGENCE_IS_RESOLVED: bool = false;
+
+/// How long messages between clusters take, and how often one is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkShape {
+    /// One way between two clusters.
+    pub latency: Range,
+    /// Of a million messages between clusters so many are lost; a stream that loses one breaks.
+    pub loss: u32,
+}
+
+/// How a store behaves. Chances are in a million.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreShape {
+    /// Until a write that a shard asked for waits in the group; what differs here makes writes of a shard change places.
+    pub arrival: Range,
+    /// From the first write of a group until the group is durable.
+    pub sync: Range,
+    /// Until a read is served.
+    pub read: Range,
+    /// Until an answer is heard.
+    pub answer: Range,
+    /// Writes that end in doubt.
+    pub unknown: u32,
+    /// Reads that fail.
+    pub failed: u32,
+}
+
+/// How workers behave. Chances are in a million.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerShape {
+    /// Until a worker takes what is offered.
+    pub poll: Range,
+    /// Until a workflow task is completed.
+    pub think: Range,
+    /// Until an activity is.
+    pub act: Range,
+    /// Tasks that are taken and never heard of again.
+    pub vanish: u32,
+    /// Tasks that fail.
+    pub fail: u32,
+    /// Offers that are made twice.
+    pub repeat: u32,
+    /// Completions that ask for a sticky queue.
+    pub sticky: u32,
+}
+
+/// Something that happens at a moment.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// When, after the beginning.
+    pub at: Duration,
+    /// What.
+    pub what: What,
+}
+
+/// What may happen. Clusters, namespaces and workflows are named by their numbers; faults say how long they last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A namespace is registered in its first cluster.
+    Register(usize),
+    /// A client wants something.
+    Client(Wish),
+    /// An operator moves a namespace.
+    FailOver {
+        /// Which one.
+        namespace: usize,
+        /// Where to.
+        to: usize,
+    },
+    /// Every shard of a cluster ends at once; what was not synced is lost.
+    Crash(usize, Duration),
+    /// A cluster does nothing, and then all that it missed.
+    Pause(usize, Duration),
+    /// Another host takes a shard, while the one that had it goes on for a while.
+    Move(usize, u32, Duration),
+    /// Nothing that is sent from one cluster to another arrives.
+    Cut(usize, usize, Duration),
+    /// What is sent waits until the link is free.
+    Clog(usize, usize, Duration),
+    /// Messages take so many times as long.
+    Slow(usize, usize, u32, Duration),
+    /// The streams between two clusters break.
+    Break(usize, usize),
+    /// A cluster's clock jumps, by milliseconds.
+    Skew(usize, i64),
+    /// A store takes long to sync.
+    Stall(usize, Duration),
+    /// A store can write nothing.
+    Full(usize, Duration),
+}
+
+/// What a client wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// The cluster it asks first.
+    pub from: usize,
+    /// Of which namespace.
+    pub namespace: usize,
+    /// Of which workflow.
+    pub workflow: u32,
+    /// What.
+    pub call: Ask,
+}
+
+/// The calls of clients.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ask {
+    /// Start it.
+    Start(Program),
+    /// Signal it, or start it and signal it.
+    SignalWithStart(Program),
+    /// Signal it.
+    Signal,
+    /// Ask it to cancel itself.
+    Cancel,
+    /// Close it.
+    Terminate,
+}
+
+impl Plan {
+    /// Number of clusters.
+    #[must_use]
+    pub fn clusters(&self) -> usize {
+        self.shards.len()
+    }
+}
+
+impl What {
+    /// What is counted of it.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Crash(..) => "fault: cluster crashes",
+            Self::Pause(..) => "fault: cluster pauses",
+            Self::Move(..) => "fault: shard moves",
+            Self::Cut(..) => "fault: link cut",
+            Self::Clog(..) => "fault: link clogs",
+            Self::Slow(..) => "fault: link slow",
+            Self::Break(..) => "fault: streams break",
+            Self::Skew(..) => "fault: clock jumps",
+            Self::Stall(..) => "fault: store stalls",
+            Self::Full(..) => "fault: store full",
+            Self::Register(_) | Self::Client(_) | Self::FailOver { .. } => return None,
+        })
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Register(namespace) => write!(f, "namespace {namespace} is registered"),
+            Self::Client(wish) => write!(f, "{wish}"),
+            Self::FailOver { namespace, to } => write!(f, "namespace {namespace} fails over to {}", name(*to)),
+            Self::Crash(cluster, time) => write!(f, "{} crashes for {time:?}", name(*cluster)),
+            Self::Pause(cluster, time) => write!(f, "{} pauses for {time:?}", name(*cluster)),
+            Self::Move(cluster, shard, time) => {
+                write!(f, "shard {}/{shard} moves, its old host goes on for {time:?}", name(*cluster))
+            }
+            Self::Cut(from, to, time) => write!(f, "nothing from {} reaches {} for {time:?}", name(*from), name(*to)),
+            Self::Clog(from, to, time) => write!(f, "{} to {} clogs for {time:?}", name(*from), name(*to)),
+            Self::Slow(from, to, times, time) => {
+                write!(f, "{} to {} takes {times} times as long for {time:?}", name(*from), name(*to))
+            }
+            Self::Break(one, other) => write!(f, "streams between {} and {} break", name(*one), name(*other)),
+            Self::Skew(cluster, millis) => write!(f, "the clock of {} jumps by {millis} ms", name(*cluster)),
+            Self::Stall(cluster, time) => write!(f, "the store of {} stalls for {time:?}", name(*cluster)),
+            Self::Full(cluster, time) => write!(f, "the store of {} is full for {time:?}", name(*cluster)),
+        }
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, namespace, workflow, call } = self;
+        let (from, workflow) = (name(*from), workflow_name(*workflow));
+        match call {
+            Ask::Start(program) => write!(f, "client of {from} starts {workflow} in {namespace}: {program}"),
+            Ask::SignalWithStart(program) => {
+                write!(f, "client of {from} signals, with a start, {workflow} in {namespace}: {program}")
+            }
+            Ask::Signal => write!(f, "client of {from} signals {workflow} in {namespace}"),
+            Ask::Cancel => write!(f, "client of {from} cancels {workflow} in {namespace}"),
+            Ask::Terminate => write!(f, "client of {from} terminates {workflow} in {namespace}"),
+        }
+    }
+}
+
+/// The id of a workflow.
+#[must_use]
+pub fn workflow_name(number: u32) -> String {
+    format!("order-{number}")
+}

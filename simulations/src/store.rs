@@ -1,0 +1,212 @@
+//! A cluster's memory: the store contract as a plain struct that answers at once. When it is asked, what is lost on the
+//! way and what is answered in doubt is for the world to decide (`world/storage.rs`).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use replicator::{
+    history::Branch,
+    ids::{BranchId, EventId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
+    shard::io::{BacklogTask, CommitOutcome, HistoryWrite, ItemKey, Load, Loaded, RunChange, StoredRun, Transaction},
+    task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
+    time::Timestamp,
+};
+
+/// What is durable.
+#[derive(Debug, Default)]
+pub struct Store {
+    shards: BTreeMap<ShardId, Owned>,
+    current: BTreeMap<WorkflowKey, RunId>,
+    runs: BTreeMap<RunKey, Row>,
+    /// Batches of a branch by their first event and the transaction that wrote them.
+    branches: BTreeMap<BranchId, BTreeMap<(EventId, TaskId), Node>>,
+    tasks: BTreeMap<(ShardId, Category, TaskKey), HistoryTask>,
+}
+
+#[derive(Debug, Default)]
+struct Owned {
+    range: i64,
+    record: Bytes,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    record: RecordVersion,
+    state: Bytes,
+    items: BTreeMap<ItemKey, Bytes>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    next: EventId,
+    previous: TaskId,
+    events: Bytes,
+}
+
+impl Store {
+    /// Write a transaction if its conditions hold: the range first, then pointer and records.
+    pub fn write(&mut self, transaction: &Transaction) -> CommitOutcome {
+        let outcome = self.check(transaction);
+        if outcome == CommitOutcome::Committed {
+            self.apply(transaction);
+        }
+        outcome
+    }
+
+    fn check(&self, transaction: &Transaction) -> CommitOutcome {
+        if self.shards.get(&transaction.shard).is_none_or(|owned| owned.range != transaction.range.0) {
+            return CommitOutcome::ShardOwnershipLost;
+        }
+        let pointer = transaction.current.as_ref();
+        let pointer_holds = pointer.is_none_or(|write| {
+            let target = |run| RunKey { workflow: write.workflow.clone(), run };
+            let is_put = |key: &RunKey| {
+                let put = |change: &RunChange| matches!(change, RunChange::Put { .. });
+                transaction.runs.iter().any(|write| write.run == *key && put(&write.change))
+            };
+            self.current.get(&write.workflow).copied() == write.expected
+                && write.next.is_none_or(|run| self.runs.contains_key(&target(run)) || is_put(&target(run)))
+        });
+        let record = |run: &RunKey| self.runs.get(run).map(|row| row.record);
+        if pointer_holds && transaction.runs.iter().all(|write| record(&write.run) == write.expected) {
+            CommitOutcome::Committed
+        } else {
+            CommitOutcome::ConditionFailed
+        }
+    }
+
+    fn apply(&mut self, transaction: &Transaction) {
+        if let Some(write) = &transaction.current {
+            match write.next {
+                Some(run) => self.current.insert(write.workflow.clone(), run),
+                None => self.current.remove(&write.workflow),
+            };
+        }
+        for write in &transaction.runs {
+            let before = self.runs.remove(&write.run);
+            match &write.change {
+                RunChange::Put { record, state, upserts, deletes } => {
+                    let mut items = before.map(|row| row.items).unwrap_or_default();
+                    items.extend(upserts.iter().cloned());
+                    deletes.iter().for_each(|key| drop(items.remove(key)));
+                    self.runs.insert(write.run.clone(), Row { record: *record, state: state.clone(), items });
+                }
+                RunChange::Delete { branches } => {
+                    branches.iter().for_each(|branch| drop(self.branches.remove(&branch.id)));
+                }
+            }
+        }
+        for HistoryWrite { branch, node, next, transaction, previous, events, .. } in transaction.history.clone() {
+            let batch = Node { next, previous, events };
+            self.branches.entry(branch).or_default().insert((node, transaction), batch);
+        }
+        for task in &transaction.tasks {
+            self.tasks.insert((transaction.shard, task.kind.category(), task.key), task.clone());
+        }
+        for (category, key) in &transaction.completed {
+            self.tasks.remove(&(transaction.shard, *category, *key));
+        }
+        if let Some(replicated) = transaction.replicated {
+            let first = (transaction.shard, Category::Replication, first_key());
+            let told = self.tasks.range(first..).take_while(|((shard, category, key), _)| {
+                *shard == transaction.shard && *category == Category::Replication && key.id <= replicated
+            });
+            let told: Vec<_> = told.map(|(key, _)| *key).collect();
+            told.iter().for_each(|key| drop(self.tasks.remove(key)));
+        }
+        if let Some(record) = &transaction.shard_state {
+            self.shards.entry(transaction.shard).or_default().record = record.clone();
+        }
+    }
+
+    /// Answer a read of a shard. Taking the shard raises its range, which fences every write under a lower one.
+    pub fn read(&mut self, shard: ShardId, load: &Load) -> Loaded {
+        match load {
+            Load::AcquireShard => {
+                let owned = self.shards.entry(shard).or_default();
+                owned.range += 1;
+                Loaded::Shard { range: RangeId(owned.range), state: owned.record.clone() }
+            }
+            Load::Current(workflow) => {
+                let run = self.current.get(workflow).map(|run| RunKey { workflow: workflow.clone(), run: *run });
+                Loaded::Current(run.and_then(|run| self.run(&run)))
+            }
+            Load::Run(run) => Loaded::Run(self.run(run)),
+            Load::Tasks { category, after, limit } => {
+                Loaded::Tasks(self.tasks_after(shard, *category, *after).take(*limit).cloned().collect())
+            }
+            Load::Backlog { after, limit } => {
+                let after = TaskKey { id: *after, ..first_key() };
+                let tasks = self.tasks_after(shard, Category::Replication, Some(after)).take(*limit);
+                Loaded::Backlog(tasks.map(|task| self.backlog(task)).collect())
+            }
+            Load::Branch { branch, first, end, .. } => {
+                Loaded::Branch { batches: self.history(branch, *first, *end), next: None }
+            }
+            Load::PeerHistory { .. } => Loaded::Failed("a store has no peers".into()),
+        }
+    }
+
+    fn tasks_after(
+        &self,
+        shard: ShardId,
+        category: Category,
+        after: Option<TaskKey>,
+    ) -> impl Iterator<Item = &HistoryTask> {
+        let from = after.unwrap_or(TaskKey { fire_time: Timestamp(i64::MIN), id: TaskId(i64::MIN) });
+        let rows = self.tasks.range((shard, category, from)..);
+        let rows = rows.take_while(move |((of, kind, _), _)| *of == shard && *kind == category);
+        rows.filter(move |((_, _, key), _)| Some(*key) != after).map(|(_, task)| task)
+    }
+
+    fn backlog(&self, task: &HistoryTask) -> BacklogTask {
+        let (mut events, mut new_run_events) = (Vec::new(), None);
+        if let TaskKind::Replication(ReplicationTask::History(stretch)) = &task.kind {
+            let of = |batch: &WrittenBatch| self.history(&batch.branch, batch.first, batch.next);
+            events = of(&stretch.batch);
+            new_run_events = stretch.new_run.as_ref().and_then(|(_, batch)| of(batch).into_iter().next());
+        }
+        BacklogTask { task: task.clone(), events, new_run_events }
+    }
+
+    /// A run as it rests.
+    #[must_use]
+    pub fn run(&self, key: &RunKey) -> Option<StoredRun> {
+        let Row { record, state, items } = self.runs.get(key)?.clone();
+        Some(StoredRun { run: key.clone(), record, state, items: items.into_iter().collect() })
+    }
+
+    /// Every run that is stored.
+    pub fn runs(&self) -> impl Iterator<Item = &RunKey> {
+        self.runs.keys()
+    }
+
+    /// The run that a workflow's id alone names.
+    #[must_use]
+    pub fn current(&self, workflow: &WorkflowKey) -> Option<RunId> {
+        self.current.get(workflow).copied()
+    }
+
+    /// Batches of a branch from the one at `first` to before `end`. Of the batches at one node the one of the highest
+    /// transaction counts that follows on what counted before it; others are leftovers of writes that lost.
+    #[must_use]
+    pub fn history(&self, branch: &Branch, first: EventId, end: EventId) -> Vec<Bytes> {
+        let (mut batches, mut expected, mut before) = (Vec::new(), first, None);
+        for range in branch.ranges(first, end) {
+            let Some(nodes) = self.branches.get(&range.branch) else { continue };
+            while expected < range.end {
+                let at_node = nodes.range((expected, TaskId(i64::MIN))..=(expected, TaskId(i64::MAX)));
+                let follows = |node: &Node| before.is_none_or(|before| node.previous == before);
+                let Some(((_, id), node)) = at_node.rev().find(|(_, node)| follows(node)) else { break };
+                batches.push(node.events.clone());
+                (expected, before) = (node.next, Some(*id));
+            }
+        }
+        batches
+    }
+}
+
+/// Replication tasks have no fire time.
+fn first_key() -> TaskKey {
+    TaskKey { fire_time: Timestamp::ZERO, id: TaskId(i64::MIN) }
+}

@@ -1,0 +1,203 @@
+//! Draws a plan from a seed. Every seed is another kind of world: how many clusters and shards, how far apart, how fast
+//! its disks are, what its users do, what breaks and how often.
+
+use std::time::Duration;
+
+use crate::{
+    plan::{Ask, DIVERGENCE_IS_RESOLVED, Kind, NetworkShape, Plan, Step, StoreShape, What, Wish, WorkerShape},
+    program::{Do, Program},
+    random::{Random, Range},
+};
+
+/// The plan of a seed.
+#[must_use]
+pub fn plan(seed: u64) -> Plan {
+    let mut random = Random::of(seed, "swarm", 0);
+    let kind = match random.below(10) {
+        0..3 => Kind::Heard,
+        3 if DIVERGENCE_IS_RESOLVED => Kind::Forced,
+        _ => Kind::Drained,
+    };
+    let is_calm = kind == Kind::Heard;
+    let clusters = *random.pick(&[2, 2, 2, 3, 3]);
+    let shards = draw_shards(&mut random, clusters);
+    let namespaces = (0..1 + random.index(2)).map(|_| random.index(clusters)).collect();
+    let mut plan = Plan {
+        seed,
+        kind,
+        shards,
+        namespaces,
+        network: draw_network(&mut random, is_calm),
+        store: draw_store(&mut random, is_calm),
+        workers: draw_workers(&mut random),
+        duration: DURATION,
+        steps: Vec::new(),
+    };
+    for namespace in 0..plan.namespaces.len() {
+        let late = if random.chance(200_000) { random.duration(Range::millis(0, 5_000)) } else { Duration::ZERO };
+        plan.steps.push(Step { at: late, what: What::Register(namespace) });
+    }
+    add_clients(&mut plan, &mut Random::of(seed, "wishes", 0));
+    add_failovers(&mut plan, &mut Random::of(seed, "failovers", 0));
+    if !is_calm {
+        add_faults(&mut plan, &mut Random::of(seed, "faults", 0));
+    }
+    plan.steps.sort_by_key(|step| step.at);
+    plan
+}
+
+/// Shard counts of clusters that follow each other are multiples.
+fn draw_shards(random: &mut Random, clusters: usize) -> Vec<u32> {
+    let base = *random.pick(&[1, 1, 2]);
+    let is_mixed = MIXED_SHARDS && random.chance(300_000);
+    (0..clusters).map(|_| if is_mixed { base * *random.pick(&[1, 2]) } else { base }).collect()
+}
+
+/// Whether clusters may have different shard counts.
+const MIXED_SHARDS: bool = false;
+
+fn draw_network(random: &mut Random, is_calm: bool) -> NetworkShape {
+    if is_calm {
+        return NetworkShape { latency: Range::micros(200, *random.pick(&[500, 5_000, 20_000])), loss: 0 };
+    }
+    let latency =
+        *random.pick(&[Range::micros(200, 2_000), Range::millis(5, 20), Range::millis(40, 60), Range::millis(20, 300)]);
+    NetworkShape { latency, loss: *random.pick(&[0, 0, 500, 5_000, 20_000]) }
+}
+
+fn draw_store(random: &mut Random, is_calm: bool) -> StoreShape {
+    let unknown = *random.pick(&[0, 0, 1_000, 10_000]);
+    let failed = *random.pick(&[0, 0, 2_000, 20_000]);
+    StoreShape {
+        arrival: *random.pick(&[Range::micros(1, 20), Range::micros(1, 2_000), Range::micros(1, 20_000)]),
+        sync: *random.pick(&[Range::micros(50, 200), Range::millis(1, 5), Range::millis(2, 15)]),
+        read: *random.pick(&[Range::micros(20, 200), Range::micros(20, 5_000), Range::millis(1, 15)]),
+        answer: *random.pick(&[Range::micros(1, 50), Range::micros(1, 5_000)]),
+        unknown: if is_calm { 0 } else { unknown },
+        failed: if is_calm { 0 } else { failed },
+    }
+}
+
+fn draw_workers(random: &mut Random) -> WorkerShape {
+    WorkerShape {
+        poll: *random.pick(&[Range::micros(100, 1_000), Range::millis(0, 50), Range::millis(0, 1_000)]),
+        think: *random.pick(&[Range::micros(200, 5_000), Range::millis(1, 100), Range::millis(1, 2_500)]),
+        act: *random.pick(&[Range::millis(1, 20), Range::millis(1, 500), Range::millis(1, 5_000)]),
+        vanish: *random.pick(&[0, 5_000, 50_000]),
+        fail: *random.pick(&[0, 5_000, 100_000]),
+        repeat: *random.pick(&[0, 20_000, 200_000]),
+        sticky: *random.pick(&[0, 500_000, 1_000_000]),
+    }
+}
+
+fn add_clients(plan: &mut Plan, random: &mut Random) {
+    let workflows = u32::try_from(3 + random.index(20)).expect("few");
+    let until = plan.duration.as_millis() as u64;
+    for workflow in 0..workflows {
+        let namespace = random.index(plan.namespaces.len());
+        let mut wish = |random: &mut Random, at: u64, call| {
+            let from = random.index(plan.shards.len());
+            let what = What::Client(Wish { from, namespace, workflow, call });
+            plan.steps.push(Step { at: Duration::from_millis(at) + random.duration(Range::micros(0, 999)), what });
+        };
+        let start = random.below(until * 3 / 4);
+        let program = draw_program(random);
+        let first = if random.chance(200_000) { Ask::SignalWithStart } else { Ask::Start };
+        wish(random, start, first(program.clone()));
+        // Another client starts the same id, perhaps in another region, perhaps at the same time.
+        if random.chance(250_000) {
+            let soon = pick(random, [5, 500, 20_000]);
+            let later = start + random.below(soon);
+            let other = draw_program(random);
+            wish(random, later, Ask::Start(other));
+        }
+        let signals = random.below(12);
+        let spread = *random.pick(&[50, 2_000, 20_000]);
+        for _ in 0..signals {
+            let at = start + random.below(spread);
+            wish(random, at, Ask::Signal);
+        }
+        for (chance, call) in [(60_000, Ask::Cancel), (60_000, Ask::Terminate)] {
+            if random.chance(chance) {
+                let at = start + random.below(10_000);
+                wish(random, at, call);
+            }
+        }
+    }
+}
+
+fn draw_program(random: &mut Random) -> Program {
+    let steps = 1 + random.index(6);
+    let step = |random: &mut Random| match random.below(10) {
+        0..4 => Do::Activities(1 + random.below(3) as u32),
+        4..6 => Do::Timer(Duration::from_millis(*random.pick(&[1, 100, 1_000, 8_000]))),
+        6..8 => Do::Signals(1 + random.below(4) as u32),
+        8 => Do::Mark,
+        _ => Do::Again,
+    };
+    let mut program: Vec<Do> = (0..steps).map(|_| step(random)).collect();
+    if random.chance(50_000) {
+        program.push(Do::Fail);
+    }
+    Program(program)
+}
+
+fn add_failovers(plan: &mut Plan, random: &mut Random) {
+    let count = 1 + random.below(6);
+    for _ in 0..count {
+        let at = random.duration(Range(Duration::from_secs(1), plan.duration));
+        let namespace = random.index(plan.namespaces.len());
+        let clusters = plan.shards.len();
+        plan.steps.push(Step { at, what: What::FailOver { namespace, to: random.index(clusters) } });
+        // Back within seconds. Where clusters must hear each other first, not before they had the time to.
+        if random.chance(400_000) {
+            let soonest = if plan.kind == Kind::Heard { 1_500 } else { 10 };
+            let at = at + random.duration(Range::millis(soonest, 4_000));
+            plan.steps.push(Step { at, what: What::FailOver { namespace, to: random.index(clusters) } });
+        }
+    }
+}
+
+/// Which faults a world knows is drawn, too: where everything breaks all the time, little is ever reached.
+fn add_faults(plan: &mut Plan, random: &mut Random) {
+    let clusters = plan.shards.len();
+    let kinds: Vec<u64> = (0..10).filter(|_| random.chance(500_000)).collect();
+    if kinds.is_empty() {
+        return;
+    }
+    let most = pick(random, [4, 12, 40]);
+    let count = 2 + random.below(most);
+    for _ in 0..count {
+        let at = random.duration(Range(Duration::from_millis(500), plan.duration));
+        let times = pick(random, [Range::millis(1, 100), Range::millis(100, 2_000), Range::millis(1_000, 12_000)]);
+        let time = random.duration(times);
+        let (one, other) = (random.index(clusters), 1 + random.index(clusters - 1));
+        let other = (one + other) % clusters;
+        let what = match *random.pick(&kinds) {
+            0 => What::Crash(one, time),
+            1 => What::Pause(one, time),
+            2 => What::Move(one, 1 + random.below(u64::from(plan.shards[one])) as u32, time.min(LONGEST_LINGER)),
+            3 => What::Cut(one, other, time),
+            4 => What::Clog(one, other, time),
+            5 => What::Slow(one, other, 2 + random.below(20) as u32, time),
+            6 => What::Break(one, other),
+            7 => What::Skew(one, random.below(4_000) as i64 - 2_000),
+            8 => What::Stall(one, time),
+            _ => What::Full(one, time),
+        };
+        // A partition in both directions as often as in one.
+        if let (What::Cut(..), true) = (&what, random.chance(500_000)) {
+            plan.steps.push(Step { at, what: What::Cut(other, one, time) });
+        }
+        plan.steps.push(Step { at, what });
+    }
+}
+
+fn pick<T: Copy, const N: usize>(random: &mut Random, list: [T; N]) -> T {
+    *random.pick(&list)
+}
+
+/// How long clients and faults go on.
+const DURATION: Duration = Duration::from_secs(60);
+/// Two hosts do not believe for long that they have the same shard.
+const LONGEST_LINGER: Duration = Duration::from_secs(3);

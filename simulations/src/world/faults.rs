@@ -1,0 +1,61 @@
+//! What the plan says comes to pass.
+
+use super::{Event, World};
+use crate::{plan::What, random::Range, trace::Place};
+
+impl World {
+    pub(super) fn carry_out(&mut self, what: What) {
+        if self.is_healed {
+            return;
+        }
+        if !matches!(what, What::Client(_)) {
+            self.note(Place::World, "fate", None, format_args!("{what}"));
+        }
+        if let Some(fault) = what.fault() {
+            self.coverage.hit(fault);
+        }
+        let now = self.now;
+        match what {
+            What::Register(namespace) => self.register(namespace),
+            What::Client(wish) => self.order(wish),
+            What::FailOver { namespace, to } => self.fail_over(namespace, to),
+            What::Crash(cluster, time) => {
+                if self.clusters[cluster].is_up {
+                    self.crash_cluster(cluster);
+                    let incarnation = self.clusters[cluster].incarnation;
+                    self.after(time, Event::Restart(cluster, incarnation));
+                }
+            }
+            What::Pause(cluster, time) => {
+                let here = &mut self.clusters[cluster];
+                here.paused_until = here.paused_until.max(now + time);
+            }
+            What::Move(cluster, shard, time) => self.move_shard(cluster, shard, time),
+            What::Cut(from, to, time) => self.network.cut(from, to, now + time),
+            What::Clog(from, to, time) => self.network.clog(from, to, now + time),
+            What::Slow(from, to, times, time) => self.network.slow(from, to, times, now + time),
+            What::Break(one, other) => self.break_streams(one, other),
+            What::Skew(cluster, millis) => {
+                self.clusters[cluster].skew += millis * 1_000_000;
+                self.arm_again(cluster);
+            }
+            What::Stall(cluster, time) => {
+                let here = &mut self.clusters[cluster];
+                here.stalled_until = here.stalled_until.max(now + time);
+            }
+            What::Full(cluster, time) => {
+                let here = &mut self.clusters[cluster];
+                here.full_until = here.full_until.max(now + time);
+            }
+        }
+    }
+
+    /// Another host takes a shard. The one that had it does not know, and goes on until it is told to end.
+    fn move_shard(&mut self, cluster: usize, shard: u32, lingers: std::time::Duration) {
+        let old = self.clusters[cluster].owners[shard as usize - 1];
+        let (Some(old), true) = (old, self.clusters[cluster].is_up) else { return };
+        self.start_node(cluster, shard);
+        let lingers = lingers + self.random.streams.duration(Range::micros(0, 1_000));
+        self.after(lingers, Event::Retire(old));
+    }
+}

@@ -1,0 +1,210 @@
+//! Namespaces and those who move them: records of each cluster, told to peers late and out of order, and failovers.
+
+use std::time::Duration;
+
+use proto::temporal::server::api::{
+    enums::v1::NamespaceOperation,
+    replication::v1::{NamespaceTaskAttributes, replication_task::Attributes},
+};
+use replicator::{
+    ids::NamespaceId,
+    namespace::{
+        Namespace,
+        merge::{Known, merge},
+        replication,
+    },
+    version::ClusterName,
+};
+
+use super::{Event, World, first_version};
+use crate::{
+    network::Verdict,
+    plan::Kind,
+    trace::{Place, name},
+};
+
+impl World {
+    /// A namespace comes to be, in its first cluster.
+    pub(super) fn register(&mut self, number: usize) {
+        let (id, home) = (self.namespaces[number].id, self.namespaces[number].active);
+        if !self.clusters[home].is_up {
+            self.after(OPERATOR_PAUSE, Event::Publish(home, home, number));
+            return;
+        }
+        self.namespaces[number].is_registered = true;
+        // The first of the list is active.
+        let all = (0..self.clusters.len()).map(|cluster| (home + cluster) % self.clusters.len());
+        let clusters: Vec<ClusterName> = all.map(|cluster| name(cluster).into()).collect();
+        let record = Namespace::global(id, format!("tenant-{number}"), clusters, first_version(home), RETENTION);
+        self.clusters[home].records.insert(id, record);
+        self.announce(home, id);
+        self.publish(home, number);
+    }
+
+    /// Tell every peer how a namespace stands.
+    fn publish(&mut self, from: usize, number: usize) {
+        for to in (0..self.clusters.len()).filter(|to| *to != from) {
+            self.after(Duration::ZERO, Event::Publish(from, to, number));
+        }
+    }
+
+    /// Whether what a cluster knows of a namespace is not for others yet: it has stopped writing, and drains.
+    fn is_withheld(&self, cluster: usize, number: usize) -> bool {
+        let tenant = &self.namespaces[number];
+        tenant.moving_to.is_some() && tenant.active == cluster
+    }
+
+    pub(super) fn on_publish(&mut self, from: usize, to: usize, number: usize) {
+        if from == to {
+            return self.register(number);
+        }
+        let id = self.namespaces[number].id;
+        let record = self.clusters[from].records.get(&id).filter(|_| self.clusters[from].is_up);
+        let Some(record) = record.filter(|_| !self.is_withheld(from, number)) else {
+            return self.after(RETRY, Event::Publish(from, to, number));
+        };
+        let told = attributes(record);
+        match self.network.send(self.now, from, to) {
+            Verdict::Lose => self.after(RETRY, Event::Publish(from, to, number)),
+            Verdict::Deliver(time) => self.after(time, Event::Published(from, to, Box::new(told))),
+        }
+    }
+
+    pub(super) fn on_published(&mut self, from: usize, to: usize, task: Box<NamespaceTaskAttributes>) {
+        let id = NamespaceId::parse(&task.id).expect("told by a cluster of ours");
+        let number = self.tenant_of(id).expect("a namespace of ours");
+        if !self.clusters[to].is_up || self.network.is_cut(self.now, from, to) {
+            return self.after(RETRY, Event::Publish(from, to, number));
+        }
+        self.learn(to, &task);
+    }
+
+    /// A cluster makes its own of what it was told.
+    fn learn(&mut self, cluster: usize, task: &NamespaceTaskAttributes) {
+        let id = NamespaceId::parse(&task.id).expect("told by a cluster of ours");
+        let here = &mut self.clusters[cluster];
+        let old = here.records.get(&id);
+        let merged = merge(Known { by_id: old, by_name: old }, task, &name(cluster).into());
+        if let Some(new) = merged.expect("told by a cluster of ours") {
+            let (active, version) = (new.active.clone(), new.failover_version);
+            here.records.insert(id, new);
+            self.note(Place::Cluster(cluster), "learns", None, format_args!("active in {active} under {version}"));
+            self.announce(cluster, id);
+        }
+    }
+
+    pub(super) fn on_refresh(&mut self, cluster: usize, from: usize, id: NamespaceId) {
+        let number = self.tenant_of(id).expect("a namespace of ours");
+        if !self.clusters[cluster].is_up {
+            return;
+        }
+        let there = self.network.send(self.now, cluster, from);
+        let back = self.network.send(self.now, from, cluster);
+        let record = self.clusters[from].records.get(&id).filter(|_| self.clusters[from].is_up);
+        let record = record.filter(|_| !self.is_withheld(from, number));
+        match (there, back, record) {
+            (Verdict::Deliver(there), Verdict::Deliver(back), Some(record)) => {
+                let told = attributes(record);
+                self.after(there + back, Event::Published(from, cluster, Box::new(told)));
+            }
+            _ => self.after(RETRY, Event::Refresh(cluster, from, id)),
+        }
+    }
+
+    /// An operator moves a namespace.
+    pub(super) fn fail_over(&mut self, number: usize, to: usize) {
+        let tenant = &self.namespaces[number];
+        let from = tenant.active;
+        if tenant.moving_to.is_some() || from == to || !tenant.is_registered {
+            return;
+        }
+        // Where clusters must hear each other first, they get the time to.
+        if self.plan.kind == Kind::Heard && self.now.since(tenant.moved) < HEARD_WITHIN {
+            return;
+        }
+        // Who decides: the cluster that stops, or the one that begins.
+        let decides = if self.plan.kind == Kind::Drained { from } else { to };
+        let id = tenant.id;
+        let here = &mut self.clusters[decides];
+        if !here.is_up || !here.records.contains_key(&id) {
+            return;
+        }
+        let record = here.records.get_mut(&id).expect("it was just found");
+        let version = here.topology.next_version(&name(to).into(), record.failover_version);
+        record.failover_version = version.expect("a known cluster");
+        record.active = name(to).into();
+        let version = record.failover_version;
+        self.note(
+            Place::Cluster(decides),
+            "failover",
+            None,
+            format_args!("of namespace {number} from {} to {} under {version}", name(from), name(to)),
+        );
+        self.announce(decides, id);
+        if self.plan.kind == Kind::Drained {
+            self.namespaces[number].moving_to = Some(to);
+            self.after(RETRY / 10, Event::Drain(number));
+        } else {
+            self.coverage.hit("path: failover, heard");
+            self.namespaces[number].active = to;
+            self.namespaces[number].moved = self.now;
+            self.publish(to, number);
+        }
+    }
+
+    /// Once every other cluster has what the old one wrote, the new one begins.
+    pub(super) fn on_drain(&mut self, number: usize) {
+        let Some(to) = self.namespaces[number].moving_to else { return };
+        let from = self.namespaces[number].active;
+        if !self.has_drained(number, from) || !self.clusters[to].is_up {
+            return self.after(RETRY / 10, Event::Drain(number));
+        }
+        self.coverage.hit("path: failover, drained");
+        let id = self.namespaces[number].id;
+        let told = attributes(&self.clusters[from].records[&id]);
+        self.namespaces[number].active = to;
+        self.namespaces[number].moving_to = None;
+        self.learn(to, &told);
+        self.publish(to, number);
+    }
+
+    /// Whether a cluster that has stopped writing for a namespace has nothing more to tell: every shard knows, nothing is
+    /// kept back or on its way to the store, and what is durable is durable everywhere.
+    fn has_drained(&self, number: usize, from: usize) -> bool {
+        let id = self.namespaces[number].id;
+        let here = &self.clusters[from];
+        let version = here.records[&id].failover_version;
+        let all_know = self
+            .nodes
+            .values()
+            .filter(|node| node.cluster == from)
+            .all(|node| node.told.get(&id).is_some_and(|told| *told >= version) && node.core.is_ready());
+        let is_all_there = here.is_up && here.owners.iter().all(Option::is_some);
+        let is_quiet = !here.writing.values().any(|namespace| *namespace == Some(id));
+        is_all_there
+            && all_know
+            && is_quiet
+            && here.runs.iter().filter(|(run, _)| run.workflow.namespace == id).all(|(run, standing)| {
+                let is_there =
+                    |cluster: &super::Cluster| cluster.runs.get(run).is_some_and(|there| there.last == standing.last);
+                standing.buffered == 0 && self.clusters.iter().all(is_there)
+            })
+    }
+}
+
+/// A namespace as peers are told of it.
+fn attributes(record: &Namespace) -> NamespaceTaskAttributes {
+    match replication::task(record, NamespaceOperation::Update).attributes {
+        Some(Attributes::NamespaceTaskAttributes(attributes)) => attributes,
+        _ => unreachable!("a namespace's task is about a namespace"),
+    }
+}
+
+/// Runs are kept for longer than any world lasts.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// When to tell again what did not arrive.
+const RETRY: Duration = Duration::from_millis(200);
+/// Every cluster has heard of a failover after this long, where clusters hear each other well.
+const HEARD_WITHIN: Duration = Duration::from_millis(1_500);
+/// When an operator tries again.
+const OPERATOR_PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,122 @@
+//! After the faults: everything is mended, and must come to rest within a stated time.
+
+use std::time::Duration;
+
+use super::{Event, World};
+use crate::{
+    checkers::Finding,
+    plan::{Ask, Wish},
+    trace::{Place, name},
+};
+
+impl World {
+    /// Faults end here.
+    pub(super) fn heal(&mut self) {
+        self.is_healed = true;
+        self.note(Place::World, "heals", None, format_args!("everything"));
+        self.network.heal();
+        self.heal_stores();
+        self.heal_workers();
+        for cluster in 0..self.clusters.len() {
+            self.clusters[cluster].paused_until = self.now;
+            if !self.clusters[cluster].is_up {
+                self.start_cluster(cluster);
+            }
+        }
+        for number in 0..self.namespaces.len() {
+            if !self.namespaces[number].is_registered {
+                self.register(number);
+            }
+        }
+        self.after(NUDGE_EVERY, Event::Nudge);
+        self.after(LOOK_EVERY, Event::Look);
+    }
+
+    /// Workflows that wait for signals get some, until they are over.
+    pub(super) fn nudge(&mut self) {
+        let mut wishes = Vec::new();
+        for (number, tenant) in self.namespaces.iter().enumerate() {
+            let runs = self.clusters[tenant.active].runs.iter();
+            let open = runs.filter(|(run, standing)| standing.is_open && run.workflow.namespace == tenant.id);
+            for (run, _) in open {
+                // Who still waits for an answer does not ask again.
+                if self.is_asked(&run.workflow) {
+                    continue;
+                }
+                let workflow = run.workflow.workflow.as_str().trim_start_matches("order-").parse();
+                let workflow = workflow.expect("workflows are named by their numbers");
+                wishes.push(Wish { from: tenant.active, namespace: number, workflow, call: Ask::Signal });
+            }
+        }
+        wishes.into_iter().for_each(|wish| self.order(wish));
+        self.after(NUDGE_EVERY, Event::Nudge);
+    }
+
+    /// Is everything at rest, or should it be?
+    pub(super) fn look(&mut self) {
+        let Some(reason) = self.unrest() else {
+            self.is_at_rest = true;
+            self.note(Place::World, "rests", None, format_args!("everything"));
+            let stores: Vec<&crate::store::Store> = self.clusters.iter().map(|cluster| &cluster.store).collect();
+            if let Err((promise, finding)) = self.checkers.rest(&stores) {
+                self.find(promise, finding);
+            }
+            return;
+        };
+        let healed_for = self.now.since(super::BEGIN + self.plan.duration);
+        if healed_for > REST_WITHIN {
+            let text = format!("{reason}, {REST_WITHIN:?} after the last fault");
+            self.find("everything comes to rest when faults end", Finding { text, ..reason_of(&reason) });
+        }
+        self.after(LOOK_EVERY, Event::Look);
+    }
+
+    /// What is not at rest.
+    fn unrest(&self) -> Option<String> {
+        if let Some(number) = self.namespaces.iter().position(|tenant| tenant.moving_to.is_some()) {
+            return Some(format!("namespace {number} has not drained"));
+        }
+        for (cluster, here) in self.clusters.iter().enumerate() {
+            if let Some((run, _)) = here.runs.iter().find(|(_, standing)| standing.is_open) {
+                return Some(format!("{} of {} is open", run.workflow.workflow, name(cluster)));
+            }
+            if !here.writing.is_empty() {
+                return Some(format!("{} writes", name(cluster)));
+            }
+        }
+        for here in &self.clusters {
+            for (run, standing) in &here.runs {
+                let there =
+                    |other: &super::Cluster| other.runs.get(run).is_some_and(|there| there.last == standing.last);
+                if let Some(behind) = self.clusters.iter().position(|other| !there(other)) {
+                    return Some(format!("{} of {} is behind", run.workflow.workflow, name(behind)));
+                }
+            }
+        }
+        if let Some(order) = self.orders.iter().position(|order| !order.is_done) {
+            return Some(format!("request {order} is not answered"));
+        }
+        for node in self.nodes.values() {
+            if !node.core.is_ready() {
+                return Some(format!("{}/{} is not ready", name(node.cluster), node.shard));
+            }
+            if let Some(lag) = node.core.lags().find(|lag| !lag.is_open || lag.tasks != Some(0)) {
+                return Some(format!("{}/{} lags: {lag:?}", name(node.cluster), node.shard));
+            }
+        }
+        None
+    }
+}
+
+/// What a reason is about: the workflow that it begins with.
+fn reason_of(reason: &str) -> Finding {
+    let first = reason.split(' ').next().filter(|word| word.starts_with("order-"));
+    Finding { subject: first.map(Into::into), text: String::new() }
+}
+
+/// How often clients signal what waits.
+const NUDGE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether everything is at rest.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Everything must be at rest so long after the last fault. Retries of what failed before may be a minute apart.
+const REST_WITHIN: Duration = Duration::from_secs(300);
