@@ -12,6 +12,7 @@ pub mod random;
 pub mod plan;
 pub mod program;
 pub mod swarm;
+pub mod written;
 
 mod agenda;
 pub mod coverage;
@@ -25,3 +26,5 @@ pub mod checkers;
 pub mod world;
 
 pub mod run;
+
+pub mod report;

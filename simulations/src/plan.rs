@@ -5,10 +5,12 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{program::Program, random::Range, trace::name};
+use serde::{Deserialize, Serialize};
+
+use crate::{program::Program, random::Range, trace::name, written};
 
 /// Everything that a run is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Plan {
     /// Feeds what the plan leaves to chance.
     pub seed: u64,
@@ -25,13 +27,14 @@ pub struct Plan {
     /// How workers behave.
     pub workers: WorkerShape,
     /// How long faults and clients go on. Afterwards everything is healed, and must come to rest.
+    #[serde(with = "written::time")]
     pub duration: Duration,
     /// What happens when, in order.
     pub steps: Vec<Step>,
 }
 
 /// How namespaces move between clusters.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Kind {
     /// The active cluster stops; when every other has all that it wrote, the next one begins. Whatever else goes wrong.
     Drained,
@@ -46,7 +49,7 @@ pub enum Kind {
 pub const DIVERGENCE_IS_RESOLVED: bool = false;
 
 /// How long messages between clusters take, and how often one is lost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct NetworkShape {
     /// One way between two clusters.
     pub latency: Range,
@@ -55,7 +58,7 @@ pub struct NetworkShape {
 }
 
 /// How a store behaves. Chances are in a million.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct StoreShape {
     /// Until a write that a shard asked for waits in the group; what differs here makes writes of a shard change places.
     pub arrival: Range,
@@ -72,7 +75,7 @@ pub struct StoreShape {
 }
 
 /// How workers behave. Chances are in a million.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct WorkerShape {
     /// Until a worker takes what is offered.
     pub poll: Range,
@@ -91,16 +94,17 @@ pub struct WorkerShape {
 }
 
 /// Something that happens at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Step {
     /// When, after the beginning.
+    #[serde(with = "written::time")]
     pub at: Duration,
     /// What.
     pub what: What,
 }
 
 /// What may happen. Clusters, namespaces and workflows are named by their numbers; faults say how long they last.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum What {
     /// A namespace is registered in its first cluster.
     Register(usize),
@@ -114,29 +118,29 @@ pub enum What {
         to: usize,
     },
     /// Every shard of a cluster ends at once; what was not synced is lost.
-    Crash(usize, Duration),
+    Crash(usize, #[serde(with = "written::time")] Duration),
     /// A cluster does nothing, and then all that it missed.
-    Pause(usize, Duration),
+    Pause(usize, #[serde(with = "written::time")] Duration),
     /// Another host takes a shard, while the one that had it goes on for a while.
-    Move(usize, u32, Duration),
+    Move(usize, u32, #[serde(with = "written::time")] Duration),
     /// Nothing that is sent from one cluster to another arrives.
-    Cut(usize, usize, Duration),
+    Cut(usize, usize, #[serde(with = "written::time")] Duration),
     /// What is sent waits until the link is free.
-    Clog(usize, usize, Duration),
+    Clog(usize, usize, #[serde(with = "written::time")] Duration),
     /// Messages take so many times as long.
-    Slow(usize, usize, u32, Duration),
+    Slow(usize, usize, u32, #[serde(with = "written::time")] Duration),
     /// The streams between two clusters break.
     Break(usize, usize),
     /// A cluster's clock jumps, by milliseconds.
     Skew(usize, i64),
     /// A store takes long to sync.
-    Stall(usize, Duration),
+    Stall(usize, #[serde(with = "written::time")] Duration),
     /// A store can write nothing.
-    Full(usize, Duration),
+    Full(usize, #[serde(with = "written::time")] Duration),
 }
 
 /// What a client wants.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Wish {
     /// The cluster it asks first.
     pub from: usize,
@@ -149,7 +153,7 @@ pub struct Wish {
 }
 
 /// The calls of clients.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Ask {
     /// Start it.
     Start(Program),

@@ -20,6 +20,7 @@ use proto::temporal::api::{
     taskqueue::v1::TaskQueue,
 };
 use replicator::time::proto_duration;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The queue that every worker polls.
 pub const QUEUE: &str = "errands";
@@ -134,6 +135,19 @@ impl Program {
             })
             .collect::<Option<Vec<Do>>>()
             .map(Self)
+    }
+}
+
+impl Serialize for Program {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Program {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("{text:?} is not a program")))
     }
 }
 

@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::written;
+
 /// A sequence of draws.
 #[derive(Clone, Debug)]
 pub struct Random {
@@ -61,8 +65,8 @@ impl Random {
 }
 
 /// From the shortest to the longest.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range(pub Duration, pub Duration);
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Range(#[serde(with = "written::time")] pub Duration, #[serde(with = "written::time")] pub Duration);
 
 impl Range {
     /// A range in microseconds.

@@ -21,6 +21,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("frontend", &["history", "matching", "metadata", "proto", "replicator", "store"]),
     ("cluster", &["config", "frontend", "history", "matching", "metadata", "proto", "replicator", "store"]),
     ("simulations", &["proto", "replicator"]),
+    ("simulate", &["simulations"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
     ("tests", &["proto"]),
     ("bench", &["proto", "tests"]),

@@ -1,0 +1,4 @@
+//! A file for each command.
+
+pub(crate) mod replay;
+pub(crate) mod run;
