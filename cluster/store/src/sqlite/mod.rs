@@ -163,8 +163,8 @@ const PAGE_BYTES: u32 = 2048;
 /// Bytes of a page of history, unless its first batch alone has more: what a client accepts in one message, with room.
 const HISTORY_BYTES: usize = 3 << 20;
 
-/// Texts that a connection keeps prepared.
-const PREPARED: usize = 256;
+/// Texts that a connection keeps prepared: those of the tables with every number of rows.
+const PREPARED: usize = 768;
 
 fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options

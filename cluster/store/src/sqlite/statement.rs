@@ -1,8 +1,8 @@
 //! Statements over many rows, prepared once.
 //!
-//! Handing a statement to the connection's thread costs more than most statements do. So rows of one table go in one
-//! statement, in the sizes of [`SIZES`], so that there are few texts to prepare; and a group so small that its shape comes
-//! back often, which is what a cluster at low load writes, goes in one text altogether.
+//! Handing a text to the connection's thread costs more than most statements do. So rows of one table go in one statement,
+//! up to [`ROWS`] of them; the transaction begins with the first text and is committed with the last; and a group so small
+//! that its shape comes back often, which is what a cluster at low load writes, goes in one text altogether.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Executor as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Either, Executor as _, SqliteConnection, sqlite::SqliteArguments};
 
 use super::table::{Key, Record, Values};
 
@@ -84,30 +84,37 @@ impl Script {
         bind: impl Fn(T, &mut Values),
     ) {
         self.rows += rows.len();
-        for size in SIZES {
-            while rows.len() >= size {
-                let before = self.values.len();
-                rows.by_ref().take(size).for_each(|row| bind(row, &mut self.values));
-                self.steps.push((text(size), self.values.len() - before));
-            }
+        while rows.len() > 0 {
+            let (size, before) = (rows.len().min(ROWS), self.values.len());
+            rows.by_ref().take(size).for_each(|row| bind(row, &mut self.values));
+            self.steps.push((text(size), self.values.len() - before));
         }
     }
 }
 
-/// Rows of a statement. Every number is a sum of these.
-const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
+/// Rows of a statement at most. Each number is a text of its own, so there are not many more texts than tables times this.
+pub(crate) const ROWS: usize = 32;
 
 /// A script of at most so many rows goes in one text: more than any transaction of an ordinary workflow has.
 const SMALL: usize = 20;
 
-/// Texts that were put together, at most so many; a prepared text of ten statements takes some 40 KB of memory.
+/// Scripts that go in one text, at most so many; a prepared text of ten statements takes some 40 KB of memory.
 const MAX_SHAPES: usize = 64;
 
 /// Carries out scripts on one connection.
 #[derive(Default)]
 pub(crate) struct Runner {
-    texts: HashMap<Text, Arc<str>>,
-    shapes: HashMap<Vec<Text>, Arc<str>>,
+    texts: HashMap<Piece, Arc<str>>,
+    /// How many of the texts are whole scripts of several statements.
+    shapes: usize,
+}
+
+/// Statements that are handed over together.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Piece {
+    begins: bool,
+    statements: Vec<Text>,
+    commits: bool,
 }
 
 /// A script that was not carried out.
@@ -122,11 +129,7 @@ pub(crate) struct Stopped {
 impl Runner {
     /// Carry out a script in one transaction. When it stops, the transaction is rolled back.
     pub(crate) async fn run(&mut self, connection: &mut SqliteConnection, script: Script) -> Result<(), Stopped> {
-        let done = if script.rows <= SMALL && self.knows(&script) {
-            self.run_at_once(connection, script).await
-        } else {
-            self.run_in_steps(connection, script).await
-        };
+        let done = self.run_pieces(connection, script).await;
         if done.is_err() {
             // Most errors have rolled back already; then this one fails, and that is well.
             let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
@@ -134,26 +137,49 @@ impl Runner {
         done
     }
 
-    fn knows(&self, script: &Script) -> bool {
-        self.shapes.len() < MAX_SHAPES || { self.shapes.contains_key(&script.shape()) }
+    async fn run_pieces(&mut self, connection: &mut SqliteConnection, script: Script) -> Result<(), Stopped> {
+        let size = if self.is_handed_over_whole(&script) { script.steps.len() } else { 1 };
+        let pieces = script.steps.len().div_ceil(size);
+        let mut values = script.values.pieces();
+        for (at, steps) in script.steps.chunks(size).enumerate() {
+            let statements = steps.iter().map(|(text, _)| *text).collect();
+            let piece = Piece { begins: at == 0, statements, commits: at + 1 == pieces };
+            let count = steps.iter().map(|(_, count)| count).sum();
+            self.run_piece(connection, piece, values.take(count)).await?;
+        }
+        Ok(())
     }
 
-    async fn run_at_once(&mut self, connection: &mut SqliteConnection, script: Script) -> Result<(), Stopped> {
-        let shape = script.shape();
-        let statements = shape.len() + 2;
-        let text = match self.shapes.get(&shape) {
+    fn is_handed_over_whole(&mut self, script: &Script) -> bool {
+        if script.rows > SMALL || script.steps.len() == 1 {
+            return false;
+        }
+        let whole = Piece { begins: true, statements: script.shape(), commits: true };
+        if self.texts.contains_key(&whole) {
+            return true;
+        }
+        let has_room = self.shapes < MAX_SHAPES;
+        self.shapes += usize::from(has_room);
+        has_room
+    }
+
+    async fn run_piece(
+        &mut self,
+        connection: &mut SqliteConnection,
+        piece: Piece,
+        values: SqliteArguments,
+    ) -> Result<(), Stopped> {
+        let (statements, commits) = (piece.count(), piece.commits);
+        let text = match self.texts.get(&piece) {
             Some(text) => text.clone(),
             None => {
-                let mut text = String::from("BEGIN IMMEDIATE;");
-                shape.iter().for_each(|part| text.push_str(&self.text(*part)));
-                text.push_str("COMMIT");
-                let text: Arc<str> = text.into();
-                self.shapes.insert(shape, text.clone());
+                let text: Arc<str> = piece.sql().into();
+                self.texts.insert(piece, text.clone());
                 text
             }
         };
         let mut done = 0;
-        let query = sqlx::query_with(AssertSqlSafe(text), script.values.arguments());
+        let query = sqlx::query_with(AssertSqlSafe(text), values);
         let mut results = (&mut *connection).fetch_many(query);
         loop {
             match results.try_next().await {
@@ -163,25 +189,23 @@ impl Runner {
                     assert_eq!(done, statements, "every statement was carried out");
                     return Ok(());
                 }
-                Err(error) => return Err(Stopped { error, committing: done + 1 >= statements }),
+                Err(error) => return Err(Stopped { error, committing: commits && done + 1 >= statements }),
             }
         }
     }
+}
 
-    async fn run_in_steps(&mut self, connection: &mut SqliteConnection, script: Script) -> Result<(), Stopped> {
-        let before = |error| Stopped { error, committing: false };
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(before)?;
-        let mut values = script.values.pieces();
-        for (text, count) in script.steps {
-            let query = sqlx::query_with(AssertSqlSafe(self.text(text)), values.take(count));
-            query.execute(&mut *connection).await.map_err(before)?;
-        }
-        let committed = sqlx::query("COMMIT").execute(&mut *connection).await;
-        committed.map(|_| ()).map_err(|error| Stopped { error, committing: true })
+impl Piece {
+    /// Number of its statements.
+    fn count(&self) -> usize {
+        usize::from(self.begins) + self.statements.len() + usize::from(self.commits)
     }
 
-    fn text(&mut self, text: Text) -> Arc<str> {
-        self.texts.entry(text).or_insert_with(|| text.sql().into()).clone()
+    fn sql(&self) -> String {
+        let mut sql = String::from(if self.begins { "BEGIN IMMEDIATE;" } else { "" });
+        self.statements.iter().for_each(|statement| sql.push_str(&statement.sql()));
+        sql.push_str(if self.commits { "COMMIT" } else { "" });
+        sql
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     plan::{self, Entry, Line, Numbers, Plan, StoredRun, Tree, View},
-    statement::{Runner, Script, Stopped, tuples},
+    statement::{ROWS, Runner, Script, Stopped, tuples},
     table::{self, Values, column, run::listed, sixteen},
 };
 use crate::Unavailable;
@@ -258,13 +258,8 @@ impl Writer {
             let row = row.as_ref().map(table::shard::Row::read).transpose()?;
             self.view.shards.insert(shard, row.map(|row| (row.range, row.state)));
         }
-        let mut rest = wanted.as_slice();
-        for size in [32, 8, 2, 1] {
-            while rest.len() >= size {
-                let (now, later) = rest.split_at(size);
-                self.look_up_entries(connection, now).await?;
-                rest = later;
-            }
+        for some in wanted.chunks(ROWS) {
+            self.look_up_entries(connection, some).await?;
         }
         Ok(())
     }
