@@ -17,7 +17,11 @@ use metadata::{
     service::{Admin, NamespaceCalls, Offer, Operator},
 };
 use proto::{
-    meridian::status::v1::status_service_server::StatusServiceServer,
+    meridian::{
+        divergence::v1::divergence_service_server::DivergenceServiceServer,
+        quarantine::v1::quarantine_service_server::QuarantineServiceServer,
+        status::v1::status_service_server::StatusServiceServer,
+    },
     temporal::{
         api::{
             operatorservice::v1::operator_service_server::OperatorServiceServer,
@@ -39,7 +43,7 @@ use tonic::{Status, codec::CompressionEncoding::Gzip, server::NamedService, serv
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::warn;
 
-use crate::{draining::Draining, metrics::Metrics, ports::Ports, reflection, status::Lags};
+use crate::{draining::Draining, metrics::Metrics, operations::Operations, ports::Ports, reflection, status::Lags};
 
 /// One running cluster. It ends when it is stopped, or when the tasks that it spawned are dropped.
 pub struct Cluster {
@@ -50,6 +54,7 @@ pub struct Cluster {
     metadata: Metadata,
     namespaces: NamespaceCalls,
     lags: Lags,
+    operations: Operations,
     metrics: Metrics,
     health: HealthReporter,
     is_serving: AtomicBool,
@@ -107,7 +112,7 @@ impl Cluster {
                 seed: entropy.next_u64(),
                 sink: Arc::new(Sink(matching.clone())),
                 clusters: metadata.clusters().watch(),
-                report: metrics.reporter(metadata.clusters().clone(), ports.now.clone()),
+                report: metrics.reporter(metadata.clone(), ports.now.clone()),
                 refresh_namespace: refresher(&metadata, &ports),
             },
         );
@@ -149,6 +154,7 @@ impl Cluster {
         let runs = Arc::new(Draining { endpoint, stop: draining.clone() });
         let about = about(config);
         let lags = Lags { history: history.clone(), clusters: metadata.clusters().clone(), now: ports.now.clone() };
+        let operations = Operations { history: history.clone(), metadata: metadata.clone(), store: store.clone() };
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.accept_compressed(Gzip).send_compressed(Gzip);
         let admin = AdminServiceServer::new(Admin::new(metadata.clone(), about, runs))
@@ -162,6 +168,8 @@ impl Cluster {
             .add_service(Built::new(operator, &OPERATOR_METHODS))
             .add_service(Built::new(admin, &ADMIN_METHODS))
             .add_service(StatusServiceServer::new(lags.clone()))
+            .add_service(QuarantineServiceServer::new(operations.clone()))
+            .add_service(DivergenceServiceServer::new(operations.clone()))
             .add_service(health_service);
         let routes = reflection::add_to(routes);
         for service in SERVICES {
@@ -175,6 +183,7 @@ impl Cluster {
             metadata,
             namespaces,
             lags,
+            operations,
             metrics,
             health,
             is_serving: AtomicBool::new(true),
@@ -211,6 +220,12 @@ impl Cluster {
         for (peer, lag) in self.lags.by_peer().await {
             families.replication_tasks_lag.with_label_values(&[&*peer]).set(lag.tasks.map_or(i64::MAX, gauge));
             families.replication_lag_seconds.with_label_values(&[&*peer]).set(lag.age.as_secs_f64());
+        }
+        families.replication_quarantined.reset();
+        for kept in self.history.quarantined().await.into_values().flatten() {
+            let namespace = self.operations.namespace_name(kept.run.workflow.namespace);
+            let from = self.operations.cluster_name(kept.from.cluster);
+            families.replication_quarantined.with_label_values(&[namespace, from]).inc();
         }
         self.metrics.render()
     }

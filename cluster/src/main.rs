@@ -27,6 +27,8 @@ async fn run(cli: &Cli) -> Result<(), Failed> {
         Command::ValidateConfig(command) => command.run(cli.output),
         Command::Status(command) => command.run(cli.output).await,
         Command::Failover(command) => command.run(cli.output).await,
+        Command::Replication(command) => command.run(cli.output).await,
         Command::Workflow(Workflow::Tree(command)) => command.run(cli.output).await,
+        Command::Workflow(Workflow::Divergence(command)) => command.run(cli.output).await,
     }
 }

@@ -5,13 +5,13 @@
 use std::{sync::Arc, time::Duration};
 
 use frontend::metrics::Meter;
-use metadata::Clusters;
+use metadata::Metadata;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
 use replicator::{
-    ids::{ClusterId, ShardId},
+    ids::{ClusterId, NamespaceId, ShardId},
     shard::io::Report,
 };
 use tonic::Code;
@@ -57,6 +57,16 @@ pub struct Families {
     pub replication_latency: HistogramVec,
     /// Runs of which a peer made something else than we did.
     pub replication_digest_mismatches: IntCounterVec,
+    /// Tasks of peers that are kept because they could not be applied.
+    pub replication_quarantined: IntGaugeVec,
+    /// Branches that gave way to one of a peer.
+    pub replication_conflicts: IntCounterVec,
+    /// Events on branches that are not current.
+    pub replication_lost_events: IntCounterVec,
+    /// Their bytes.
+    pub replication_lost_bytes: IntCounterVec,
+    /// Inputs of losing branches, by what became of them.
+    pub replication_reapplied: IntCounterVec,
     /// Shards that had to be taken over again.
     pub sharditem_acquisition_lost_count: IntCounter,
     /// Namespaces that became active here.
@@ -103,10 +113,14 @@ impl Metrics {
 impl Metrics {
     /// Counts, and logs where somebody has to know, what shards report.
     #[must_use]
-    pub fn reporter(&self, clusters: Clusters, now: Clock) -> Arc<dyn Fn(ShardId, Report) + Send + Sync> {
+    pub fn reporter(&self, metadata: Metadata, now: Clock) -> Arc<dyn Fn(ShardId, Report) + Send + Sync> {
         let families = Arc::clone(&self.families);
         Arc::new(move |shard, report| {
-            let name = |id: ClusterId| clusters.view().peer(id).map_or_else(|| id.to_string(), |p| p.name.to_string());
+            let view = metadata.clusters().view();
+            let name = |id: ClusterId| view.peer(id).map_or_else(|| id.to_string(), |peer| peer.name.to_string());
+            let namespace = |id: NamespaceId| {
+                metadata.namespaces().get_by_id(id).map_or_else(|| id.to_string(), |namespace| namespace.name.clone())
+            };
             match report {
                 Report::Ready { range, tasks } => info!(%shard, %range, tasks, "shard is ready"),
                 Report::OwnershipLost { outcome } => {
@@ -139,9 +153,19 @@ impl Metrics {
                     info!(%shard, cluster = name(from), %task, ?run, "a peer's task that was kept is done with");
                 }
                 Report::Conflict { run, won, lost } => {
+                    families.replication_conflicts.with_label_values(&[namespace(run.workflow.namespace)]).inc();
                     info!(%shard, ?run, %won, %lost, "branches of a run diverged, and another one is current now");
                 }
+                Report::Lost { run, events, bytes } => {
+                    let namespace = [namespace(run.workflow.namespace)];
+                    families.replication_lost_events.with_label_values(&namespace).inc_by(unsigned(events));
+                    families.replication_lost_bytes.with_label_values(&namespace).inc_by(unsigned(bytes));
+                }
                 Report::Reapplied { from, into, given, known, lost } => {
+                    for (outcome, count) in [("given", given), ("known", known), ("lost", lost)] {
+                        let labels = [&namespace(from.workflow.namespace), outcome];
+                        families.replication_reapplied.with_label_values(&labels).inc_by(count as u64);
+                    }
                     info!(%shard, ?from, ?into, given, known, lost, "inputs of losing branches were looked through");
                 }
             }
@@ -168,6 +192,11 @@ impl Meter for Metrics {
             self.families.service_errors.with_label_values(&labels).inc();
         }
     }
+}
+
+/// A count of the core, which is never negative.
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
 }
 
 /// What dashboards call an error.
@@ -247,6 +276,36 @@ impl Families {
                 "replication_digest_mismatches",
                 "Runs of which a peer made something else than we did",
                 &["from_cluster"],
+            ),
+            replication_quarantined: gauge(
+                registry,
+                "replication_quarantined",
+                "Tasks of peers that are kept because they could not be applied",
+                &["namespace", "from_cluster"],
+            ),
+            replication_conflicts: counter(
+                registry,
+                "replication_conflicts",
+                "Branches that gave way to one of a peer",
+                &["namespace"],
+            ),
+            replication_lost_events: counter(
+                registry,
+                "replication_lost_events",
+                "Events on branches that are not current",
+                &["namespace"],
+            ),
+            replication_lost_bytes: counter(
+                registry,
+                "replication_lost_bytes",
+                "Bytes of events on branches that are not current",
+                &["namespace"],
+            ),
+            replication_reapplied: counter(
+                registry,
+                "replication_reapplied",
+                "Inputs of losing branches, by what became of them",
+                &["namespace", "outcome"],
             ),
             sharditem_acquisition_lost_count: {
                 let help = "Shards that had to be taken over again";

@@ -19,11 +19,12 @@ use replicator::{
             StreamEvent, StreamKey, Transaction, TransactionId,
         },
     },
+    time::Timestamp,
     version::VersionHistoryItem,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{history::Ports, recent::Recent, watches::Watches};
+use crate::{history::Ports, quarantine::Ask, recent::Recent, watches::Watches};
 
 /// Everything that can wake a shard.
 pub(crate) enum Event {
@@ -43,6 +44,8 @@ pub(crate) enum Event {
     StreamClosed(StreamKey, u64),
     /// Somebody asks how far peers are behind.
     Lags(oneshot::Sender<Vec<Lag>>),
+    /// An operator asks about what could not be applied.
+    Quarantine(Ask),
     /// The process is about to end.
     Stop,
 }
@@ -117,9 +120,7 @@ impl Driver {
         let now = (self.ports.clock)();
         match event {
             Event::Request(request, caller) => {
-                self.next_request += 1;
-                let id = RequestId(self.next_request);
-                self.callers.insert(id, caller);
+                let id = self.expect_reply(caller);
                 self.shard.handle_request(now, id, *request);
             }
             Event::Loaded(id, loaded) => self.shard.handle_loaded(now, id, loaded),
@@ -148,8 +149,28 @@ impl Driver {
             Event::Lags(caller) => {
                 let _ = caller.send(self.shard.lags().collect());
             }
+            Event::Quarantine(ask) => self.answer(now, ask),
             Event::Stop => {}
         }
+    }
+
+    fn answer(&mut self, now: Timestamp, ask: Ask) {
+        match ask {
+            Ask::List(caller) => drop(caller.send(self.shard.quarantined().collect())),
+            Ask::Retry(task, caller) => drop(caller.send(self.shard.retry_quarantined(now, task))),
+            Ask::Skip(tasks, caller) => {
+                let id = self.expect_reply(caller);
+                self.shard.skip_quarantined(id, &tasks);
+            }
+        }
+    }
+
+    /// The id by which the shard will answer a caller.
+    fn expect_reply(&mut self, caller: oneshot::Sender<Reply>) -> RequestId {
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.callers.insert(id, caller);
+        id
     }
 
     fn is_open(&self, key: StreamKey, number: u64) -> bool {

@@ -3,11 +3,12 @@
 //!
 //! [`History`] is the handle for the rest of the process. One `driver` task owns each shard; `streams` dials peers and
 //! answers theirs; `recent` keeps what was just written, so that it is not read again; `watches` wakes those who wait for
-//! a run to change.
+//! a run to change; `quarantine` is what operators ask of shards.
 
 mod driver;
 mod endpoint;
 mod history;
+mod quarantine;
 mod recent;
 mod streams;
 mod watches;

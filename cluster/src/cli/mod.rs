@@ -1,7 +1,10 @@
 //! What `meridian` can be told to do; a file for each command.
 
 pub mod dev;
+pub mod divergence;
 pub mod failover;
+pub mod quarantine;
+pub mod replication;
 pub mod server;
 pub mod status;
 pub mod validate_config;
@@ -9,6 +12,7 @@ pub mod workflow_tree;
 
 mod answer;
 mod connection;
+mod quarantine_answer;
 mod table;
 mod tree;
 
@@ -40,6 +44,9 @@ pub enum Command {
     Status(status::Status),
     /// Make another cluster the active one of a namespace.
     Failover(failover::Failover),
+    /// Look after replication.
+    #[command(subcommand)]
+    Replication(replication::Replication),
     /// Look at workflows.
     #[command(subcommand)]
     Workflow(Workflow),
@@ -50,6 +57,8 @@ pub enum Command {
 pub enum Workflow {
     /// Show the branches of a run and who wrote them.
     Tree(workflow_tree::WorkflowTree),
+    /// Show what became of events of branches that lost.
+    Divergence(divergence::WorkflowDivergence),
 }
 
 #[cfg(test)]
@@ -73,6 +82,13 @@ mod tests {
             "meridian status --address 127.0.0.1:7233",
             "meridian failover default --to b --force -o json",
             "meridian workflow tree -n default -w order-1",
+            "meridian workflow divergence -n default -w order-1",
+            "meridian replication report default --won-by 2 -o json",
+            "meridian replication quarantine list -n default --cluster b -o json",
+            "meridian replication quarantine show 1-16777300",
+            "meridian replication quarantine retry --task 1-16777300 --task 2-7",
+            "meridian replication quarantine skip --from listing.json --dry-run",
+            "meridian replication quarantine skip -n default --workflow order-1 --run r --yes",
             "meridian --output json workflow tree -n default -w order-1 -r 3d3a2c5e-0000-4000-8000-000000000000",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, ShardId, WorkflowKey},
+    ids::{EventId, NamespaceId, RecordVersion, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use uuid::Uuid;
@@ -111,6 +111,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many runs of a namespace match a filter, in groups if it asks for them.
     fn count<'a>(&'a self, namespace: NamespaceId, query: &'a str) -> Answer<'a, Result<Count, VisibilityError>>;
+
+    /// Runs of a namespace as they rest, in the order of their workflow ids and then of their own, `after` one, at most
+    /// `limit`; fewer: there are no more. For whoever compares what two clusters hold: the order is the same in both,
+    /// whichever shards they have.
+    fn scan<'a>(
+        &'a self,
+        namespace: NamespaceId,
+        after: Option<(&'a WorkflowId, RunId)>,
+        limit: usize,
+    ) -> Answer<'a, Result<Vec<ScannedRun>, Unavailable>>;
 
     /// All namespaces, and the number that the next write must name.
     fn namespaces(&self) -> Answer<'_, Result<NamespaceTable, Unavailable>>;
@@ -220,6 +230,21 @@ pub struct StoredBatch {
     pub node: Node,
     /// The events, as first written.
     pub events: Bytes,
+}
+
+/// A run as it rests, without its items.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ScannedRun {
+    /// Its workflow.
+    pub workflow: WorkflowId,
+    /// Which run of it.
+    pub run: RunId,
+    /// How often it was written.
+    pub record: RecordVersion,
+    /// Its record.
+    pub state: Bytes,
+    /// Whether the workflow's pointer names it.
+    pub is_current: bool,
 }
 
 /// The place of a batch in its branch.

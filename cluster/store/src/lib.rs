@@ -19,5 +19,5 @@ pub mod conformance;
 
 pub use contract::{
     Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable,
-    NamespaceWrite, NamespacesWritten, Node, Spawner, Store, StoredBatch, Unavailable,
+    NamespaceWrite, NamespacesWritten, Node, ScannedRun, Spawner, Store, StoredBatch, Unavailable,
 };

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod branch;
+pub mod content;
 pub mod event;
 pub mod stretch;
 

@@ -2,6 +2,7 @@
 
 use super::{
     clock::RunClock,
+    divergence::GaveWay,
     policy::{self, Create, Current, Update},
 };
 use crate::{
@@ -135,6 +136,7 @@ fn revive(run: &mut Run) {
         run.state.execution.phase = Phase::Running;
         run.changes.regenerate = true;
     }
+    run.changes.changed |= run.state.local.gave_way.take().is_some();
     if run.state.local.owed.lost {
         run.state.lose(false);
         run.changes.changed = true;
@@ -149,8 +151,8 @@ fn revive(run: &mut Run) {
 /// started the current one itself and did not know of it.
 fn note_loss(draft: &mut Draft<'_>, id: RunId) {
     let Some(current) = draft.current.filter(|current| *current != id) else { return };
-    let (Some(run), Some(current)) = (draft.runs.get(&id), draft.runs.get(&current)) else { return };
-    let (mine, winner) = (RunClock::of_start(&run.state), RunClock::of_start(&current.state));
+    let (Some(run), Some(other)) = (draft.runs.get(&id), draft.runs.get(&current)) else { return };
+    let (mine, winner) = (RunClock::of_start(&run.state), RunClock::of_start(&other.state));
     let lost = match &run.state.execution.phase {
         Phase::Running => false,
         Phase::Closed(close) => close.lost,
@@ -160,6 +162,8 @@ fn note_loss(draft: &mut Draft<'_>, id: RunId) {
         && run.state.local.owed.lost != lost
     {
         run.state.lose(lost);
+        let winner = GaveWay { run: current, version: winner.version, time: draft.now };
+        run.state.local.gave_way = lost.then_some(winner);
         run.changes.changed = true;
     }
 }

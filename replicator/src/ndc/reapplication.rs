@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use proto::temporal::api::{common::v1::Link, history::v1::WorkflowExecutionSignaledEventAttributes};
 
+use super::divergence::{Fate, Outcome};
 use crate::{
     history::{
         HistoryBatch, Stretch,
@@ -82,10 +83,14 @@ pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
     let inputs = inputs(draft, &owed, current);
     let (mut given, mut known, mut lost) = (0, 0, 0);
     for event in &inputs {
-        match give(draft, debtor, event) {
-            Given::Now => given += 1,
-            Given::Before => known += 1,
-            Given::Never => lost += 1,
+        let fate = give(draft, debtor, event);
+        match fate {
+            Fate::Given => given += 1,
+            Fate::Known => known += 1,
+            Fate::Over | Fate::NotMeant => lost += 1,
+        }
+        if let Some(run) = draft.runs.get_mut(&debtor) {
+            run.state.note_fate(Origin::of(debtor, event), Outcome { fate, into: current });
         }
     }
     if let Some(current) = current.filter(|_| given > 0) {
@@ -120,30 +125,27 @@ fn inputs(draft: &Draft<'_>, owed: &[Debt], current: Option<RunId>) -> Vec<Histo
     inputs
 }
 
-enum Given {
-    Now,
-    Before,
-    Never,
-}
-
 /// Give one input to the current run, unless it has it.
-fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Given {
+fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Fate {
     let origin = Origin::of(debtor, event);
-    let Some(current) = *draft.current else { return Given::Never };
+    let Some(current) = *draft.current else { return Fate::Over };
     let (namespace, workflow) = (draft.namespace.name.clone(), draft.key.workflow.clone());
     // A workflow is asked to stop as it is then. A run that was started later is not meant, though a signal still is.
     let starts = [debtor, current].map(|run| draft.runs.get(&run).map(|run| RunClock::of_start(&run.state)));
     let is_outlived = starts[0] < starts[1]
         && !matches!(event.attributes, Some(Attributes::WorkflowExecutionSignaledEventAttributes(_)));
-    let Some(mut transition) = draft.transition(current) else { return Given::Never };
+    let Some(mut transition) = draft.transition(current) else { return Fate::Over };
     if is_known(&transition, current, origin, event) {
-        return Given::Before;
+        return Fate::Known;
     }
-    if transition.run.state.execution.phase != Phase::Running || is_outlived {
-        return Given::Never;
+    if is_outlived {
+        return Fate::NotMeant;
+    }
+    if transition.run.state.execution.phase != Phase::Running {
+        return Fate::Over;
     }
     failover::on_version_change(&mut transition);
-    let Some(attributes) = event.attributes.clone() else { return Given::Never };
+    let Some(attributes) = event.attributes.clone() else { return Fate::Over };
     let kind = event_type(&attributes).unwrap_or_default();
     let mut links: Vec<Link> = event.links.clone();
     if Origin::told(event).is_none() {
@@ -164,7 +166,7 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Given {
         }
         attributes => transition.receive(attributes, meta),
     }
-    Given::Now
+    Fate::Given
 }
 
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller

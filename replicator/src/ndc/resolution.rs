@@ -3,6 +3,7 @@
 use alloc::{
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 
 use super::preparation::{Preparation, Span, Unfit, prepare};
@@ -82,9 +83,14 @@ pub fn extend(run: &mut Run, batches: &[HistoryBatch]) -> Result<(), String> {
     Ok(())
 }
 
-/// Add batches to a branch that is not current. Its state is not kept, so what they say is not looked at.
-pub fn backfill(run: &mut Run, place: &Place, batches: &[HistoryBatch], entropy: &mut Entropy) {
+/// Add batches to a branch that is not current. Its state is not kept, so what they say is not looked at. The [`tail`] is
+/// among what was read.
+pub fn backfill(run: &mut Run, place: &Place, batches: &[HistoryBatch], read: &Stretches, entropy: &mut Entropy) {
     let index = open(run, place, entropy);
+    if place.fork.is_some() {
+        let behind = tail(run, place).and_then(|tail| read.get(&tail)).map(Vec::as_slice).unwrap_or_default();
+        run.state.local.contents.fork(place.branch, index, behind);
+    }
     for batch in batches.iter().skip(place.skip) {
         let item = VersionHistoryItem { event_id: batch.last(), version: batch.version() };
         let before = run.state.histories.all()[index].versions.last().event_id;
@@ -98,6 +104,14 @@ pub fn backfill(run: &mut Run, place: &Place, batches: &[HistoryBatch], entropy:
     }
     run.changes.passive = true;
     run.changes.changed = true;
+}
+
+/// The stretch of stored history that [`backfill`] needs: all that lies behind the fork on the branch that is forked.
+#[must_use]
+pub fn tail(run: &Run, place: &Place) -> Option<Stretch> {
+    let history = &run.state.histories.all()[place.branch];
+    let (first, end) = (place.fork?.event_id.next(), history.versions.last().event_id.next());
+    (first < end).then(|| Stretch { branch: history.branch.clone(), first, end })
 }
 
 fn holds_input(batch: &HistoryBatch) -> bool {
@@ -128,6 +142,7 @@ pub fn switch(
 ) -> Result<(), String> {
     let base = read.get(&base(run, place)).ok_or("the events of the branch were not read")?;
     let index = open(run, place, entropy);
+    run.state.local.contents.make(index, base);
     run.switch(index, base, is_followed)?;
     extend(run, batches.get(place.skip..).unwrap_or_default())
 }

@@ -25,12 +25,12 @@ pub struct Queues {
 
 impl Queues {
     /// A task that a transaction wrote, or that was read back. Replication tasks are the streams' business, and
-    /// those of peers the quarantine's.
+    /// those of peers the quarantine's; a run that diverged is found in the store.
     pub fn add(&mut self, task: HistoryTask) {
         match task.kind {
             TaskKind::Transfer(_) => self.transfer.insert(task.key, task),
             TaskKind::Timer(_) => self.timers.insert(task.key, task),
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) => None,
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => None,
         };
     }
 
@@ -39,7 +39,7 @@ impl Queues {
         match category {
             Category::Transfer => self.transfer.remove(&key),
             Category::Timer => self.fired.remove(&key).or_else(|| self.timers.remove(&key)),
-            Category::Replication | Category::Visibility | Category::Quarantine => None,
+            Category::Replication | Category::Visibility | Category::Quarantine | Category::Divergence => None,
         }
     }
 

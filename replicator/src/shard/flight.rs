@@ -119,6 +119,7 @@ impl Shard {
                 self.outbox.push(Output::Reply(request, Box::new(Err(failure))));
             }
         }
+        self.on_not_dropped(&flight.completed);
         if let Some(refused) = flight.refused.take() {
             self.on_not_kept(now, &flight.tasks, refused);
         }

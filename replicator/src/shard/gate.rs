@@ -159,7 +159,7 @@ impl Shard {
                 }
             }
             TaskKind::Timer(_) => self.queues.again(task.key),
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) => {}
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => {}
         }
     }
 

@@ -130,6 +130,10 @@ pub enum Call {
     View,
     /// Everything an operator sees of the run.
     Describe,
+    /// Which of its branches lost, and whether the run itself did.
+    Divergence,
+    /// What became of inputs of a branch of the run that lost.
+    Fates(Vec<crate::ndc::divergence::Input>),
 }
 
 /// What a workflow task's token claims (api 3.7, 3.10).
@@ -202,6 +206,12 @@ pub enum Response {
     View(Box<RunView>),
     /// To [`Call::Describe`].
     Described(Box<api::DescribeWorkflowExecutionResponse>),
+    /// To `Shard::skip_quarantined`: the tasks that were there and are gone.
+    Skipped(Vec<TaskId>),
+    /// To [`Call::Divergence`].
+    Divergence(Box<crate::ndc::divergence::View>),
+    /// To [`Call::Fates`], in the order of the question.
+    Fates(Vec<Option<crate::ndc::divergence::Outcome>>),
 }
 
 /// A workflow task in a worker's hands, but for the history that the driver attaches.
@@ -428,6 +438,15 @@ pub enum Report {
         /// The branch that was.
         lost: VersionHistory,
     },
+    /// Events of a run were found to be on a branch that is not current.
+    Lost {
+        /// The run.
+        run: RunKey,
+        /// How many.
+        events: i64,
+        /// Their bytes.
+        bytes: i64,
+    },
     /// Inputs of losing branches were looked through.
     Reapplied {
         /// The run whose branches they are on.
@@ -454,6 +473,8 @@ pub struct QuarantinedTask {
     pub from: StreamKey,
     /// Its number there.
     pub source: TaskId,
+    /// The task as it was told: an encoded `temporal.server.api.replication.v1.ReplicationTask`.
+    pub told: Bytes,
     /// Why it was not applied; empty for one that waits behind another.
     pub reason: String,
     /// Since when.
@@ -674,6 +695,8 @@ pub enum ItemKind {
     SignalRequest = 4,
     /// Something from a losing branch that the run has, by its origin.
     Reapplied = 5,
+    /// What became of an input of a losing branch of the run, by its origin.
+    Fate = 16,
 }
 
 /// A batch that is added to a branch.

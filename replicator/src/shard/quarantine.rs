@@ -20,7 +20,10 @@ use proto::temporal::server::api::replication::v1::ReplicationTask;
 use super::{
     Shard,
     flight::InFlight,
-    io::{Output, QuarantinedTask, Report, StreamKey, StreamRole, Transaction},
+    io::{
+        Failure, Output, QuarantinedTask, Report, RequestId, Response, StreamKey, StreamRole, Transaction,
+        TransactionId,
+    },
     loading::RETRY,
     ownership::Ownership,
     work::{How, Told, Work},
@@ -39,7 +42,7 @@ pub(super) struct Quarantine {
     runs: BTreeMap<RunKey, Held>,
     /// The run of each task.
     places: BTreeMap<TaskKey, RunKey>,
-    /// Tasks whose write is under way.
+    /// Tasks that are being written, or removed.
     writing: BTreeSet<TaskKey>,
     /// Tasks whose write failed, oldest first.
     unwritten: Vec<Refused>,
@@ -111,6 +114,11 @@ impl Quarantine {
         self.runs.contains_key(run)
     }
 
+    /// Whether a task is kept, and neither it nor its end is on the way to the store.
+    pub(super) fn is_at_rest(&self, key: TaskKey) -> bool {
+        self.places.contains_key(&key) && !self.writing.contains(&key)
+    }
+
     /// Whether this very task is kept already, because the stream that told it began anew.
     fn has(&self, refused: &Refused) -> bool {
         let named = (refused.stream.cluster, refused.stream.shard, refused.source);
@@ -155,6 +163,7 @@ impl Shard {
                 task: key.id,
                 from: StreamKey { cluster: task.cluster, shard: task.shard, role: StreamRole::Target },
                 source: task.source,
+                told: task.told.clone(),
                 reason: task.reason.clone(),
                 since: task.since,
                 tries: if index == 0 { held.tries } else { 0 },
@@ -162,23 +171,34 @@ impl Shard {
         })
     }
 
-    /// Try a run's first task again now. Answers whether there is one.
-    pub fn retry_quarantined(&mut self, now: Timestamp, run: &RunKey) -> bool {
-        let Some(held) = self.quarantine.runs.get_mut(run) else { return false };
+    /// Try a task again now. Answers whether it is the first of its run: the others wait behind that.
+    pub fn retry_quarantined(&mut self, now: Timestamp, task: TaskId) -> bool {
+        let key = kept_key(task);
+        let run = self.quarantine.places.get(&key);
+        let Some(held) = run.and_then(|run| self.quarantine.runs.get_mut(run)) else { return false };
+        if held.tasks.first_key_value().is_none_or(|(first, _)| *first != key) {
+            return false;
+        }
         (held.due, held.backoff) = (now, SHORTEST);
         self.retry_kept(now);
         true
     }
 
-    /// Let a task go without applying it; those behind it are tried at once. Answers whether there is such a task;
-    /// [`Report::Released`] says when it is gone.
-    pub fn skip_quarantined(&mut self, task: TaskId) -> bool {
-        let key = TaskKey { fire_time: Timestamp::ZERO, id: task };
-        let is_there = self.quarantine.places.contains_key(&key) && !self.quarantine.writing.contains(&key);
-        if is_there && self.is_ready() {
-            self.drop_kept(key);
+    /// Let tasks go without applying them, all in one write; what waited behind them is tried then. The reply, which comes
+    /// when they are gone, names those that were there.
+    pub fn skip_quarantined(&mut self, id: RequestId, tasks: &[TaskId]) {
+        if !self.is_ready() {
+            let failure = Failure::Unavailable("the shard is being taken over; try again".into());
+            return self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
         }
-        is_there
+        let named: BTreeSet<TaskKey> = tasks.iter().map(|task| kept_key(*task)).collect();
+        let found: Vec<TaskKey> = named.into_iter().filter(|key| self.quarantine.is_at_rest(*key)).collect();
+        let reply = Response::Skipped(found.iter().map(|key| key.id).collect());
+        let reply = Output::Reply(id, Box::new(Ok(reply)));
+        match self.drop_all_kept(found) {
+            Some(transaction) => self.outbox.push_after(transaction, reply),
+            None => self.outbox.push(reply),
+        }
     }
 
     /// A task cannot be applied: keep it. What is told of its run from here on waits behind it.
@@ -222,14 +242,25 @@ impl Shard {
 
     /// A task that was kept is of no use.
     pub(super) fn drop_kept(&mut self, key: TaskKey) {
-        let Ownership::Owned { range, .. } = &self.ownership else { return };
+        self.drop_all_kept(vec![key]);
+    }
+
+    /// Remove tasks that were kept, in one write; none of them is tried meanwhile.
+    fn drop_all_kept(&mut self, keys: Vec<TaskKey>) -> Option<TransactionId> {
+        let Ownership::Owned { range, .. } = &self.ownership else { return None };
         let range = *range;
-        let completed = vec![(Category::Quarantine, key)];
+        if keys.is_empty() {
+            return None;
+        }
+        let completed: Vec<_> = keys.iter().map(|key| (Category::Quarantine, *key)).collect();
+        self.quarantine.writing.extend(keys);
         let transaction =
             Transaction { completed: completed.clone(), ..Transaction::of(self.next_transaction(), self.id, range) };
+        let id = transaction.id;
         let flight = InFlight { lowest: TaskId(i64::MAX), completed, ..InFlight::default() };
-        self.in_flight.insert(transaction.id, flight);
-        self.outbox.begin(transaction.id, Output::Commit(Box::new(transaction)));
+        self.in_flight.insert(id, flight);
+        self.outbox.begin(id, Output::Commit(Box::new(transaction)));
+        Some(id)
     }
 
     /// Try what is due again, and write what could not be written.
@@ -270,6 +301,13 @@ impl Shard {
         self.quarantine.again = now + RETRY;
     }
 
+    /// Tasks could not be removed: they are still there.
+    pub(super) fn on_not_dropped(&mut self, completed: &[(Category, TaskKey)]) {
+        for (_, key) in completed.iter().filter(|(category, _)| *category == Category::Quarantine) {
+            self.quarantine.writing.remove(key);
+        }
+    }
+
     /// A task is gone from the store: it was applied after all, or an operator let it go.
     pub(super) fn on_released(&mut self, now: Timestamp, key: TaskKey) {
         if let Some((run, kept)) = self.quarantine.remove(now, key) {
@@ -282,6 +320,11 @@ impl Shard {
     pub(super) fn restore_kept(&mut self, now: Timestamp, task: HistoryTask) {
         self.quarantine.add(now, task);
     }
+}
+
+/// The place of a task in the queue.
+fn kept_key(task: TaskId) -> TaskKey {
+    TaskKey { fire_time: Timestamp::ZERO, id: task }
 }
 
 /// The run of tasks that name none.

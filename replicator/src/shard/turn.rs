@@ -156,6 +156,12 @@ impl Shard {
                 break;
             }
             if let Work::Incoming(told) = &work {
+                if let How::Kept(key) = told.how
+                    && !self.quarantine.is_at_rest(key)
+                {
+                    // It was let go meanwhile.
+                    continue;
+                }
                 let run = &told.incoming.run;
                 if let Some(waiting) = slot.fetching.get_mut(&run.run) {
                     waiting.push_back(told.as_ref().clone());
@@ -377,7 +383,7 @@ impl Turn {
                 }
                 self.works.push(Work::Task(task));
             }
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) => {}
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => {}
         }
     }
 
@@ -402,7 +408,7 @@ impl Turn {
     fn decide_incoming(&mut self, draft: &mut Draft<'_>, told: Box<Told>) {
         let from = told.stream.cluster;
         match receive::receive(draft, &told.incoming) {
-            Received::Applied { digest_differs, conflict } => {
+            Received::Applied { digest_differs, conflict, lost } => {
                 self.mode = Mode::Following;
                 let run = || told.incoming.run.clone();
                 if digest_differs {
@@ -410,6 +416,9 @@ impl Turn {
                 }
                 if let Some(Conflict { won, lost }) = conflict {
                     self.reports.push(Report::Conflict { run: run(), won, lost });
+                }
+                if lost.events > 0 {
+                    self.reports.push(Report::Lost { run: run(), events: lost.events, bytes: lost.bytes });
                 }
                 if let How::Streamed(_) = told.how {
                     self.reports.push(Report::Applied { from, written: told.incoming.written });

@@ -1,6 +1,6 @@
 //! What becomes of a run when a peer's task reaches it: the passive way into a draft (5.2).
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 
 use super::incoming::{Incoming, IncomingHistory, IncomingKind, IncomingRun};
 use crate::{
@@ -27,6 +27,8 @@ pub enum Received {
         digest_differs: bool,
         /// Another branch of the run became current.
         conflict: Option<Conflict>,
+        /// What was learnt to have lost.
+        lost: Lost,
     },
     /// The run has it already, or is past it.
     Duplicate,
@@ -43,6 +45,15 @@ pub enum Received {
     Later,
     /// It cannot be applied. The draft may be half changed and must be given up.
     Refused(String),
+}
+
+/// How much was learnt to be on a branch that is not current.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lost {
+    /// Events.
+    pub events: i64,
+    /// Their bytes.
+    pub bytes: i64,
 }
 
 /// A branch of a run gave way to another.
@@ -81,7 +92,7 @@ pub fn receive(draft: &mut Draft<'_>, incoming: &Incoming) -> Received {
             } else {
                 run.changes.passive = true;
             }
-            Received::Applied { digest_differs: false, conflict: None }
+            Received::Applied { digest_differs: false, conflict: None, lost: Lost::default() }
         }
     }
 }
@@ -124,7 +135,7 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
         begin(draft, id, batches, &history.start_request_id)?;
         let mut digest_differs = differs(draft, id, history.digest);
         digest_differs |= begin_next(draft, id, new_run)?;
-        return Ok(Received::Applied { digest_differs, conflict: None });
+        return Ok(Received::Applied { digest_differs, conflict: None, lost: Lost::default() });
     };
 
     let resolution = resolution::resolve(run, &history.versions, batches)?;
@@ -135,6 +146,8 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
         Resolution::Duplicate if new_run.is_none() => return Ok(Received::Duplicate),
         _ if run.changes.is_touched() && !run.changes.passive => return Ok(Received::Later),
         Resolution::Switch(_) if run.changes.is_touched() => return Ok(Received::Later),
+        // What is stored is forked, and read for that.
+        Resolution::Backfill(place) if place.fork.is_some() && run.changes.is_touched() => return Ok(Received::Later),
         _ => {}
     }
     if waits(draft) || flush(draft, id) {
@@ -147,6 +160,7 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
     let current_start = current.map(|run| RunClock::of_start(&run.state));
     let run = draft.runs.get_mut(&id).ok_or("the run is gone")?;
     let mut conflict = None;
+    let mut lost = Lost::default();
     let mut digest_differs = false;
     match &resolution {
         Resolution::Gap { .. } | Resolution::Duplicate => {}
@@ -156,28 +170,49 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
             digest_differs = differs(draft, id, history.digest);
         }
         Resolution::Backfill(place) => {
+            if let Some(tail) = resolution::tail(run, place).filter(|tail| !read.contains_key(tail)) {
+                return Ok(Received::Needs(tail));
+            }
             // The run that follows comes first, and finds the current one as it is (ND-38).
             begin_next(draft, id, new_run)?;
             let run = draft.runs.get_mut(&id).ok_or("the run is gone")?;
-            resolution::backfill(run, place, batches, draft.entropy);
-            return Ok(Received::Applied { digest_differs: false, conflict: None });
+            resolution::backfill(run, place, batches, read, draft.entropy);
+            let lost = Lost::in_batches(batches.get(place.skip..).unwrap_or_default());
+            return Ok(Received::Applied { digest_differs: false, conflict: None, lost });
         }
         Resolution::Switch(place) => {
             let base = resolution::base(run, place);
             if !read.contains_key(&base) {
                 return Ok(Received::Needs(base));
             }
-            let lost = run.state.histories.current().versions.clone();
+            let old = run.state.histories.current().versions.clone();
+            let old_size = run.state.local.history_size;
             let is_followed = placement::is_followed(&run.state, current_start, draft.topology);
             resolution::switch(run, place, batches, read, is_followed, draft.entropy)?;
             let won = run.state.histories.current().versions.clone();
-            conflict = Some(Conflict { won, lost });
+            let kept = won.lowest_common_ancestor(&old).map_or(EventId::NONE, |item| item.event_id);
+            lost = Lost::behind(kept, &old, old_size, read.get(&base).map(Vec::as_slice).unwrap_or_default());
+            run.state.local.resolved = Some(draft.now);
+            conflict = Some(Conflict { won, lost: old });
             placement::update(draft, id, true);
             digest_differs = differs(draft, id, history.digest);
         }
     }
     digest_differs |= begin_next(draft, id, new_run)?;
-    Ok(Received::Applied { digest_differs, conflict })
+    Ok(Received::Applied { digest_differs, conflict, lost })
+}
+
+impl Lost {
+    fn in_batches(batches: &[HistoryBatch]) -> Self {
+        let events = |batch: &HistoryBatch| batch.last().0 - batch.first().0 + 1;
+        Self { events: batches.iter().map(events).sum(), bytes: batches.iter().map(HistoryBatch::size).sum() }
+    }
+
+    /// What a branch of so many bytes has behind the last event that it shares with one that begins with these batches.
+    fn behind(kept: EventId, branch: &VersionHistory, size: i64, shared: &[HistoryBatch]) -> Self {
+        let shared = shared.iter().filter(|batch| batch.last() <= kept).map(HistoryBatch::size).sum::<i64>();
+        Self { events: branch.last().event_id.0 - kept.0, bytes: size - shared }
+    }
 }
 
 /// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete

@@ -15,6 +15,8 @@ pub enum Category {
     Visibility = 4,
     /// Told by a peer, and not applied.
     Quarantine = 16,
+    /// About runs that diverged: nothing to do, but to be found.
+    Divergence = 17,
 }
 
 /// Position of a task in its queue.

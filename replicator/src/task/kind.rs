@@ -36,6 +36,8 @@ pub enum TaskKind {
     Replication(ReplicationTask),
     /// Apply what a peer told, which could not be applied so far.
     Quarantined(Box<Quarantined>),
+    /// The run has branches that lost, or lost itself. Nothing is to be done: operators find it here.
+    Diverged,
 }
 
 impl TaskKind {
@@ -47,6 +49,7 @@ impl TaskKind {
             Self::Timer(_) => Category::Timer,
             Self::Replication(_) => Category::Replication,
             Self::Quarantined(_) => Category::Quarantine,
+            Self::Diverged => Category::Divergence,
         }
     }
 }

@@ -38,6 +38,7 @@ impl HistoryTask {
                 reason: told.reason.clone(),
                 since: told.since.0,
             }),
+            TaskKind::Diverged => Kind::Diverged(nothing),
             TaskKind::Timer(TimerTask::WorkflowTaskStartToClose { scheduled, attempt: n }) => {
                 Kind::TimerWorkflowTaskStartToClose(attempt(*scheduled, *n))
             }
@@ -96,6 +97,7 @@ impl HistoryTask {
                 TaskKind::Transfer(TransferTask::Activity { scheduled: EventId(t.scheduled), attempt: t.attempt })
             }
             Kind::TransferReapply(_) => TaskKind::Transfer(TransferTask::Reapply),
+            Kind::Diverged(_) => TaskKind::Diverged,
             Kind::Quarantined(t) => TaskKind::Quarantined(Box::new(Quarantined {
                 cluster: ClusterId(t.cluster_id),
                 shard: ShardId(t.shard_id),

@@ -114,7 +114,8 @@ impl Draft<'_> {
         let first_batch = |id: RunId| {
             let run = self.runs.get(&id).filter(|run| run.changes.created)?;
             let batches = &run.changes.batches;
-            Some((id, written(&run.state, batches.first()?, batches.len() == 1)))
+            let digest = (batches.len() == 1).then(|| run.state.digest());
+            Some((id, written(&run.state, batches.first()?, digest)))
         };
         started.filter_map(first_batch).collect()
     }
@@ -178,12 +179,14 @@ impl Closed {
             self.history.push(append(state, batch, ids.next()));
         }
         for (index, batch) in &changes.backfill {
+            state.local.contents.add(*index, batch);
             let branch = &state.histories.all()[*index].branch;
             // Chained to nothing: it was not this branch that was written to last (BR-6).
             self.history.push(write(branch, batch, ids.next(), TaskId(0)));
         }
         let mut changes = changes;
         changes.tell_activities(state);
+        state.local.digest = state.digest();
         if let Some(carried) = carried {
             self.tell_peers(state, &changes, ids, now, carried);
         }
@@ -225,7 +228,8 @@ impl Closed {
         let last = changes.batches.len().saturating_sub(1);
         for (index, batch) in changes.batches.iter().enumerate().skip(usize::from(is_carried)) {
             let is_end = index == last;
-            let batch_told = written(state, batch, is_end && synced().next().is_none());
+            let digest = (is_end && synced().next().is_none()).then_some(state.local.digest);
+            let batch_told = written(state, batch, digest);
             let new_run = if is_end { new_run.take() } else { None };
             let stretch = HistoryStretch { written: now, batch: batch_told, new_run };
             tell(batch.version(), ReplicationTask::History(Box::new(stretch)));
@@ -241,7 +245,7 @@ impl Closed {
 }
 
 /// What peers are told of a batch of the current branch.
-fn written(state: &MutableState, batch: &HistoryBatch, is_end: bool) -> WrittenBatch {
+fn written(state: &MutableState, batch: &HistoryBatch, digest: Option<u64>) -> WrittenBatch {
     let current = state.histories.current();
     let begins = batch.first() == EventId::FIRST;
     WrittenBatch {
@@ -250,7 +254,7 @@ fn written(state: &MutableState, batch: &HistoryBatch, is_end: bool) -> WrittenB
         first: batch.first(),
         next: batch.last().next(),
         start_request_id: if begins { state.execution.start.request_id.clone() } else { String::new() },
-        digest: is_end.then(|| state.digest()),
+        digest,
     }
 }
 
@@ -259,6 +263,8 @@ fn append(state: &mut MutableState, batch: &HistoryBatch, transaction: TaskId) -
     let write = write(&state.histories.current().branch, batch, transaction, state.local.last_append);
     state.local.last_append = transaction;
     state.local.history_size += batch.size();
+    let branch = state.histories.current_index();
+    state.local.contents.add(branch, batch);
     write
 }
 

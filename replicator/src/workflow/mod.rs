@@ -4,6 +4,7 @@ pub mod activity;
 pub mod apply;
 pub mod begin;
 pub mod close;
+pub mod contents;
 pub mod digest;
 pub mod draft;
 pub mod execution;

@@ -8,16 +8,20 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use super::{
     activity::Activities,
+    contents::Contents,
     execution::Execution,
     outstanding::Outstanding,
-    reapplied::{Owed, Reapplied},
+    reapplied::{Origin, Owed, Reapplied},
     signal::Signals,
+    table::Table,
     timer::Timers,
     workflow_task::WorkflowTasks,
 };
 use crate::{
     history::event::HistoryEvent,
     ids::{EventId, RecordVersion, RunKey, TaskId},
+    ndc::divergence::{GaveWay, Outcome},
+    time::Timestamp,
     version::{FailoverVersion, VersionHistories},
 };
 
@@ -63,6 +67,16 @@ pub struct Local {
     pub last_append: TaskId,
     /// What losing branches owe to the workflow's current run.
     pub owed: Owed,
+    /// What became of inputs of branches of the run that lost, as far as it was decided here.
+    pub fates: Table<Origin, Outcome>,
+    /// The run that this one gave way to.
+    pub gave_way: Option<GaveWay>,
+    /// When another branch was last made current.
+    pub resolved: Option<Timestamp>,
+    /// What stands for the events of each branch, as stored.
+    pub contents: Contents,
+    /// [`MutableState::digest`], as stored.
+    pub digest: u64,
     /// Queue that the last worker asked to be used first, and for how long.
     pub sticky: Option<Sticky>,
 }

@@ -34,6 +34,8 @@ pub struct Outstanding {
     pub retention: Option<TaskKey>,
     /// Puts what a losing branch holds into the current run.
     pub reapply: Option<TaskKey>,
+    /// Lets operators find a run that diverged.
+    pub diverged: Option<TaskKey>,
 }
 
 /// A task that speaks of one attempt of the workflow task.
@@ -67,7 +69,8 @@ impl Outstanding {
         ];
         let transfer = attempt(self.workflow_task).into_iter().chain(self.reapply);
         let transfer = transfer.map(|key| (Category::Transfer, key));
-        transfer.chain(timers.into_iter().flatten().map(|key| (Category::Timer, key)))
+        let diverged = self.diverged.map(|key| (Category::Divergence, key));
+        transfer.chain(timers.into_iter().flatten().map(|key| (Category::Timer, key))).chain(diverged)
     }
 }
 
@@ -98,7 +101,7 @@ impl MutableState {
                 TimerTask::Retention => forget(&mut outstanding.retention, task.key),
                 TimerTask::ActivityRetry { .. } => unreachable!("matched above"),
             },
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) => false,
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => false,
         }
     }
 }

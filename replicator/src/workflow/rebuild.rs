@@ -35,6 +35,9 @@ impl Run {
             outstanding: old.local.outstanding.clone(),
             record: old.local.record,
             owed: old.local.owed.clone(),
+            fates: old.local.fates.clone(),
+            gave_way: old.local.gave_way,
+            contents: old.local.contents.clone(),
             ..Local::default()
         };
         // What was current owes its inputs from here on, unless it came to its end and another run followed: then they had

@@ -12,16 +12,19 @@ use proto::meridian::persistence::v1 as wire;
 use super::{
     MutableState,
     activity::{Activities, Activity, ActivityStart, ActivityTaskRef, Heartbeat},
+    contents::Contents,
     execution::{Close, Execution, Phase, Start},
     mutable_state::{Local, Payloads, Sticky},
     outstanding::{Outstanding, WorkflowTaskRef},
     reapplied::{Knowledge, Origin, Owed, Reapplied},
     signal::Signals,
+    table::Table,
     timer::{Timer, Timers},
     workflow_task::{WorkflowTask, WorkflowTaskStart, WorkflowTasks},
 };
 use crate::{
     ids::{EventId, RunId, TaskId},
+    ndc::divergence::{Fate, GaveWay, Outcome},
     shard::io::{ItemKey, ItemKind, StoredRun},
     task::TaskKey,
     time::Timestamp,
@@ -80,6 +83,14 @@ impl MutableState {
             clock: self.clock.0,
             settled: local.owed.settled().iter().map(|event| event.0).collect(),
             lost: local.owed.lost,
+            contents: local.contents.all().to_vec(),
+            digest: local.digest,
+            gave_way: local.gave_way.map(|winner| wire::GaveWay {
+                run: Bytes::copy_from_slice(winner.run.as_bytes()),
+                version: winner.version.0,
+                time: winner.time.0,
+            }),
+            resolved: local.resolved.map_or(0, |time| time.0),
         };
         record.encode_to_vec().into()
     }
@@ -129,6 +140,13 @@ impl MutableState {
             });
             sort(ItemKind::Reapplied, Bytes::copy_from_slice(&origin.to_bytes()), value);
         }
+        for origin in self.local.fates.take_changed() {
+            let value = self.local.fates.get(&origin).map(|outcome| {
+                let into = outcome.into.map_or_else(Bytes::new, |run| Bytes::copy_from_slice(run.as_bytes()));
+                wire::Fate { fate: outcome.fate as i32, into }.encode_to_vec().into()
+            });
+            sort(ItemKind::Fate, Bytes::copy_from_slice(&origin.to_bytes()), value);
+        }
         (upserts, deletes)
     }
 
@@ -177,6 +195,11 @@ impl MutableState {
                 record: stored.record,
                 last_append: TaskId(record.last_append),
                 owed: Owed::new(record.settled.into_iter().map(EventId).collect(), record.lost),
+                fates: items.fates,
+                gave_way: record.gave_way.map(|winner| gave_way_from_wire(&winner)).transpose()?,
+                resolved: Some(Timestamp(record.resolved)).filter(|time| *time != Timestamp::ZERO),
+                contents: Contents::new(record.contents),
+                digest: record.digest,
                 sticky: record.sticky.map(|sticky| Sticky {
                     task_queue: sticky.task_queue,
                     schedule_to_start: from_nanos(sticky.schedule_to_start),
@@ -206,6 +229,7 @@ struct Items {
     timers: Timers,
     signals: Signals,
     reapplied: Reapplied,
+    fates: Table<Origin, Outcome>,
 }
 
 impl Items {
@@ -223,6 +247,16 @@ impl Items {
                 let value = wire::Reapplied::decode(value).map_err(|_| MalformedRun("reapplied"))?;
                 let known = if value.on_branch { Knowledge::OnBranch } else { Knowledge::CarriedOver };
                 self.reapplied.table.restore(origin, known);
+            }
+            ItemKind::Fate => {
+                let origin = Origin::from_bytes(&key.key).ok_or(MalformedRun("origin"))?;
+                let value = wire::Fate::decode(value).map_err(|_| MalformedRun("fate"))?;
+                let into = match &value.into[..] {
+                    [] => None,
+                    bytes => Some(run_id(bytes).ok_or(MalformedRun("fate"))?),
+                };
+                let fate = Fate::from_number(value.fate).ok_or(MalformedRun("fate"))?;
+                self.fates.restore(origin, Outcome { fate, into });
             }
         }
         Ok(())
@@ -273,6 +307,11 @@ fn close_from_wire(close: &wire::Close) -> Result<Close, MalformedRun> {
         delete_after: Timestamp(close.delete_after),
         lost: close.lost,
     })
+}
+
+fn gave_way_from_wire(winner: &wire::GaveWay) -> Result<GaveWay, MalformedRun> {
+    let run = run_id(&winner.run).ok_or(MalformedRun("run that won"))?;
+    Ok(GaveWay { run, version: FailoverVersion(winner.version), time: Timestamp(winner.time) })
 }
 
 fn workflow_tasks_to_wire(tasks: &WorkflowTasks) -> wire::WorkflowTasks {
@@ -437,6 +476,7 @@ fn outstanding_to_wire(outstanding: &Outstanding) -> wire::Outstanding {
         execution_timeout: outstanding.execution_timeout.map(key_to_wire),
         retention: outstanding.retention.map(key_to_wire),
         reapply: outstanding.reapply.map(key_to_wire),
+        diverged: outstanding.diverged.map(key_to_wire),
     }
 }
 
@@ -461,6 +501,7 @@ fn outstanding_from_wire(outstanding: wire::Outstanding) -> Outstanding {
         execution_timeout: outstanding.execution_timeout.map(key_from_wire),
         retention: outstanding.retention.map(key_from_wire),
         reapply: outstanding.reapply.map(key_from_wire),
+        diverged: outstanding.diverged.map(key_from_wire),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     ids::{EventId, RunKey},
+    ndc::divergence,
     task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
     time::Timestamp,
     version::FailoverVersion,
@@ -55,6 +56,7 @@ impl MutableState {
         plan.workflow_task(self);
         plan.timers(self);
         plan.reapplication(self);
+        plan.divergence(self);
         plan.diff
     }
 
@@ -224,6 +226,18 @@ impl Plan<'_> {
             *slot = Some(self.add(Wanted { fire_time: Timestamp::ZERO, version, kind }));
         } else if !owes && let Some(key) = slot.take() {
             self.complete(Category::Transfer, key);
+        }
+    }
+
+    /// A run that diverged can be found, for as long as it is kept.
+    fn divergence(&mut self, state: &mut MutableState) {
+        let diverged = divergence::has_diverged(state);
+        let slot = &mut state.local.outstanding.diverged;
+        if diverged && slot.is_none() {
+            let version = state.histories.current().versions.last().version;
+            *slot = Some(self.add(Wanted { fire_time: Timestamp::ZERO, version, kind: TaskKind::Diverged }));
+        } else if !diverged && let Some(key) = slot.take() {
+            self.complete(Category::Divergence, key);
         }
     }
 

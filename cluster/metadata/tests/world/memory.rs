@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, ShardId, WorkflowKey},
+    ids::{EventId, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use store::{
     Answer, ClusterRecord, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable, NamespaceWrite,
-    NamespacesWritten, Store, Unavailable,
+    NamespacesWritten, ScannedRun, Store, Unavailable,
     visibility::{Count, Page, VisibilityError},
 };
 use uuid::Uuid;
@@ -261,6 +261,15 @@ impl Store for MemoryStore {
     }
 
     fn count<'a>(&'a self, _: NamespaceId, _: &'a str) -> Answer<'a, Result<Count, VisibilityError>> {
+        panic!("{RUNS}")
+    }
+
+    fn scan<'a>(
+        &'a self,
+        _: NamespaceId,
+        _: Option<(&'a WorkflowId, RunId)>,
+        _: usize,
+    ) -> Answer<'a, Result<Vec<ScannedRun>, Unavailable>> {
         panic!("{RUNS}")
     }
 

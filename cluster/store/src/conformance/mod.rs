@@ -16,6 +16,7 @@ pub mod model;
 pub mod commits;
 pub mod histories;
 pub mod lists;
+pub mod scans;
 pub mod shared;
 
 /// A place for one store at a time.
@@ -55,6 +56,9 @@ macro_rules! suite {
             counts_come_in_groups,
             a_deleted_run_is_not_listed,
             wrong_queries_are_refused);
+        $crate::suite!(@ $fixture, scans:
+            runs_come_in_the_order_of_their_names,
+            a_run_that_is_gone_is_not_scanned);
         $crate::suite!(@ $fixture, shared:
             namespaces_are_written_by_one_at_a_time,
             messages_are_published_with_what_they_tell,

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, ShardId, WorkflowKey},
+    ids::{EventId, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use sqlx::{
@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 mod plan;
 mod read;
+mod scan;
 mod schema;
 mod select;
 mod statement;
@@ -47,7 +48,7 @@ use self::{
 };
 use crate::{
     Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable,
-    NamespaceWrite, NamespacesWritten, Spawner, Store, Unavailable,
+    NamespaceWrite, NamespacesWritten, ScannedRun, Spawner, Store, Unavailable,
     visibility::{Count, Page, VisibilityError, filter, token},
 };
 
@@ -371,6 +372,15 @@ impl Store for SqliteStore {
             let total = rows.iter().map(|(_, count)| count).sum();
             Ok(Count { total, groups: query.group_by.is_some().then_some(rows) })
         })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        namespace: NamespaceId,
+        after: Option<(&'a WorkflowId, RunId)>,
+        limit: usize,
+    ) -> Answer<'a, Result<Vec<ScannedRun>, Unavailable>> {
+        Box::pin(scan::runs(&self.readers, namespace, after, limit))
     }
 
     fn namespaces(&self) -> Answer<'_, Result<NamespaceTable, Unavailable>> {

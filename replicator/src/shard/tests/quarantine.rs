@@ -117,8 +117,8 @@ fn an_operator_lets_a_task_go() {
     world.deliver(&wires[2]);
     assert_eq!(kept(&world).into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["events are missing", ""]);
     let first = world.clusters[B].shard.quarantined().next().unwrap().task;
-    assert!(world.skip(B, first));
-    assert!(!world.skip(B, first), "it is gone");
+    assert_eq!(world.skip(B, &[first]), [first]);
+    assert_eq!(world.skip(B, &[first]), [], "it is gone");
     // What waited behind it finds the gap, and fetches what it lacks.
     assert_eq!(kept(&world), []);
     assert_eq!(world.signals(B, run), "one two");
@@ -177,4 +177,27 @@ fn a_damaged_branch_holds_back_its_run_alone() {
     world.deliver_all();
     world.agree();
     assert_eq!(world.tree(A, run).split('|').count(), 2);
+}
+
+/// What is named goes in one write, and what waits behind a part of it is not tried before all of it is gone.
+#[test]
+fn an_operator_lets_a_set_of_tasks_go() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    world.peers_answer = false;
+    for wire in [&wires[2], &wires[3]] {
+        world.deliver(wire);
+    }
+    let named: Vec<_> = world.clusters[B].shard.quarantined().map(|kept| kept.task).collect();
+    assert!(!world.clusters[B].shard.retry_quarantined(world.now, named[1]), "it waits behind the other");
+    world.peers_answer = true;
+    assert_eq!(world.skip(B, &named), named);
+    assert_eq!(kept(&world), []);
+    world.tick(5_000);
+    assert_eq!(world.signals(B, run), "", "none of them was tried");
+    // What is told later finds the gap, and fetches all of it.
+    world.signal(A, "four");
+    world.deliver_all();
+    assert_eq!(world.signals(B, run), "one two three four");
+    world.agree();
 }

@@ -72,8 +72,11 @@ fn a_debt_survives_the_death_of_who_has_to_pay_it() {
     world.signal(A, "one");
     world.signal(B, "two");
     world.flush();
+    // What lies behind the fork can be read.
+    world.clusters[B].store.reads_before_damage = 1;
     world.clusters[B].store.is_damaged = true;
     world.deliver_to(B);
+    assert_eq!(world.clusters[B].shard.quarantined().count(), 0);
     assert_eq!(world.signals(B, run), "two", "the losing branch cannot be read");
     world.signal(B, "three");
     world.clusters[B].store.is_damaged = false;

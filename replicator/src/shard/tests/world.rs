@@ -221,16 +221,23 @@ impl World {
 
     /// An operator has a run tried again.
     pub(super) fn retry(&mut self, cluster: usize, run: &RunKey) -> bool {
-        let found = self.clusters[cluster].shard.retry_quarantined(self.now, run);
+        let (now, shard) = (self.now, &mut self.clusters[cluster].shard);
+        let first = shard.quarantined().find(|kept| kept.run == *run).map(|kept| kept.task);
+        let found = first.is_some_and(|first| shard.retry_quarantined(now, first));
         self.settle(cluster);
         found
     }
 
-    /// An operator lets a task go.
-    pub(super) fn skip(&mut self, cluster: usize, task: TaskId) -> bool {
-        let found = self.clusters[cluster].shard.skip_quarantined(task);
+    /// An operator lets tasks go. Answers those that were there.
+    pub(super) fn skip(&mut self, cluster: usize, tasks: &[TaskId]) -> Vec<TaskId> {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.clusters[cluster].shard.skip_quarantined(id, tasks);
         self.settle(cluster);
-        found
+        match self.clusters[cluster].replies.remove(&id) {
+            Some(Ok(Response::Skipped(tasks))) => tasks,
+            reply => panic!("{reply:?}"),
+        }
     }
 
     /// The namespace moves to a cluster; these hear of it.

@@ -9,6 +9,7 @@ mod cancel;
 mod cancel_activity;
 mod complete_activity;
 mod complete_workflow_task;
+mod divergence;
 mod fail_activity;
 mod fail_workflow_task;
 mod find;
@@ -47,6 +48,8 @@ pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result
     match &request.call {
         Call::Query(query) => return query::handle(draft, id, request, query),
         Call::View => return view::handle(draft, request).map(Some),
+        Call::Divergence => return divergence::handle(draft, request).map(Some),
+        Call::Fates(inputs) => return divergence::fates(draft, request, inputs).map(Some),
         Call::Describe => {
             let run = find::run(draft, request)?;
             let response = describe::describe(&draft.runs[&run].state, draft.namespace, draft.now);
@@ -99,6 +102,8 @@ fn change(draft: &mut Draft<'_>, request: &Request) -> Result<Response, Failure>
         Call::HeartbeatActivity { activity, details, identity: _ } => {
             heartbeat::handle(draft, request, activity, details.as_ref())
         }
-        Call::Query(_) | Call::View | Call::Describe => unreachable!("reads were answered above"),
+        Call::Query(_) | Call::View | Call::Describe | Call::Divergence | Call::Fates(_) => {
+            unreachable!("reads were answered above")
+        }
     }
 }

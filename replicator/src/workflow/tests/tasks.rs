@@ -159,7 +159,7 @@ fn a_zombie_wants_nothing_and_a_revived_run_everything() {
         });
         picture(&cluster)
     };
-    assert_eq!(become_phase(Phase::Zombie), "");
+    assert_eq!(become_phase(Phase::Zombie), "diverged");
     assert_eq!(become_phase(Phase::Running), before);
 }
 
@@ -243,6 +243,7 @@ fn picture(cluster: &Cluster) -> String {
                     TimerTask::Retention => format!("retention@{at}"),
                 },
                 TaskKind::Transfer(TransferTask::Reapply) => "reapply".to_string(),
+                TaskKind::Diverged => "diverged".to_string(),
                 TaskKind::Replication(_) | TaskKind::Quarantined(_) => unreachable!("not kept"),
             }
         })

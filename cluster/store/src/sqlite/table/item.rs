@@ -30,12 +30,19 @@ pub(crate) fn number(kind: ItemKind) -> i64 {
         ItemKind::Timer => 3,
         ItemKind::SignalRequest => 4,
         ItemKind::Reapplied => 5,
+        ItemKind::Fate => 16,
     }
 }
 
 /// All of them.
-const KINDS: [ItemKind; 5] =
-    [ItemKind::Start, ItemKind::Activity, ItemKind::Timer, ItemKind::SignalRequest, ItemKind::Reapplied];
+const KINDS: [ItemKind; 6] = [
+    ItemKind::Start,
+    ItemKind::Activity,
+    ItemKind::Timer,
+    ItemKind::SignalRequest,
+    ItemKind::Reapplied,
+    ItemKind::Fate,
+];
 
 fn kind(number: i64) -> Option<ItemKind> {
     KINDS.into_iter().find(|kind| self::number(*kind) == number)

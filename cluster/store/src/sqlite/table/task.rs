@@ -35,6 +35,7 @@ pub(crate) fn number(category: Category) -> i64 {
         Category::Replication => 3,
         Category::Visibility => 4,
         Category::Quarantine => 16,
+        Category::Divergence => 17,
     }
 }
 
@@ -70,8 +71,14 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_written() {
-        let all =
-            [Category::Transfer, Category::Timer, Category::Replication, Category::Visibility, Category::Quarantine];
+        let all = [
+            Category::Transfer,
+            Category::Timer,
+            Category::Replication,
+            Category::Visibility,
+            Category::Quarantine,
+            Category::Divergence,
+        ];
         for category in all {
             assert_eq!(number(category), category as i64, "the number of the core is the stored number");
             let key = TaskKey { fire_time: Timestamp(i64::MAX), id: TaskId(8) };
