@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod defects;
 pub mod entropy;
 mod fingerprint;
 pub mod ids;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use replicator::{
+    defects::{Defect, planted},
     history::Branch,
     ids::{BranchId, EventId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     shard::io::{BacklogTask, CommitOutcome, HistoryWrite, ItemKey, Load, Loaded, RunChange, StoredRun, Transaction},
@@ -54,7 +55,11 @@ impl Store {
     }
 
     fn check(&self, transaction: &Transaction) -> CommitOutcome {
-        if self.shards.get(&transaction.shard).is_none_or(|owned| owned.range != transaction.range.0) {
+        if self
+            .shards
+            .get(&transaction.shard)
+            .is_none_or(|owned| owned.range != transaction.range.0 && !planted(Defect::StaleRangeIsAccepted))
+        {
             return CommitOutcome::ShardOwnershipLost;
         }
         let pointer = transaction.current.as_ref();
@@ -196,8 +201,10 @@ impl Store {
             let Some(nodes) = self.branches.get(&range.branch) else { continue };
             while expected < range.end {
                 let at_node = nodes.range((expected, TaskId(i64::MIN))..=(expected, TaskId(i64::MAX)));
-                let follows = |node: &Node| before.is_none_or(|before| node.previous == before);
-                let Some(((_, id), node)) = at_node.rev().find(|(_, node)| follows(node)) else { break };
+                let follows = |id: &TaskId, node: &Node| {
+                    before.is_none_or(|before| *id > before && (node.previous == TaskId(0) || node.previous == before))
+                };
+                let Some(((_, id), node)) = at_node.rev().find(|((_, id), node)| follows(id, node)) else { break };
                 batches.push(node.events.clone());
                 (expected, before) = (node.next, Some(*id));
             }

@@ -167,6 +167,33 @@ fn documents_name_files_that_exist() {
     none(&findings);
 }
 
+/// Known defects are planted for `simulate power` alone: no ordinary build has them.
+#[test]
+fn no_ordinary_build_has_planted_defects() {
+    const FEATURE: &str = "defects";
+    const FORWARD: &[(&str, &[&str])] =
+        &[("replicator", &[]), ("simulations", &["replicator/defects"]), ("simulate", &["simulations/defects"])];
+    let mut findings = Vec::new();
+    for package in metadata()["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("a name");
+        let expected = FORWARD.iter().find(|(forwards, _)| *forwards == name).map(|(_, turns_on)| *turns_on);
+        for (feature, turns_on) in package["features"].as_object().expect("features") {
+            let turns_on: Vec<&str> = turns_on.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+            let is_known = feature == FEATURE && Some(turns_on.as_slice()) == expected;
+            if !is_known && turns_on.iter().any(|on| on.split('/').next_back() == Some(FEATURE)) {
+                findings.push(format!("feature {feature} of {name} plants defects"));
+            }
+        }
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let features = dependency["features"].as_array().expect("features");
+            if features.iter().any(|feature| feature == FEATURE) {
+                findings.push(format!("{name} takes {} with planted defects", dependency["name"]));
+            }
+        }
+    }
+    none(&findings);
+}
+
 /// A line under `[dependencies]` or one of its kin.
 #[derive(Clone)]
 struct Dependency {
@@ -179,11 +206,7 @@ struct Dependency {
 
 /// Our packages, by name.
 fn packages() -> BTreeMap<String, Vec<Dependency>> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(root());
-    let output = cargo.output().expect("run cargo metadata");
-    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON from cargo metadata");
+    let metadata = metadata();
     let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
     let dependency = |value: &Value| Dependency {
         name: name(value),
@@ -196,6 +219,15 @@ fn packages() -> BTreeMap<String, Vec<Dependency>> {
     };
     let packages = metadata["packages"].as_array().expect("packages");
     packages.iter().map(|package| (name(package), dependencies(package))).collect()
+}
+
+/// What cargo says of the workspace.
+fn metadata() -> Value {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(root());
+    let output = cargo.output().expect("run cargo metadata");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON from cargo metadata")
 }
 
 fn root() -> &'static Path {

@@ -25,6 +25,7 @@ use super::{
     stored,
 };
 use crate::{
+    defects::{Defect, planted},
     ids::NamespaceId,
     version::{ClusterName, FailoverVersion},
 };
@@ -77,7 +78,7 @@ fn greater(old: &Namespace, told: Namespace) -> Namespace {
         new.clusters = told.clusters;
         new.config_version = told.config_version;
     }
-    if old.failover_version < told.failover_version {
+    if old.failover_version < told.failover_version && !planted(Defect::FailoverIsNotBelieved) {
         new.is_global = true;
         new.active = told.active;
         new.replication_state = told.replication_state;

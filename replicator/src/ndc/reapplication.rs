@@ -11,6 +11,7 @@ use proto::temporal::api::{common::v1::Link, history::v1::WorkflowExecutionSigna
 
 use super::divergence::{Fate, Outcome};
 use crate::{
+    defects::{Defect, planted},
     history::{
         HistoryBatch, Stretch,
         event::{Attributes, HistoryEvent, event_type, next_run},
@@ -57,6 +58,9 @@ struct Debt {
 
 /// Pay what a run owes.
 pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
+    if planted(Defect::DebtIsForgotten) {
+        return Reapplied::Nothing;
+    }
     let Some(run) = draft.runs.get(&debtor) else { return Reapplied::Nothing };
     let histories = &run.state.histories;
     let owed: Vec<Debt> = run
@@ -172,6 +176,9 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Fate {
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller
 /// asked again under the same request id (RE-6).
 fn is_known(transition: &Transition<'_>, run: RunId, origin: Origin, event: &HistoryEvent) -> bool {
+    if planted(Defect::InputIsGivenTwice) {
+        return false;
+    }
     let state = &transition.run.state;
     let is_same_request = match &event.attributes {
         Some(Attributes::WorkflowExecutionSignaledEventAttributes(WorkflowExecutionSignaledEventAttributes {

@@ -8,6 +8,7 @@ use alloc::{
 
 use super::preparation::{Preparation, Span, Unfit, prepare};
 use crate::{
+    defects::{Defect, planted},
     entropy::Entropy,
     history::{HistoryBatch, Stretch, Stretches},
     ids::EventId,
@@ -67,7 +68,8 @@ pub fn resolve(run: &Run, versions: &VersionHistory, batches: &[HistoryBatch]) -
         Err(unfit) => return Err(unfit.to_string()),
     };
     let told = batches.last().map(HistoryBatch::version);
-    let wins = told.is_some_and(|told| told > histories.current().versions.last().version);
+    let ours = histories.current().versions.last().version;
+    let wins = told.is_some_and(|told| (told > ours) != planted(Defect::LowerBranchWins));
     Ok(if wins { Resolution::Switch(place) } else { Resolution::Backfill(place) })
 }
 

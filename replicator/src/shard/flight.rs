@@ -12,6 +12,7 @@ use super::{
     work::Work,
 };
 use crate::{
+    defects::{Defect, planted},
     ids::{TaskId, WorkflowKey},
     shard::io::BacklogTask,
     task::{Category, HistoryTask, TaskKey, TaskKind, TransferTask},
@@ -108,13 +109,16 @@ impl Shard {
         if let Some(slot) = key.as_ref().and_then(|key| self.slots.get_mut(key)) {
             slot.unload();
         }
-        self.retries.extend(key.map(|key| (now + RETRY, key)));
+        let again = key.filter(|_| !planted(Defect::RetriesAreForgotten));
+        self.retries.extend(again.map(|key| (now + RETRY, key)));
     }
 
     /// The write did not happen, or nobody knows: answer its requests so, and put the rest back.
     pub(super) fn reject(&mut self, now: Timestamp, id: TransactionId, mut flight: InFlight) {
         for output in self.outbox.on_rejected(id) {
-            if let Output::Reply(request, _) = output {
+            if planted(Defect::FailedWriteIsAcknowledged) {
+                self.outbox.push(output);
+            } else if let Output::Reply(request, _) = output {
                 let failure = Failure::Unavailable("the write may or may not have happened; try again".into());
                 self.outbox.push(Output::Reply(request, Box::new(Err(failure))));
             }

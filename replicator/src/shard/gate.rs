@@ -14,6 +14,7 @@ use super::{
     work::Work,
 };
 use crate::{
+    defects::{Defect, planted},
     ids::{NamespaceId, RunKey},
     namespace::Namespace,
     task::{HistoryTask, TaskKind, TransferTask},
@@ -112,7 +113,7 @@ impl Shard {
         let waiting = streams.filter(|target| !target.has_settled(namespace.id, namespace.failover_version));
         let waiting: BTreeSet<StreamKey> = waiting.map(|target| target.key).collect();
         let gate = Gate { version: namespace.failover_version, waiting, until: now + SETTLE_TIME };
-        let is_free = gate.waiting.is_empty();
+        let is_free = gate.waiting.is_empty() || planted(Defect::NobodyIsWaitedFor);
         self.gates.insert(namespace.id, gate);
         if is_free {
             self.open_gate(now, namespace.id);
@@ -122,7 +123,9 @@ impl Shard {
     fn open_gate(&mut self, now: Timestamp, id: NamespaceId) {
         let Some(gate) = self.gates.remove(&id) else { return };
         self.report(Report::Promoted { namespace: id, version: gate.version, unheard: gate.waiting.len() });
-        self.offer_all(now, id);
+        if !planted(Defect::PromotionOffersNothing) {
+            self.offer_all(now, id);
+        }
         for key in self.slots_of(id) {
             self.advance(now, &key);
         }
@@ -134,6 +137,7 @@ impl Shard {
         for key in self.slots_of(namespace.id) {
             let slot = &self.slots[&key];
             let kept_back = slot.runs.iter().filter(|(_, run)| !run.state.local.buffered.is_empty());
+            let kept_back = kept_back.filter(|_| !planted(Defect::KeptBackIsForgotten));
             let runs: Vec<RunKey> = kept_back.map(|(_, run)| run.state.run.clone()).collect();
             for run in runs {
                 self.park(now, key.clone(), Work::Moved(run, version));
@@ -158,6 +162,7 @@ impl Shard {
                     self.park(now, task.run.workflow.clone(), Work::Task(Box::new(task)));
                 }
             }
+            TaskKind::Timer(_) if planted(Defect::MissedTimersAreForgotten) => {}
             TaskKind::Timer(_) => self.queues.again(task.key),
             TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => {}
         }

@@ -15,6 +15,7 @@ use super::{
     work::{How, Told, Work},
 };
 use crate::{
+    defects::{Defect, planted},
     ids::{NamespaceId, RunId, TaskId, WorkflowKey},
     stream::{
         Incoming,
@@ -184,6 +185,9 @@ impl Shard {
     pub(super) fn give_up(&mut self, now: Timestamp, told: Told, reason: String) {
         match (&told.incoming.kind, &told.how) {
             (IncomingKind::Activity { .. }, How::Streamed(_)) => {
+                self.on_applied(now, &[(told.stream, told.incoming.task)]);
+            }
+            (IncomingKind::History(_), How::Streamed(_)) if planted(Defect::RefusedIsDropped) => {
                 self.on_applied(now, &[(told.stream, told.incoming.task)]);
             }
             (IncomingKind::History(_), How::Streamed(_)) => self.keep_told(now, told, reason),

@@ -17,6 +17,7 @@ use super::{
     work::{Told, Work},
 };
 use crate::{
+    defects::{Defect, planted},
     entropy::Entropy,
     ids::{NamespaceId, RunId, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
@@ -186,6 +187,8 @@ impl Shard {
         // A write that was under way when the shard was lost is answered already.
         let Some(flight) = self.in_flight.remove(&id) else { return };
         match outcome {
+            CommitOutcome::Unknown if planted(Defect::DoubtIsSuccess) => self.on_committed(now, id, flight),
+            CommitOutcome::Unknown if planted(Defect::DoubtIsNotFenced) => self.on_condition_failed(now, id, flight),
             CommitOutcome::Committed => self.on_committed(now, id, flight),
             CommitOutcome::ConditionFailed => self.on_condition_failed(now, id, flight),
             CommitOutcome::Unavailable => self.on_store_unavailable(now, id, flight),
@@ -296,6 +299,9 @@ impl Shard {
             Ownership::Owned { ids, .. } => ids.peek(),
             Ownership::None | Ownership::Acquiring(_) => TaskId(0),
         };
+        if planted(Defect::InFlightIsPassedOver) {
+            return next;
+        }
         // A write of the shard's record draws no id, and holds back nothing; nor does it make readable what is not drawn.
         self.in_flight.values().map(|flight| flight.lowest).min().map_or(next, |lowest| lowest.min(next))
     }
@@ -352,7 +358,9 @@ impl Shard {
 
     /// Whether the phase of a slot lets it decide.
     pub(super) fn is_settled(slot: &Slot) -> bool {
-        !matches!(slot.phase, Phase::Committing(_)) && !slot.parked.iter().any(|work| matches!(work, Work::Moved(..)))
+        planted(Defect::SettledTooEarly)
+            || !matches!(slot.phase, Phase::Committing(_))
+                && !slot.parked.iter().any(|work| matches!(work, Work::Moved(..)))
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 
 use crate::{
+    defects::{Defect, planted},
     ids::{NamespaceId, TaskId},
     shard::io::{LoadId, StreamKey},
     time::Timestamp,
@@ -65,7 +66,9 @@ impl Source {
 
     /// Nothing in flight is known to arrive: go on after what was acknowledged.
     pub fn rewind(&mut self) {
-        self.sent = self.acked;
+        if !planted(Defect::ReconnectGoesOn) {
+            self.sent = self.acked;
+        }
         self.unacked.clear();
         self.reading = None;
     }

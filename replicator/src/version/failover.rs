@@ -6,7 +6,10 @@
 use alloc::{collections::BTreeMap, string::String, sync::Arc};
 use core::fmt;
 
-use crate::ids::ClusterId;
+use crate::{
+    defects::{Defect, planted},
+    ids::ClusterId,
+};
 
 /// Name of a cluster, as operators write it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -142,7 +145,8 @@ impl Topology {
     pub fn next_version(&self, cluster: &ClusterName, version: FailoverVersion) -> Option<FailoverVersion> {
         let initial = i64::from(self.id_of(cluster)?.0);
         let same_round = version.0 / self.increment * self.increment + initial;
-        let next = if same_round < version.0 { same_round + self.increment } else { same_round };
+        let is_over = same_round < version.0 && !planted(Defect::VersionGoesBack);
+        let next = if is_over { same_round + self.increment } else { same_round };
         Some(FailoverVersion(next))
     }
 

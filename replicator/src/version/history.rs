@@ -9,7 +9,10 @@ use alloc::{vec, vec::Vec};
 use core::fmt;
 
 use super::FailoverVersion;
-use crate::ids::EventId;
+use crate::{
+    defects::{Defect, planted},
+    ids::EventId,
+};
 
 /// The last event written under `version`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -110,7 +113,9 @@ impl VersionHistory {
         // A higher version cannot be shared, so drop it; of equal versions the shorter stretch is.
         while let ([older_a @ .., last_a], [older_b @ .., last_b]) = (a, b) {
             if last_a.version == last_b.version {
-                return Some(VersionHistoryItem { event_id: last_a.event_id.min(last_b.event_id), ..*last_a });
+                let (a, b) = (last_a.event_id, last_b.event_id);
+                let event_id = if planted(Defect::AncestorIsTooHigh) { a.max(b) } else { a.min(b) };
+                return Some(VersionHistoryItem { event_id, ..*last_a });
             }
             if last_a.version < last_b.version {
                 b = older_b;

@@ -10,9 +10,10 @@ use super::{
     draft::{Changes, Draft, Run, TaskIds},
     execution::Phase,
     sync_activity,
-    task_generation::Scope,
+    task_generation::{Scope, TaskDiff},
 };
 use crate::{
+    defects::{Defect, planted},
     history::{Branch, HistoryBatch},
     ids::{EventId, RecordVersion, RunId, RunKey, TaskId},
     shard::io::{CurrentWrite, HistoryWrite, Notification, Reply, RequestId, RunChange, RunWrite, VisibilityWrite},
@@ -66,7 +67,7 @@ impl Draft<'_> {
             let tells_peers = !run.changes.passive && self.namespace.is_replicated();
             closed.write(run, self.now, self.task_ids, tells_peers.then_some(&carried));
         }
-        if *self.current != self.was_current {
+        if *self.current != self.was_current && !planted(Defect::PointerStays) {
             closed.current =
                 Some(CurrentWrite { workflow: self.key.clone(), expected: self.was_current, next: *self.current });
         }
@@ -170,7 +171,10 @@ impl Closed {
         let changes = core::mem::take(&mut run.changes);
         let state = &mut run.state;
         let scope = if changes.regenerate { Scope::All } else { Scope::Changed };
-        let diff = state.generate_tasks(now, scope, ids);
+        let diff = match changes.passive && planted(Defect::StandbyKeepsNoTasks) {
+            false => state.generate_tasks(now, scope, ids),
+            true => TaskDiff::default(),
+        };
         let is_same = changes.batches.is_empty() && changes.backfill.is_empty() && diff.is_empty();
         if !changes.created && !changes.changed && is_same {
             return;

@@ -14,6 +14,7 @@ use proto::temporal::api::query::v1::WorkflowQuery;
 
 use super::MutableState;
 use crate::{
+    defects::{Defect, planted},
     entropy::Entropy,
     history::{HistoryBatch, Stretches, event::HistoryEvent},
     ids::{EventId, RunId, TaskId, WorkflowKey},
@@ -170,7 +171,7 @@ impl Draft<'_> {
     ///
     /// [`Failure::NotActive`], naming the cluster to ask.
     pub fn require_active(&self) -> Result<(), Failure> {
-        if self.namespace.is_active_in(self.topology.current()) {
+        if self.namespace.is_active_in(self.topology.current()) || planted(Defect::StandbyDecides) {
             return Ok(());
         }
         Err(self.not_active(self.namespace.active.as_str().into()))
@@ -185,7 +186,9 @@ impl Draft<'_> {
     pub fn require_active_for(&self, run: RunId) -> Result<(), Failure> {
         self.require_active()?;
         let last = self.runs.get(&run).map(|run| run.state.last_write_version());
-        let Some(last) = last.filter(|last| *last > self.namespace.failover_version) else { return Ok(()) };
+        let ours = self.namespace.failover_version;
+        let is_newer = |last: &FailoverVersion| *last > ours && !planted(Defect::NewerRunIsWrittenTo);
+        let Some(last) = last.filter(is_newer) else { return Ok(()) };
         let owner = self.topology.owner(last).and_then(|owner| self.topology.name_of(owner));
         Err(self.not_active(owner.map_or_else(String::new, |name| name.as_str().into())))
     }

@@ -3,6 +3,7 @@
 use proto::temporal::api::enums::v1::WorkflowTaskFailedCause;
 
 use super::{draft::Transition, request, task_failure};
+use crate::defects::{Defect, planted};
 
 /// The namespace's version is higher than that of the started workflow task: fail the task and schedule another, so that
 /// all events which wait behind one task share one version. Its worker's completion will find no such task.
@@ -12,7 +13,8 @@ use super::{draft::Transition, request, task_failure};
 pub fn on_version_change(transition: &mut Transition<'_>) -> bool {
     let is_older = |version| version < transition.version;
     // Tasks are kept with the state, on a standby too; should one be missing for whatever reason, this finds it (TK-11).
-    transition.run.changes.regenerate |= is_older(transition.run.state.last_write_version());
+    transition.run.changes.regenerate |=
+        is_older(transition.run.state.last_write_version()) && !planted(Defect::StandbyKeepsNoTasks);
     let task = transition.run.state.workflow_task.pending.as_ref();
     if !task.is_some_and(|task| task.started.is_some() && is_older(task.version)) || !transition.run.state.is_open() {
         return false;

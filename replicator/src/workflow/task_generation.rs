@@ -13,6 +13,7 @@ use super::{
     outstanding::WorkflowTaskRef,
 };
 use crate::{
+    defects::{Defect, planted},
     ids::{EventId, RunKey},
     ndc::divergence,
     task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
@@ -69,6 +70,7 @@ impl MutableState {
     /// Whether the run works at all: a zombie waits for replication alone.
     fn is_running(&self) -> bool {
         self.execution.phase == Phase::Running
+            || planted(Defect::ZombieHasTasks) && self.execution.phase == Phase::Zombie
     }
 
     /// A deadline that comes before the run's own.
@@ -107,7 +109,9 @@ impl Plan<'_> {
     }
 
     fn complete(&mut self, category: Category, key: TaskKey) {
-        self.diff.completed.push((category, key));
+        if !planted(Defect::TasksOutliveTheirReason) {
+            self.diff.completed.push((category, key));
+        }
     }
 
     /// One timer. A `lazy` one may also fire early.

@@ -8,6 +8,7 @@ use proto::temporal::api::{
 
 use super::find;
 use crate::{
+    defects::{Defect, planted},
     history::event::Attributes,
     shard::io::{Failure, Request, Response},
     workflow::{
@@ -53,7 +54,9 @@ pub(super) struct Signal<'a> {
 impl Signal<'_> {
     /// Whether the run has received this signal before.
     pub(super) fn is_known(&self, transition: &Transition<'_>) -> bool {
-        !self.request_id.is_empty() && transition.signal_request_known(self.request_id)
+        !planted(Defect::SignalCountsTwice)
+            && !self.request_id.is_empty()
+            && transition.signal_request_known(self.request_id)
     }
 
     /// The run receives the signal.
