@@ -26,5 +26,9 @@ pub mod checkers;
 pub mod world;
 
 pub mod run;
+pub mod scenario;
+pub mod shrink;
 
 pub mod report;
+
+pub use replicator::defects;

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use replicator::{ids::WorkflowId, time::Timestamp};
 
 /// Where something happened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Place {
     /// Outside of all clusters: the operator, the network, time.
     World,
@@ -76,6 +76,12 @@ impl Trace {
         }
     }
 
+    /// Whether the lines are kept.
+    #[must_use]
+    pub fn keeps_lines(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// Happenings so far.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -125,6 +131,12 @@ impl fmt::Display for Place {
 #[must_use]
 pub fn name(cluster: usize) -> &'static str {
     NAMES[cluster]
+}
+
+/// The number of the cluster of a name.
+#[must_use]
+pub fn number(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
 }
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];

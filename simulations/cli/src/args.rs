@@ -17,8 +17,15 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run seeds. Without more: the corpus of seeds that once failed, then fresh ones. Exits with 1 if a promise breaks.
     Run(Run),
-    /// Run one seed again and tell what happens.
+    /// Run one world again and tell what happens.
     Replay(Replay),
+    /// Make a failing world small: fewer steps, clusters and faults, as long as the same promise breaks.
+    Shrink(Shrink),
+    /// List the stories that can be played.
+    Scenarios,
+    /// Plant known defects one at a time, and see how many seeds each takes to be found. Exits with 1 if one survives.
+    #[cfg(feature = "defects")]
+    Power(Power),
 }
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +42,9 @@ pub(crate) struct Run {
     /// The first of the fresh seeds, instead of one drawn from the clock. The corpus is not run.
     #[arg(long, value_name = "SEED")]
     pub(crate) from: Option<u64>,
+    /// This story alone.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["seeds", "seed", "from", "time"])]
+    pub(crate) scenario: Option<String>,
     /// Worlds at the same time; one for each core if not said.
     #[arg(long, value_name = "J")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -61,17 +71,66 @@ pub(crate) struct Run {
     pub(crate) corpus: Option<PathBuf>,
 }
 
+/// Which world.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// That of a seed.
+    #[arg(value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+    /// That of a plan that was written down.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+    /// That of a story.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Replay {
-    /// The seed.
-    #[arg(value_name = "SEED")]
-    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Stop after so much simulated time: 12.5s, 800ms.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) until: Option<Duration>,
     /// Print every happening, and not only the story.
     #[arg(long)]
     pub(crate) log: bool,
+    /// Write a page that a browser shows: a lane for each cluster, messages, faults, failovers and branches.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shrink {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Where to write what is left.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Stop after this long: 2m if not said.
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    pub(crate) time: Option<Duration>,
+}
+
+#[cfg(feature = "defects")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Power {
+    /// Only this defect.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) defect: Option<String>,
+    /// The first seed.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) from: u64,
+    /// Seeds until a defect counts as one that survives.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) most: u64,
+    /// Seeds that must keep every promise while nothing is planted.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) sound: u64,
+    /// Worlds at the same time; one for each core if not said.
+    #[arg(long, value_name = "J")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]

@@ -79,7 +79,7 @@ pub(crate) fn cores() -> NonZeroUsize {
 
 fn run_one(place: usize, case: Case) -> Done {
     let begin = Instant::now();
-    let outcome = simulations::run::run(&case.plan(), false, None);
+    let outcome = case.run(false);
     Done {
         place,
         case,

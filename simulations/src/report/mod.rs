@@ -1,3 +1,4 @@
 //! What a run came to, for people.
 
+pub mod page;
 pub mod story;

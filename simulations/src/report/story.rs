@@ -110,6 +110,7 @@ mod tests {
             happenings: 6,
             hash: 0,
             lines,
+            endings: Vec::new(),
         };
         let of = outcome(lines.clone());
         let told: Vec<&str> = Story::of(&of).beginning.iter().map(|line| line.text.as_str()).collect();

@@ -5,6 +5,7 @@
 
 mod calls;
 mod clients;
+mod endings;
 mod faults;
 mod namespaces;
 mod rest;
@@ -39,6 +40,8 @@ use crate::{
     store::Store,
     trace::{Place, Trace, name},
 };
+
+pub use endings::Ending;
 
 use calls::{Call, CallId};
 use clients::Order;
@@ -363,6 +366,7 @@ impl World {
     /// What the run came to.
     #[must_use]
     pub fn end(self) -> Outcome {
+        let endings = if self.trace.keeps_lines() { self.endings() } else { Vec::new() };
         Outcome {
             violation: self.violation,
             coverage: self.coverage,
@@ -371,6 +375,7 @@ impl World {
             happenings: self.trace.count(),
             hash: self.trace.hash(),
             lines: self.trace.into_lines(),
+            endings,
         }
     }
 
@@ -438,6 +443,8 @@ pub struct Outcome {
     pub hash: u64,
     /// The happenings, if they were kept.
     pub lines: Vec<crate::trace::Line>,
+    /// What each cluster holds at the end, if the happenings were kept.
+    pub endings: Vec<Ending>,
 }
 
 /// When every world begins.

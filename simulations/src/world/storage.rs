@@ -4,6 +4,7 @@
 use replicator::{
     ids::{NamespaceId, WorkflowId},
     shard::io::{CommitOutcome, Load, LoadId, Loaded, RunChange, Transaction, TransactionId},
+    task::Category,
     workflow::MutableState,
 };
 
@@ -222,7 +223,12 @@ impl std::fmt::Display for Summary<'_> {
             write!(f, ", {}..{}@{version} {kinds}", batch.node, batch.next.0 - 1)?;
         }
         let (added, done) = (transaction.tasks.len(), transaction.completed.len());
-        write!(f, ", +{added} -{done} tasks")
+        write!(f, ", +{added} -{done} tasks")?;
+        let told = transaction.tasks.iter().filter(|task| task.kind.category() == Category::Replication);
+        for (number, task) in told.enumerate() {
+            write!(f, "{} {}", if number == 0 { ", tells" } else { "" }, task.key.id.0)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,8 @@
 //! A file for each command.
 
+#[cfg(feature = "defects")]
+pub(crate) mod power;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod scenarios;
+pub(crate) mod shrink;

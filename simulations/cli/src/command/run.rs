@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 
+use super::replay::named;
 use crate::{
     Verdict,
     args::{Format, Run},
@@ -79,7 +80,7 @@ fn first_broken(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
     if let Case::Corpus(seed, showed) = &first.case {
         writeln!(out, "{seed} failed before. It showed: {showed}")?;
     }
-    let outcome = simulations::run::run(&first.case.plan(), true, None);
+    let outcome = first.case.run(true);
     text::broken(&first.case.name(), violation, &outcome, out)
 }
 
@@ -89,7 +90,8 @@ fn world_line(case: &Case, promise: &str) -> String {
 
 /// What is to be run.
 struct Order {
-    corpus: Vec<corpus::Entry>,
+    /// What is run first.
+    before: Vec<Case>,
     /// The first of the seeds that follow, and how many.
     first: u64,
     count: u64,
@@ -99,7 +101,10 @@ struct Order {
 impl Order {
     fn of(args: &Run) -> anyhow::Result<Self> {
         if let Some(seed) = args.seed {
-            return Ok(Self { corpus: Vec::new(), first: seed, count: 1, time: None });
+            return Ok(Self { before: Vec::new(), first: seed, count: 1, time: None });
+        }
+        if let Some(name) = &args.scenario {
+            return Ok(Self { before: vec![named(name)?], first: 0, count: 0, time: None });
         }
         let corpus = match (&args.corpus, args.from) {
             (Some(file), _) => {
@@ -110,12 +115,15 @@ impl Order {
             (None, None) => corpus::parse(corpus::BUILT_IN)?,
         };
         let count = if args.time.is_some() { u64::MAX } else { args.seeds };
-        Ok(Self { corpus, first: args.from.unwrap_or_else(seed_of_now), count, time: args.time })
+        let before = corpus.into_iter().map(|entry| Case::Corpus(entry.seed, entry.showed)).collect();
+        Ok(Self { before, first: args.from.unwrap_or_else(seed_of_now), count, time: args.time })
     }
 
     fn announce(&self, out: &mut impl Write) -> io::Result<()> {
-        if !self.corpus.is_empty() {
-            writeln!(out, "{} seeds that once failed", self.corpus.len())?;
+        match self.before.as_slice() {
+            [] => {}
+            [Case::Scenario(scenario)] => writeln!(out, "{}: {}", scenario.name, scenario.title)?,
+            failed => writeln!(out, "{} seeds that once failed", failed.len())?,
         }
         match (self.count, self.time) {
             (_, Some(time)) => writeln!(out, "seeds from {} for {time:?}", self.first)?,
@@ -127,13 +135,12 @@ impl Order {
     }
 
     fn goal(&self) -> Goal {
-        self.time.map_or(Goal::Worlds((self.corpus.len() as u64).saturating_add(self.count)), Goal::Time)
+        self.time.map_or(Goal::Worlds((self.before.len() as u64).saturating_add(self.count)), Goal::Time)
     }
 
     fn cases(&self) -> impl Iterator<Item = Case> + Send + use<> {
         let first = self.first;
-        let failed = self.corpus.clone().into_iter().map(|entry| Case::Corpus(entry.seed, entry.showed));
-        failed.chain((0..self.count).map(move |number| Case::Seed(first.wrapping_add(number))))
+        self.before.clone().into_iter().chain((0..self.count).map(move |number| Case::Seed(first.wrapping_add(number))))
     }
 }
 
