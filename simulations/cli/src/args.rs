@@ -11,6 +11,10 @@ use simulations::written;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Plant a known defect.
+    #[cfg(feature = "defects")]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) defect: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +27,7 @@ pub(crate) enum Command {
     Shrink(Shrink),
     /// List the stories that can be played.
     Scenarios,
-    /// Plant known defects one at a time, and see how many seeds each takes to be found. Exits with 1 if one survives.
+    /// Plant known defects one at a time, or the one that was named, and see how many seeds each takes to be found. Exits with 1 if one survives.
     #[cfg(feature = "defects")]
     Power(Power),
 }
@@ -116,18 +120,12 @@ pub(crate) struct Shrink {
 #[cfg(feature = "defects")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Power {
-    /// Only this defect.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) defect: Option<String>,
     /// The first seed.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) from: u64,
     /// Seeds until a defect counts as one that survives.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) most: u64,
-    /// Seeds that must keep every promise while nothing is planted.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) sound: u64,
     /// Worlds at the same time; one for each core if not said.
     #[arg(long, value_name = "J")]
     pub(crate) jobs: Option<NonZeroUsize>,

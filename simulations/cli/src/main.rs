@@ -47,13 +47,17 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(args: &Args, out: &mut impl Write) -> anyhow::Result<Verdict> {
+    #[cfg(feature = "defects")]
+    let defect = args.defect.as_deref().map(command::power::named).transpose()?;
+    #[cfg(feature = "defects")]
+    simulations::defects::plant(defect);
     match &args.command {
         Command::Run(run) => command::run::run(run, out),
         Command::Replay(replay) => command::replay::replay(replay, out),
         Command::Shrink(shrink) => command::shrink::shrink(shrink, out),
         Command::Scenarios => Ok(command::scenarios::scenarios(out).map(|()| Verdict::Kept)?),
         #[cfg(feature = "defects")]
-        Command::Power(power) => command::power::power(power, out),
+        Command::Power(power) => command::power::power(power, defect, out),
     }
 }
 

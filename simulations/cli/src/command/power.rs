@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::ensure;
 use simulations::defects::{self, Defect};
 
 use crate::{
@@ -14,24 +15,19 @@ use crate::{
 
 /// How a defect was found.
 struct Found {
+    /// Seeds that it took.
     seeds: u64,
     promise: &'static str,
 }
 
 /// Plant each, look for it, and say how long that took.
-pub(crate) fn power(args: &Power, out: &mut impl Write) -> anyhow::Result<Verdict> {
-    if let Some(Found { seeds, promise }) = look(args, None)? {
-        writeln!(out, "seed {}: without any defect a promise is broken: {promise}", args.from + seeds - 1)?;
-        return Ok(Verdict::Broken);
-    }
-    let wanted = |defect: &&Defect| args.defect.as_ref().is_none_or(|name| *name == format!("{defect:?}"));
-    let defects: Vec<Defect> = Defect::ALL.iter().filter(wanted).copied().collect();
-    anyhow::ensure!(!defects.is_empty(), "there is no such defect");
+pub(crate) fn power(args: &Power, defect: Option<Defect>, out: &mut impl Write) -> anyhow::Result<Verdict> {
+    let all: Vec<Defect> = defect.map_or_else(|| Defect::ALL.to_vec(), |defect| vec![defect]);
     writeln!(out, "| Defect | Found after | By |\n| --- | ---: | --- |")?;
     let (mut counts, mut survivors) = (Vec::new(), Vec::new());
-    for defect in defects {
+    for defect in all {
         let sentence = defect.sentence();
-        match look(args, Some(defect))? {
+        match look(args, defect)? {
             Some(Found { seeds, promise }) => {
                 writeln!(out, "| `{defect:?}`: {sentence} | {seeds} | {promise} |")?;
                 counts.push(seeds);
@@ -44,36 +40,54 @@ pub(crate) fn power(args: &Power, out: &mut impl Write) -> anyhow::Result<Verdic
         out.flush()?;
     }
     counts.sort_unstable();
-    let median = counts.get(counts.len() / 2).copied().unwrap_or(0);
-    writeln!(
-        out,
-        "\n{} defects, {} found, the median after {median} seeds",
-        counts.len() + survivors.len(),
-        counts.len()
-    )?;
+    let (all, found) = (counts.len() + survivors.len(), counts.len());
+    if let Some(median) = counts.get(counts.len() / 2) {
+        writeln!(out, "\n{all} defects, {found} found, the median after {median} seeds")?;
+    }
     if survivors.is_empty() {
         return Ok(Verdict::Kept);
     }
-    writeln!(out, "survived: {}", survivors.join(", "))?;
+    writeln!(out, "\nsurvived: {}", survivors.join(", "))?;
     Ok(Verdict::Broken)
 }
 
-/// Run seeds with a defect until a promise breaks. Nothing runs when the next one is planted.
-fn look(args: &Power, defect: Option<Defect>) -> anyhow::Result<Option<Found>> {
-    defects::plant(defect);
-    let most = if defect.is_some() { args.most } else { args.sound };
-    let cases = (0..most).map(|number| Case::Seed(args.from + number));
-    let mut first: Option<(usize, &'static str)> = None;
-    let mut progress = Progress::new(Goal::Worlds(most));
+/// The defect of a name.
+pub(crate) fn named(name: &str) -> anyhow::Result<Defect> {
+    let defect = Defect::ALL.iter().find(|defect| format!("{defect:?}") == name);
+    ensure!(defect.is_some(), "there is no defect {name}; `simulate power` lists them");
+    Ok(*defect.expect("just ensured"))
+}
+
+/// Run seeds with a defect until a promise breaks that the same seed keeps without it.
+fn look(args: &Power, defect: Defect) -> anyhow::Result<Option<Found>> {
+    let mut next = 0;
+    while let Some((place, promise)) = first_broken(args, defect, next)? {
+        defects::plant(None);
+        let seed = args.from + place;
+        if Case::Seed(seed).run(false).violation.is_none() {
+            return Ok(Some(Found { seeds: place + 1, promise }));
+        }
+        next = place + 1;
+    }
+    Ok(None)
+}
+
+/// The first of the seeds from the one at `next` on that breaks a promise. Nothing runs while a defect is planted.
+fn first_broken(args: &Power, defect: Defect, next: u64) -> anyhow::Result<Option<(u64, &'static str)>> {
+    defects::plant(Some(defect));
+    let from = args.from;
+    let cases = (next..args.most).map(move |number| Case::Seed(from + number));
+    let mut first: Option<(u64, &'static str)> = None;
+    let mut progress = Progress::new(Goal::Worlds(args.most));
     farm::run(args.jobs.unwrap_or_else(farm::cores), cases, |Done { place, violation, .. }| {
         progress.advance();
         let Some(violation) = violation else { return Ok(Enough::No) };
+        let place = next + place as u64;
         if first.is_none_or(|(earlier, _)| place < earlier) {
             first = Some((place, violation.promise));
         }
         Ok(Enough::Yes)
     })?;
     progress.clear();
-    defects::plant(None);
-    Ok(first.map(|(place, promise)| Found { seeds: place as u64 + 1, promise }))
+    Ok(first)
 }
