@@ -82,6 +82,44 @@ fn cancel_and_terminate() {
 }
 
 #[test]
+fn reset_and_delete() {
+    start("again", "Counter");
+    let _ = temporal("workflow signal --workflow-id again --name add --input 3").ok();
+    wait::until_eq(&json!([3]), || {
+        temporal("workflow query --workflow-id again --type total -o json").json()["queryResult"].clone()
+    });
+    let run = |id: &str| {
+        let description = temporal(&format!("workflow describe --workflow-id {id} -o json")).json();
+        description["workflowExecutionInfo"]["execution"]["runId"].clone()
+    };
+    let mut before = run("again");
+    for target in ["--event-id 4", "--type FirstWorkflowTask", "--type LastWorkflowTask"] {
+        let reset = temporal(&format!("workflow reset --workflow-id again {target} --reason 'bad deploy' -o json"));
+        let made = reset.json()["runId"].clone();
+        assert!(made != before && made == run("again"), "{target}: {made} after {before}");
+        // The signal came along, and the workflow goes on from it.
+        wait::until_eq(&json!([3]), || {
+            temporal("workflow query --workflow-id again --type total -o json").json()["queryResult"].clone()
+        });
+        before = made;
+    }
+    let error = temporal("workflow reset --workflow-id again --event-id 999 --reason no").refused();
+    assert!(error.contains("Workflow task finish ID must be > 1 && <= workflow last event ID"), "{error}");
+    let _ = temporal("workflow reset --workflow-id again --event-id 4 --reason no --reapply-exclude Signal").ok();
+    wait::until_eq(&json!([0]), || {
+        temporal("workflow query --workflow-id again --type total -o json").json()["queryResult"].clone()
+    });
+
+    let _ = temporal("workflow delete --workflow-id again").ok();
+    wait::until_eq(&json!(true), || {
+        let described = temporal("workflow describe --workflow-id again");
+        (!described.success && described.err.contains("workflow not found for ID: again")).into()
+    });
+    let error = temporal("workflow delete --workflow-id again").refused();
+    assert!(error.contains("workflow not found for ID: again"), "{error}");
+}
+
+#[test]
 fn list_and_count() {
     for id in ["listed-1", "listed-2"] {
         start(id, "Counter");
@@ -96,7 +134,9 @@ fn list_and_count() {
 
 #[test]
 fn unknown_workflow() {
-    for command in ["describe", "show", "cancel", "terminate", "signal --name add"] {
+    for command in
+        ["describe", "show", "cancel", "terminate", "delete", "signal --name add", "reset --event-id 4 --reason no"]
+    {
         let error = temporal(&format!("workflow {command} --workflow-id nobody")).refused();
         assert!(error.contains("workflow not found for ID: nobody"), "{command}: {error}");
     }

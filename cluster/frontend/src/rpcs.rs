@@ -43,7 +43,7 @@ pub(crate) enum Scope {
 }
 
 /// Every method that is built. Any other answers UNIMPLEMENTED with its name, which clients understand (api B 62).
-pub(crate) static RPCS: [Rpc; 38] = {
+pub(crate) static RPCS: [Rpc; 40] = {
     use Place::{Active, ActiveFirst, Here, Wherever};
     use Scope::{Begins, Cluster, Field, Token};
     const fn rpc(name: &'static str, place: Place, scope: Scope) -> Rpc {
@@ -63,6 +63,8 @@ pub(crate) static RPCS: [Rpc; 38] = {
         rpc("SignalWorkflowExecution", ActiveFirst, Field(1)),
         rpc("RequestCancelWorkflowExecution", ActiveFirst, Field(1)),
         rpc("TerminateWorkflowExecution", ActiveFirst, Field(1)),
+        rpc("ResetWorkflowExecution", ActiveFirst, Field(1)),
+        rpc("DeleteWorkflowExecution", ActiveFirst, Field(1)),
         rpc("QueryWorkflow", ActiveFirst, Field(1)),
         rpc("DescribeWorkflowExecution", Active, Field(1)),
         rpc("GetWorkflowExecutionHistory", Active, Field(1)),

@@ -3,6 +3,7 @@
 //! Every rule is a function of the record, the request and the clusters that are known. What comes out is data: the new
 //! record with whether peers are told ([`Change`]), or a [`Refusal`] that changed nothing.
 
+pub mod closed_runs;
 pub mod record;
 pub mod refusal;
 
@@ -15,6 +16,7 @@ pub mod merge;
 pub mod replication;
 pub mod stored;
 
+pub use closed_runs::ClosedRuns;
 pub use federation::Federation;
 pub use record::{Archival, Carried, Namespace, NamespaceState, ReplicationState};
 pub use refusal::Refusal;

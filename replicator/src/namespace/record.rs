@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use proto::temporal::api::{enums::v1::ArchivalState, namespace::v1::BadBinaryInfo};
 
+use super::ClosedRuns;
 use crate::{
     ids::NamespaceId,
     time::Timestamp,
@@ -148,6 +149,12 @@ impl Namespace {
     #[must_use]
     pub fn is_on(&self, cluster: &ClusterName) -> bool {
         self.members().any(|member| member == cluster)
+    }
+
+    /// What becomes of inputs of losing branches when the workflow is over.
+    #[must_use]
+    pub fn closed_runs(&self) -> ClosedRuns {
+        ClosedRuns::of(&self.data)
     }
 
     /// Whether other clusters must be told what happens in it (NS-7).

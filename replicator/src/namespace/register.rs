@@ -8,7 +8,7 @@ use proto::temporal::{
 };
 
 use super::{
-    Change, Federation, Namespace,
+    Change, ClosedRuns, Federation, Namespace,
     federation::distinct,
     refusal::{Refusal, invalid},
 };
@@ -55,6 +55,7 @@ pub fn register(
         namespace.clusters = distinct(request.clusters.iter().map(|cluster| cluster.cluster_name.as_str()));
     }
     federation.check_clusters(&namespace, None)?;
+    ClosedRuns::check(&request.data)?;
     namespace.description.clone_from(&request.description);
     namespace.owner_email.clone_from(&request.owner_email);
     namespace.data.clone_from(&request.data);

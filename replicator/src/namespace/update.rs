@@ -17,7 +17,7 @@ use proto::temporal::{
 };
 
 use super::{
-    Change, Federation, Namespace, NamespaceState, ReplicationState,
+    Change, ClosedRuns, Federation, Namespace, NamespaceState, ReplicationState,
     federation::distinct,
     refusal::{Refusal, invalid},
     register::refuse_archival,
@@ -135,6 +135,7 @@ fn set_info(namespace: &mut Namespace, info: &UpdateNamespaceInfo) -> Result<boo
         changed = true;
     }
     if !info.data.is_empty() {
+        ClosedRuns::check(&info.data)?;
         namespace.data.extend(info.data.clone());
         changed = true;
     }

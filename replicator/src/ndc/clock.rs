@@ -22,9 +22,12 @@ impl RunClock {
         Self { version: state.last_write_version(), task: state.clock }
     }
 
-    /// Of the first event of a run.
+    /// Of the event that began a run: its first, or the reset that made it.
     #[must_use]
     pub fn of_start(state: &MutableState) -> Self {
+        if let Some(reset) = state.lineage.begin(state.run.run) {
+            return Self { version: reset.version, task: reset.clock };
+        }
         let start = &state.execution.start;
         Self { version: start.version, task: start.clock }
     }

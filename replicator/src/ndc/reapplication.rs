@@ -16,15 +16,17 @@ use crate::{
         HistoryBatch, Stretch,
         event::{Attributes, HistoryEvent, event_type, next_run},
     },
-    ids::RunId,
+    ids::{EventId, RunId},
+    namespace::ClosedRuns,
     ndc::RunClock,
     workflow::{
         EventMeta,
-        draft::{Draft, Transition},
+        draft::{Draft, Need, Transition},
         execution::Phase,
         failover,
         reapplied::{Origin, is_input},
         request::{self, terminate},
+        reset,
     },
 };
 
@@ -35,8 +37,10 @@ pub enum Reapplied {
     Nothing,
     /// Somebody else is active; the task stays.
     NotActive,
-    /// These events have to be read first. Nothing was changed.
-    Needs(Stretch),
+    /// This has to be read first. Nothing was changed.
+    Needs(Need),
+    /// What the draft did so far has to be written first.
+    AfterWrite,
     /// All of it was dealt with.
     Done {
         /// The run that has the inputs now.
@@ -45,7 +49,7 @@ pub enum Reapplied {
         given: usize,
         /// Inputs that it had.
         known: usize,
-        /// Inputs that nobody can be given any more: the workflow is over, and is not run again for them (RE-9, RE-11).
+        /// Inputs that nobody can be given any more: the workflow is over, and its namespace does not want it run again.
         lost: usize,
     },
 }
@@ -82,19 +86,28 @@ pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
         return Reapplied::NotActive;
     }
     if let Some(missing) = owed.iter().find(|debt| !draft.read.contains_key(&debt.stretch)) {
-        return Reapplied::Needs(missing.stretch.clone());
+        return Reapplied::Needs(Need::Stretch(missing.stretch.clone()));
     }
     let inputs = inputs(draft, &owed, current);
+    match begin_again(draft, debtor, &inputs) {
+        Again::No => {}
+        Again::Needs(stretch) => return Reapplied::Needs(Need::Stretch(stretch)),
+        Again::AfterWrite => return Reapplied::AfterWrite,
+    }
+    // The run that the inputs were meant for, or one that goes on in its place.
+    let meant = current;
+    let current = *draft.current;
     let (mut given, mut known, mut lost) = (0, 0, 0);
     for event in &inputs {
-        let fate = give(draft, debtor, event);
+        let fate = give(draft, debtor, meant, event);
         match fate {
             Fate::Given => given += 1,
             Fate::Known => known += 1,
             Fate::Over | Fate::NotMeant => lost += 1,
         }
         if let Some(run) = draft.runs.get_mut(&debtor) {
-            run.state.note_fate(Origin::of(debtor, event), Outcome { fate, into: current });
+            let origin = run.state.origin(event);
+            run.state.note_fate(origin, Outcome { fate, into: current });
         }
     }
     if let Some(current) = current.filter(|_| given > 0) {
@@ -109,6 +122,67 @@ pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
         run.changes.uncounted |= given == 0 || current != Some(debtor);
     }
     Reapplied::Done { into: current, given, known, lost }
+}
+
+/// Whether the workflow's current run is begun again.
+enum Again {
+    No,
+    Needs(Stretch),
+    AfterWrite,
+}
+
+/// Reset a current run that is over, if its namespace wants that and there is something to give it (RE-9, RE-11).
+fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent]) -> Again {
+    let Some(current) = *draft.current else { return Again::No };
+    if draft.namespace.closed_runs() != ClosedRuns::Reset {
+        return Again::No;
+    }
+    let origins: Vec<_> = match draft.runs.get(&debtor) {
+        Some(run) => inputs.iter().map(|event| (run.state.origin(event), event)).collect(),
+        None => return Again::No,
+    };
+    let outlived = is_outlived(draft, debtor, Some(current));
+    let Some(transition) = draft.transition(current) else { return Again::No };
+    let state = &transition.run.state;
+    // Nobody is begun again only to be terminated.
+    let is_missing = |(origin, event): &(Origin, &HistoryEvent)| {
+        let is_signal = is_signal(event);
+        let is_meant = is_signal || !outlived && is_cancel(event);
+        is_meant && !is_known(&transition, *origin, event)
+    };
+    let finish = state.workflow_task.last_completed;
+    if state.execution.close().is_none() || finish == EventId::NONE || !origins.iter().any(is_missing) {
+        return Again::No;
+    }
+    let changes = &transition.run.changes;
+    if !changes.batches.is_empty() || !changes.events.is_empty() {
+        return Again::AfterWrite;
+    }
+    let stretch = reset::stretch(transition.run);
+    if !draft.read.contains_key(&stretch) {
+        return Again::Needs(stretch);
+    }
+    let id = draft.entropy.run_id();
+    let order = reset::Order { base: current, finish, reason: BEGUN_AGAIN, request_id: "" };
+    // A run that cannot be reset stays over, and what is lost is reported.
+    if reset::reset(draft, order, id).is_ok() {
+        reset::give_signals(draft, id, &[(current, stretch)], finish);
+    }
+    Again::No
+}
+
+fn is_signal(event: &HistoryEvent) -> bool {
+    matches!(event.attributes, Some(Attributes::WorkflowExecutionSignaledEventAttributes(_)))
+}
+
+fn is_cancel(event: &HistoryEvent) -> bool {
+    matches!(event.attributes, Some(Attributes::WorkflowExecutionCancelRequestedEventAttributes(_)))
+}
+
+/// Whether a run was started later than the one that inputs were written in.
+fn is_outlived(draft: &Draft<'_>, debtor: RunId, by: Option<RunId>) -> bool {
+    let starts = [Some(debtor), by].map(|run| draft.runs.get(&run?).map(|run| RunClock::of_start(&run.state)));
+    starts[0] < starts[1]
 }
 
 /// The inputs among the events that are owed, in the order in which they were written. On a branch that the current run
@@ -129,17 +203,15 @@ fn inputs(draft: &Draft<'_>, owed: &[Debt], current: Option<RunId>) -> Vec<Histo
     inputs
 }
 
-/// Give one input to the current run, unless it has it.
-fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Fate {
-    let origin = Origin::of(debtor, event);
+/// Give one input to the current run, unless it has it. `meant`: the run in whose place that one may have begun.
+fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &HistoryEvent) -> Fate {
     let Some(current) = *draft.current else { return Fate::Over };
+    let Some(origin) = draft.runs.get(&debtor).map(|run| run.state.origin(event)) else { return Fate::Over };
     let (namespace, workflow) = (draft.namespace.name.clone(), draft.key.workflow.clone());
     // A workflow is asked to stop as it is then. A run that was started later is not meant, though a signal still is.
-    let starts = [debtor, current].map(|run| draft.runs.get(&run).map(|run| RunClock::of_start(&run.state)));
-    let is_outlived = starts[0] < starts[1]
-        && !matches!(event.attributes, Some(Attributes::WorkflowExecutionSignaledEventAttributes(_)));
+    let is_outlived = !is_signal(event) && is_outlived(draft, debtor, meant);
     let Some(mut transition) = draft.transition(current) else { return Fate::Over };
-    if is_known(&transition, current, origin, event) {
+    if is_known(&transition, origin, event) {
         return Fate::Known;
     }
     if is_outlived {
@@ -175,7 +247,7 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, event: &HistoryEvent) -> Fate {
 
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller
 /// asked again under the same request id (RE-6).
-fn is_known(transition: &Transition<'_>, run: RunId, origin: Origin, event: &HistoryEvent) -> bool {
+fn is_known(transition: &Transition<'_>, origin: Origin, event: &HistoryEvent) -> bool {
     if planted(Defect::InputIsGivenTwice) {
         return false;
     }
@@ -188,7 +260,9 @@ fn is_known(transition: &Transition<'_>, run: RunId, origin: Origin, event: &His
         Some(Attributes::WorkflowExecutionCancelRequestedEventAttributes(_)) => transition.cancel_requested(),
         _ => false,
     };
-    let is_own = origin.run == run && state.histories.current().versions.contains(origin.item());
     let waits = || state.local.buffered.iter().any(|waiting| Origin::told(waiting) == Some(origin));
-    is_same_request || is_own || state.reapplied.table.get(&origin).is_some() || waits()
+    is_same_request || state.is_own(origin) || state.reapplied.table.get(&origin).is_some() || waits()
 }
+
+/// Why a workflow that was over runs again.
+const BEGUN_AGAIN: &str = "inputs came from a cluster in which the workflow was active, too";

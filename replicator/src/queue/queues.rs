@@ -30,7 +30,7 @@ impl Queues {
         match task.kind {
             TaskKind::Transfer(_) => self.transfer.insert(task.key, task),
             TaskKind::Timer(_) => self.timers.insert(task.key, task),
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => None,
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged | TaskKind::Tombstone(_) => None,
         };
     }
 
@@ -39,7 +39,7 @@ impl Queues {
         match category {
             Category::Transfer => self.transfer.remove(&key),
             Category::Timer => self.fired.remove(&key).or_else(|| self.timers.remove(&key)),
-            Category::Replication | Category::Visibility | Category::Quarantine | Category::Divergence => None,
+            Category::Replication | Category::Visibility | Category::Quarantine | Category::Divergence | Category::Tombstone => None,
         }
     }
 

@@ -50,7 +50,8 @@ impl Shard {
         for task in flight.tasks {
             match &task.kind {
                 TaskKind::Quarantined(_) => self.on_kept(task),
-                TaskKind::Transfer(TransferTask::Reapply) => {
+                TaskKind::Tombstone(_) => self.tombstones.add(&task),
+                TaskKind::Transfer(TransferTask::Reapply | TransferTask::Delete) => {
                     at_once.push(task.clone());
                     self.queues.add(task);
                 }
@@ -68,14 +69,17 @@ impl Shard {
                 slot.phase = Phase::Ready;
             }
             let is_active = self.is_active(key.namespace);
-            for task in at_once.into_iter().filter(|_| is_active) {
+            let is_due = |task: &HistoryTask| is_active || task.kind == TaskKind::Transfer(TransferTask::Delete);
+            for task in at_once.into_iter().filter(is_due) {
                 self.park_quietly(&key, Work::Task(Box::new(task)));
             }
             self.advance(now, &key);
         }
         for (category, key) in flight.completed {
-            if category == Category::Quarantine {
-                self.on_released(now, key);
+            match category {
+                Category::Quarantine => self.on_released(now, key),
+                Category::Tombstone => self.tombstones.remove(key),
+                _ => {}
             }
         }
         self.settle();
@@ -124,6 +128,7 @@ impl Shard {
             }
         }
         self.on_not_dropped(&flight.completed);
+        self.keep_tombstones(&flight.completed);
         if let Some(refused) = flight.refused.take() {
             self.on_not_kept(now, &flight.tasks, refused);
         }
@@ -149,6 +154,7 @@ impl Shard {
         assert!(matches!(self.ownership, Ownership::Owned { .. }), "only an owner renews");
         self.queues.clear();
         self.quarantine.clear();
+        self.tombstones.clear();
         self.queues_read = false;
         self.acquire();
     }

@@ -158,13 +158,14 @@ impl Shard {
     fn offer(&mut self, now: Timestamp, task: HistoryTask) {
         match task.kind {
             TaskKind::Transfer(_) => {
-                if self.is_active(task.run.workflow.namespace) {
+                let is_deletion = task.kind == TaskKind::Transfer(TransferTask::Delete);
+                if is_deletion || self.is_active(task.run.workflow.namespace) {
                     self.park(now, task.run.workflow.clone(), Work::Task(Box::new(task)));
                 }
             }
             TaskKind::Timer(_) if planted(Defect::MissedTimersAreForgotten) => {}
             TaskKind::Timer(_) => self.queues.again(task.key),
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => {}
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged | TaskKind::Tombstone(_) => {}
         }
     }
 

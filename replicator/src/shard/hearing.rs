@@ -184,14 +184,14 @@ impl Shard {
     /// of it, and whoever is active tells again.
     pub(super) fn give_up(&mut self, now: Timestamp, told: Told, reason: String) {
         match (&told.incoming.kind, &told.how) {
-            (IncomingKind::Activity { .. }, How::Streamed(_)) => {
+            (IncomingKind::Activity { .. } | IncomingKind::Deletion { .. }, How::Streamed(_)) => {
                 self.on_applied(now, &[(told.stream, told.incoming.task)]);
             }
             (IncomingKind::History(_), How::Streamed(_)) if planted(Defect::RefusedIsDropped) => {
                 self.on_applied(now, &[(told.stream, told.incoming.task)]);
             }
             (IncomingKind::History(_), How::Streamed(_)) => self.keep_told(now, told, reason),
-            (IncomingKind::Activity { .. }, How::Kept(key)) => self.drop_kept(*key),
+            (IncomingKind::Activity { .. } | IncomingKind::Deletion { .. }, How::Kept(key)) => self.drop_kept(*key),
             // It stays where it is, and is tried again.
             (IncomingKind::History(_), How::Kept(key)) => self.quarantine.note(*key, reason),
             // What waits for it cannot be applied either.
@@ -223,7 +223,7 @@ fn read(history: &GetWorkflowExecutionRawHistoryV2Response) -> Result<IncomingHi
     let items = history.version_history.as_ref().map(|history| history.items.as_slice()).unwrap_or_default();
     let versions = incoming::versions(items)?;
     let batches = incoming::batches(history.history_batches.iter(), &versions)?;
-    Ok(IncomingHistory { versions, batches, start_request_id: String::new(), digest: None, new_run: None })
+    Ok(IncomingHistory { versions, batches, start_request_id: String::new(), digest: None, new_run: None, base: None })
 }
 
 /// Acknowledgements only bound what a source keeps, so they wait for one another a little.

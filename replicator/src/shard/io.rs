@@ -58,6 +58,11 @@ pub enum Call {
     /// Close an open run.
     Terminate(Box<api::TerminateWorkflowExecutionRequest>),
 
+    /// Remove a run and all that is known of it.
+    Delete,
+    /// Begin again in the middle of a run, in a run of its own.
+    Reset(Box<api::ResetWorkflowExecutionRequest>),
+
     /// A worker takes a workflow task.
     StartWorkflowTask {
         /// Scheduled event of the task.
@@ -184,6 +189,8 @@ pub enum Response {
     },
     /// To [`Call::SignalWithStart`].
     SignaledWithStart(api::SignalWithStartWorkflowExecutionResponse),
+    /// To [`Call::Reset`].
+    Reset(api::ResetWorkflowExecutionResponse),
     /// To [`Call::StartWorkflowTask`].
     WorkflowTask(Box<StartedWorkflowTask>),
     /// To [`Call::CompleteWorkflowTask`].

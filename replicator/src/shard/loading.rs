@@ -68,6 +68,7 @@ impl Shard {
             match category {
                 Category::Quarantine => self.restore_kept(now, task),
                 Category::Timer if planted(Defect::TimersAreNotReadBack) => {}
+                Category::Tombstone => self.tombstones.add(&task),
                 _ => self.queues.add(task),
             }
         }
@@ -75,6 +76,7 @@ impl Shard {
             (Some(last), _) => self.read_queue(category, Some(last)),
             (None, Category::Transfer) => self.read_queue(Category::Timer, None),
             (None, Category::Timer) => self.read_queue(Category::Quarantine, None),
+            (None, Category::Quarantine) => self.read_queue(Category::Tombstone, None),
             (None, _) => self.become_ready(now),
         }
     }
@@ -161,6 +163,10 @@ impl Shard {
             Some(Work::Incoming(told)) => {
                 let reason = alloc::format!("the branch that it belongs to cannot be read: {problem}");
                 self.give_up(now, *told, reason);
+            }
+            Some(Work::Request(id, _)) => {
+                let failure = Failure::Unavailable(alloc::format!("the history could not be read: {problem}"));
+                self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             }
             // It is still in its queue.
             Some(Work::Task(_)) => _ = self.chores.reapply.get_or_insert(now + REST),

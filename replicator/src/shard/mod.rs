@@ -2,7 +2,7 @@
 //!
 //! `io` is the whole seam. `shard` routes; the other files are its parts: what a workflow waits for (`slot`, `work`), how
 //! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`),
-//! what is told (`streams`) and heard (`hearing`), and what cannot be applied (`quarantine`).
+//! what is told (`streams`) and heard (`hearing`), what cannot be applied (`quarantine`), and what was deleted (`tombstones`).
 
 pub mod io;
 
@@ -17,6 +17,7 @@ mod quarantine;
 mod shard;
 mod slot;
 mod streams;
+mod tombstones;
 mod turn;
 mod work;
 

@@ -14,6 +14,7 @@ use super::{
     ownership::Ownership,
     quarantine::Quarantine,
     slot::{Phase, Slot},
+    tombstones::Tombstones,
     work::{Told, Work},
 };
 use crate::{
@@ -59,6 +60,8 @@ pub struct Shard {
     pub(super) queues_read: bool,
     /// What peers told and could not be applied.
     pub(super) quarantine: Quarantine,
+    /// Runs that were deleted.
+    pub(super) tombstones: Tombstones,
     /// The newest replication tasks.
     pub(super) tail: Tail,
     /// When peers were last told of writes.
@@ -131,6 +134,7 @@ impl Shard {
             queues: Queues::default(),
             queues_read: false,
             quarantine: Quarantine::default(),
+            tombstones: Tombstones::default(),
             tail: Tail::default(),
             pumped: Timestamp::ZERO,
             sources: BTreeMap::new(),
@@ -210,6 +214,7 @@ impl Shard {
         self.fire_timers(now);
         self.open_overdue_gates(now);
         self.retry_kept(now);
+        self.remove_tombstones(now);
         if self.chores.reapply.is_some_and(|due| due <= now) {
             self.chores.reapply = None;
             self.reapply_all(now);
@@ -246,7 +251,9 @@ impl Shard {
         let retries = self.retries.first().map(|(due, _)| *due);
         let chores = [self.chores.ack, self.chores.pump, self.chores.record, self.chores.reapply];
         let kept = self.quarantine.next_due().filter(|_| self.queues_read);
-        let owned_only = [timers, gates, retries, kept].into_iter().chain(chores).flatten().filter(|_| owned);
+        let tombstones = self.tombstones.next_due().filter(|_| self.queues_read);
+        let owned_only =
+            [timers, gates, retries, kept, tombstones].into_iter().chain(chores).flatten().filter(|_| owned);
         owned_only.chain(self.chores.acquire).min()
     }
 
@@ -341,6 +348,7 @@ impl Shard {
         }
         self.queues.clear();
         self.quarantine.clear();
+        self.tombstones.clear();
         self.queues_read = false;
         self.tail = Tail::default();
         for source in self.sources.values_mut() {

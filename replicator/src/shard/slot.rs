@@ -32,6 +32,8 @@ pub(super) struct Slot {
     pub(super) current: Option<RunId>,
     /// Runs that were looked for and do not exist, until the parked work is done.
     pub(super) absent: BTreeSet<RunId>,
+    /// A run that what waits first was found to need.
+    pub(super) wanted: Option<RunId>,
     /// What waits, oldest first.
     pub(super) parked: VecDeque<Work>,
     /// Events that are being fetched from a peer, by run, with what was told of the run and waits for them.
@@ -81,6 +83,7 @@ impl Slot {
         self.phase = Phase::Empty;
         self.runs.clear();
         self.absent.clear();
+        self.wanted = None;
         self.current = None;
         self.reading = None;
         self.read.clear();
@@ -101,7 +104,10 @@ impl Slot {
 
     /// A run that must be read before this can be decided.
     pub(super) fn missing_for(&self, work: &Work) -> Option<RunId> {
-        work.runs().into_iter().find(|run| !self.runs.contains_key(run) && !self.absent.contains(run))
+        work.runs()
+            .into_iter()
+            .chain(self.wanted)
+            .find(|run| !self.runs.contains_key(run) && !self.absent.contains(run))
     }
 
     /// Ask for a stretch of history that was found missing.

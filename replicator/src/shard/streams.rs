@@ -287,7 +287,9 @@ fn is_local(kind: &TaskKind) -> bool {
 fn written(row: &BacklogTask) -> Option<Timestamp> {
     match &row.task.kind {
         TaskKind::Replication(ReplicationTask::History(stretch)) => Some(stretch.written),
-        TaskKind::Replication(ReplicationTask::SyncActivity { written, .. }) => Some(*written),
+        TaskKind::Replication(
+            ReplicationTask::SyncActivity { written, .. } | ReplicationTask::Deletion { written, .. },
+        ) => Some(*written),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! A slot's turn: everything that waits at a ready workflow is decided together and becomes one transaction.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::time::Duration;
 
 use super::{
     Shard,
@@ -14,7 +15,6 @@ use super::{
     work::{How, Told, Work},
 };
 use crate::{
-    history::Stretch,
     ids::{RunId, RunKey, TaskId, WorkflowKey},
     ndc::reapplication::{self, Reapplied},
     shard::io::Dispatch,
@@ -22,15 +22,16 @@ use crate::{
         receive::{self, Conflict, Received},
         tail,
     },
-    task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask, TransferTask},
+    task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, TimerTask, TransferTask},
     time::Timestamp,
     version::{FailoverVersion, VersionHistoryItem},
     workflow::{
         close::Closed,
         dispatch,
-        draft::{Draft, Run},
+        draft::{Draft, Need, Run},
         due::{self, Fired},
-        failover, request,
+        failover,
+        request::{self, Handled},
     },
 };
 
@@ -50,7 +51,7 @@ struct Turn {
     /// Timers that fired: they leave their queue with what they led to.
     fired: Vec<TaskKey>,
     /// Runs to be removed.
-    deleted: Vec<(RunId, TaskKey)>,
+    deleted: Vec<Deletion>,
     /// Whose doing the draft is. A transaction either follows peers or decides: what a peer wrote is not told to others,
     /// and when a peer's task breaks the draft no answer is lost with it.
     mode: Mode,
@@ -60,6 +61,17 @@ struct Turn {
     behind: Vec<Told>,
     /// What stops the turn.
     stop: Option<Stop>,
+}
+
+/// A run that is to be removed.
+struct Deletion {
+    run: RunId,
+    /// The task that removes it, unless the run knows it.
+    done: Option<(Category, TaskKey)>,
+    /// How far the run had come, if what is told of it late must not bring it back.
+    tombstone: Option<VersionHistoryItem>,
+    /// Whether peers are to do the same.
+    is_told: bool,
 }
 
 /// Whose doing a draft is.
@@ -78,8 +90,8 @@ enum Mode {
 enum Stop {
     /// Nothing that would not be there after this turn's write.
     AfterWrite(Work),
-    /// A stretch of history has to be read first.
-    Needs(Work, Stretch),
+    /// Something has to be read first.
+    Needs(Work, Need),
     /// Events that we miss have to be fetched first: after the one, before the other.
     Missing(Box<Told>, Option<VersionHistoryItem>, Option<VersionHistoryItem>),
     /// A peer's task broke the draft: everything is put back but this one.
@@ -134,13 +146,15 @@ impl Shard {
         let was_current = slot.current;
         let mut current = slot.current;
         let mut runs = core::mem::take(&mut slot.runs);
-        let read = core::mem::take(&mut slot.read);
+        let (read, absent) = (core::mem::take(&mut slot.read), core::mem::take(&mut slot.absent));
+        slot.wanted = None;
         let mut turn = Turn::default();
         let mut draft = Draft {
             key,
             namespace,
             topology: &self.topology,
             read: &read,
+            absent: &absent,
             now,
             entropy: &mut self.entropy,
             task_ids: ids,
@@ -150,11 +164,25 @@ impl Shard {
             replies: Vec::new(),
         };
         while let Some(work) = slot.parked.pop_front() {
-            let is_here = |run: &RunId| draft.runs.contains_key(run) || slot.absent.contains(run);
+            let is_here = |run: &RunId| draft.runs.contains_key(run) || absent.contains(run);
             if !work.runs().iter().all(is_here) || (gated && !is_told(&work)) || ids_run_low(&draft) {
                 slot.parked.push_front(work);
                 break;
             }
+            let work = match work {
+                Work::Incoming(mut told) => {
+                    let is_late = |run, last| self.tombstones.covers(key, run, last);
+                    let is_here = draft.runs.contains_key(&told.incoming.run.run);
+                    // What was fetched is needed for something that is not late.
+                    let is_news = told.how != How::Fetched;
+                    if is_news && told.incoming.forget_deleted(is_here, is_late) {
+                        turn.finish_incoming(told);
+                        continue;
+                    }
+                    Work::Incoming(told)
+                }
+                work => work,
+            };
             if let Work::Incoming(told) = &work {
                 if let How::Kept(key) = told.how
                     && !self.quarantine.is_at_rest(key)
@@ -168,13 +196,16 @@ impl Shard {
                     continue;
                 }
                 let is_behind = turn.behind.iter().any(|behind| behind.incoming.run == *run);
-                if matches!(told.how, How::Streamed(_)) && (is_behind || self.quarantine.holds(run)) {
+                // A deletion makes pointless what is kept.
+                let waits = matches!(told.how, How::Streamed(_)) && !told.incoming.is_deletion();
+                if waits && (is_behind || self.quarantine.holds(run)) {
                     turn.behind.push(told.as_ref().clone());
                     continue;
                 }
             }
             turn.decide(&mut draft, work);
-            if turn.stop.is_some() {
+            // What comes after a run was removed is decided without it.
+            if turn.stop.is_some() || !turn.deleted.is_empty() {
                 break;
             }
         }
@@ -194,11 +225,13 @@ impl Shard {
         let dispatches = turn.dispatches_of(&closed.tasks, &runs, namespace.is_active_in(self.topology.current()));
         slot.runs = runs;
         slot.current = current;
-        slot.absent.clear();
+        if matches!(stop, Some(Stop::Needs(..))) {
+            slot.absent = absent;
+        }
         if !matches!(stop, None | Some(Stop::Missing(..))) {
             slot.read = read;
         }
-        let transaction = self.transaction(key, range, closed, &mut turn);
+        let transaction = self.transaction(now, key, range, closed, &mut turn);
         turn.dispatches.extend(dispatches);
         let behind = core::mem::take(&mut turn.behind);
         self.finish_turn(now, key, lowest, transaction, turn, stop);
@@ -255,12 +288,17 @@ impl Shard {
         match stop {
             None | Some(Stop::Refused(..)) => {}
             Some(Stop::AfterWrite(work)) => slot.parked.push_front(work),
-            Some(Stop::Needs(work, stretch)) => {
+            Some(Stop::Needs(work, need)) => {
                 slot.parked.push_front(work);
                 // While a write is under way the question is asked again after it.
                 if slot.phase == Phase::Ready {
-                    let load = slot.begin_read(key, stretch);
-                    self.load_slot(key, load);
+                    match need {
+                        Need::Run(run) => slot.wanted = Some(run),
+                        Need::Stretch(stretch) => {
+                            let load = slot.begin_read(key, stretch);
+                            self.load_slot(key, load);
+                        }
+                    }
                 }
             }
             Some(Stop::Missing(told, after, before)) => self.fetch(now, key, *told, after, before),
@@ -270,6 +308,7 @@ impl Shard {
     /// The transaction that a closed draft wants, with what may be said once it is durable; `None` when it wants none.
     fn transaction(
         &mut self,
+        now: Timestamp,
         key: &WorkflowKey,
         range: crate::ids::RangeId,
         mut closed: Closed,
@@ -277,12 +316,13 @@ impl Shard {
     ) -> Option<(Transaction, Vec<Output>)> {
         turn.replies.append(&mut closed.replies);
         closed.completed.extend(turn.fired.drain(..).map(|key| (Category::Timer, key)));
-        for (run, retention) in core::mem::take(&mut turn.deleted) {
-            closed.completed.push((Category::Timer, retention));
-            self.delete(key, run, &mut closed);
+        for deletion in core::mem::take(&mut turn.deleted) {
+            closed.completed.extend(deletion.done);
+            self.delete(key, deletion.run, &mut closed);
+            self.bury(now, key, &deletion, &mut closed);
         }
         closed.completed.extend(turn.released.drain(..).map(|key| (Category::Quarantine, key)));
-        if closed.runs.is_empty() && closed.completed.is_empty() {
+        if closed.runs.is_empty() && closed.completed.is_empty() && closed.tasks.is_empty() {
             return None;
         }
         let withdrawn = closed.withdrawn.into_iter().map(|(run, event)| Output::Withdraw(run, event));
@@ -311,7 +351,7 @@ impl Shard {
         Some((transaction, after))
     }
 
-    /// A closed run was kept long enough: whatever else the turn did to it is pointless.
+    /// A run is removed: whatever else the turn did to it is pointless.
     fn delete(&mut self, key: &WorkflowKey, id: RunId, closed: &mut Closed) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(run) = slot.runs.remove(&id) else { return };
@@ -321,16 +361,40 @@ impl Shard {
             Some(index) => closed.runs.remove(index).expected,
             None => Some(run.state.local.record),
         };
+        let is_stored = expected.is_some();
         let added: Vec<_> = closed.tasks.iter().filter(|task| task.run.run == id).map(|task| task.key).collect();
         closed.tasks.retain(|task| task.run.run != id);
         closed.visibility.retain(|VisibilityWrite::Put(record)| record.run.run != id);
-        closed.history.retain(|batch| batch.tree != id);
+        let own: Vec<_> = run.state.histories.all().iter().map(|history| history.branch.id).collect();
+        closed.history.retain(|batch| !own.contains(&batch.branch));
         let outstanding = run.state.local.outstanding.all();
         closed.completed.extend(outstanding.into_iter().filter(|(_, key)| !added.contains(key)));
-        closed.runs.push(RunWrite { run: run.state.run.clone(), expected, change: RunChange::Delete { branches } });
+        if is_stored {
+            closed.runs.push(RunWrite { run: run.state.run.clone(), expected, change: RunChange::Delete { branches } });
+        }
         if slot.current == Some(id) {
             slot.current = None;
-            closed.current = Some(CurrentWrite { workflow: key.clone(), expected: Some(id), next: None });
+            let before = closed.current.take().map_or(Some(id), |write| write.expected);
+            closed.current = Some(CurrentWrite { workflow: key.clone(), expected: before, next: None });
+        }
+    }
+
+    /// A run was removed because somebody wanted that: remember it, and tell peers.
+    fn bury(&mut self, now: Timestamp, key: &WorkflowKey, deletion: &Deletion, closed: &mut Closed) {
+        let Some(last) = deletion.tombstone else { return };
+        let Some(namespace) = self.namespaces.get(&key.namespace).filter(|namespace| namespace.is_replicated()) else {
+            return;
+        };
+        let Ownership::Owned { ids, .. } = &mut self.ownership else { return };
+        let run = RunKey { workflow: key.clone(), run: deletion.run };
+        let mut add = |fire_time, kind| {
+            let key = TaskKey { fire_time, id: ids.next() };
+            closed.tasks.push(HistoryTask { key, run: run.clone(), version: last.version, kind });
+        };
+        // As long as the run would have been kept.
+        add(now + namespace.retention.max(SHORTEST_REST), TaskKind::Tombstone(last));
+        if deletion.is_told {
+            add(Timestamp::ZERO, TaskKind::Replication(ReplicationTask::Deletion { written: now, last }));
         }
     }
 }
@@ -347,8 +411,10 @@ impl Turn {
             Work::Request(id, request) => {
                 self.mode = mode;
                 match request::handle(draft, id, &request) {
-                    Ok(Some(response)) => self.replies.push((id, Ok(response))),
-                    Ok(None) => {}
+                    Ok(Handled::Answered(response)) => self.replies.push((id, Ok(response))),
+                    Ok(Handled::Later) => {}
+                    Ok(Handled::Needs(need)) => self.stop = Some(Stop::Needs(Work::Request(id, request), need)),
+                    Ok(Handled::AfterWrite) => self.stop = Some(Stop::AfterWrite(Work::Request(id, request))),
                     Err(failure) => self.replies.push((id, Err(failure))),
                 }
             }
@@ -367,10 +433,21 @@ impl Turn {
 
     fn decide_task(&mut self, draft: &mut Draft<'_>, task: Box<HistoryTask>) {
         // Every cluster deletes what it has kept long enough by its own clock (7.3).
-        if draft.require_active_for(task.run.run).is_err() && task.kind != TaskKind::Timer(TimerTask::Retention) {
+        let is_local =
+            matches!(task.kind, TaskKind::Timer(TimerTask::Retention) | TaskKind::Transfer(TransferTask::Delete));
+        if draft.require_active_for(task.run.run).is_err() && !is_local {
             return;
         }
         match task.kind {
+            TaskKind::Transfer(TransferTask::Delete) => {
+                let run = draft.runs.get(&task.run.run).filter(|run| run.state.local.is_deleted);
+                let last = run.map(|run| run.state.histories.current().versions.last());
+                let done = Some((Category::Transfer, task.key)).filter(|_| last.is_none());
+                if last.is_some() || !draft.runs.contains_key(&task.run.run) {
+                    self.deleted.push(Deletion { run: task.run.run, done, tombstone: last, is_told: true });
+                }
+                self.works.push(Work::Task(task));
+            }
             TaskKind::Transfer(TransferTask::Reapply) => self.reapply(draft, task),
             TaskKind::Transfer(_) => {
                 let run = draft.runs.get(&task.run.run);
@@ -378,12 +455,17 @@ impl Turn {
             }
             TaskKind::Timer(_) => {
                 match due::fire(draft, &task) {
-                    Fired::Delete => self.deleted.push((task.run.run, task.key)),
+                    Fired::Delete => self.deleted.push(Deletion {
+                        run: task.run.run,
+                        done: Some((Category::Timer, task.key)),
+                        tombstone: None,
+                        is_told: false,
+                    }),
                     Fired::Changed | Fired::Stale => self.fired.push(task.key),
                 }
                 self.works.push(Work::Task(task));
             }
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => {}
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged | TaskKind::Tombstone(_) => {}
         }
     }
 
@@ -396,7 +478,8 @@ impl Turn {
                 }
             }
             Reapplied::NotActive => {}
-            Reapplied::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Task(task), stretch)),
+            Reapplied::Needs(need) => self.stop = Some(Stop::Needs(Work::Task(task), need)),
+            Reapplied::AfterWrite => self.stop = Some(Stop::AfterWrite(Work::Task(task))),
             Reapplied::Done { into, given, known, lost } => {
                 let from = task.run.clone();
                 self.reports.push(Report::Reapplied { from, into, given, known, lost });
@@ -426,8 +509,19 @@ impl Turn {
                 self.finish_incoming(told);
             }
             Received::Duplicate => self.finish_incoming(told),
+            Received::Deleted(last) => {
+                self.mode = Mode::Following;
+                let run = told.incoming.run.run;
+                self.deleted.push(Deletion { run, done: None, tombstone: Some(last), is_told: false });
+                if let How::Streamed(_) = told.how {
+                    self.reports.push(Report::Applied { from, written: told.incoming.written });
+                }
+                self.finish_incoming(told);
+            }
             Received::Missing { after, before } => self.stop = Some(Stop::Missing(told, after, before)),
-            Received::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Incoming(told), stretch)),
+            Received::Needs(stretch) => {
+                self.stop = Some(Stop::Needs(Work::Incoming(told), Need::Stretch(stretch)));
+            }
             Received::Later => self.stop = Some(Stop::AfterWrite(Work::Incoming(told))),
             Received::Refused(reason) => self.stop = Some(Stop::Refused(told, reason)),
         }
@@ -475,3 +569,6 @@ fn is_told(work: &Work) -> bool {
 fn ids_run_low(draft: &Draft<'_>) -> bool {
     draft.task_ids.left() < 1 << 15
 }
+
+/// What is told late of a deleted run is remembered to be late for at least so long.
+const SHORTEST_REST: Duration = Duration::from_secs(86_400);

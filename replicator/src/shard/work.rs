@@ -61,11 +61,13 @@ impl Work {
             Self::Request(_, request) => request.run.into_iter().collect(),
             Self::Task(task) => [task.run.run].into(),
             Self::Incoming(told) => {
-                let next = match &told.incoming.kind {
-                    IncomingKind::History(history) => history.new_run.as_ref().map(|new| new.run),
-                    IncomingKind::Activity { .. } => None,
+                let (next, base) = match &told.incoming.kind {
+                    IncomingKind::History(history) => {
+                        (history.new_run.as_ref().map(|new| new.run), history.base.as_ref().map(|base| base.run))
+                    }
+                    IncomingKind::Activity { .. } | IncomingKind::Deletion { .. } => (None, None),
                 };
-                [told.incoming.run.run].into_iter().chain(next).collect()
+                [told.incoming.run.run].into_iter().chain(next).chain(base).collect()
             }
             Self::Moved(run, _) => [run.run].into(),
         }

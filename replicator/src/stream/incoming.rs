@@ -5,6 +5,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use proto::temporal::{
     api::common::v1::DataBlob,
     server::api::{
+        enums::v1::ReplicationTaskType,
         history::v1 as history,
         replication::v1::{self as wire, replication_task::Attributes},
     },
@@ -15,6 +16,7 @@ use crate::{
     ids::{EventId, NamespaceId, RunId, RunKey, TaskId, WorkflowKey},
     time::Timestamp,
     version::{FailoverVersion, VersionHistory, VersionHistoryItem},
+    workflow::reset::Base,
 };
 
 /// A task that a peer told.
@@ -42,6 +44,11 @@ pub enum IncomingKind {
         /// The change.
         attributes: Box<wire::SyncActivityTaskAttributes>,
     },
+    /// The run was deleted.
+    Deletion {
+        /// Its last event then, if the peer tells it.
+        last: Option<VersionHistoryItem>,
+    },
 }
 
 /// Events that a peer wrote.
@@ -57,6 +64,8 @@ pub struct IncomingHistory {
     pub digest: Option<u64>,
     /// The run that was started in the same transaction.
     pub new_run: Option<IncomingRun>,
+    /// The run whose history the run shares, for one that a reset made (ND-4).
+    pub base: Option<Base>,
 }
 
 /// A run that was started by another one.
@@ -83,9 +92,11 @@ impl Incoming {
     ///
     /// [`Malformed`], naming what is wrong with it.
     pub fn parse(task: &wire::ReplicationTask) -> Result<Self, Malformed> {
-        let (run, kind) = match task.attributes.as_ref().ok_or(Malformed("attributes are missing"))? {
-            Attributes::HistoryTaskAttributes(attributes) => history_task(task, attributes)?,
-            Attributes::SyncActivityTaskAttributes(attributes) => activity_task(attributes)?,
+        let (run, kind) = match task.attributes.as_ref() {
+            None if task.task_type() == ReplicationTaskType::DeleteExecutionTask => deletion(task)?,
+            None => return Err(Malformed("attributes are missing")),
+            Some(Attributes::HistoryTaskAttributes(attributes)) => history_task(task, attributes)?,
+            Some(Attributes::SyncActivityTaskAttributes(attributes)) => activity_task(attributes)?,
             _ => return Err(Malformed("this kind of task is not applied here")),
         };
         let extension = task.meridian.as_ref();
@@ -104,6 +115,32 @@ impl Incoming {
         match &self.kind {
             IncomingKind::History(history) => history.batches[0].version(),
             IncomingKind::Activity { attributes, .. } => FailoverVersion(attributes.version),
+            IncomingKind::Deletion { last } => last.map_or(FailoverVersion::EMPTY, |last| last.version),
+        }
+    }
+
+    /// Whether it says that the run was deleted.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        matches!(self.kind, IncomingKind::Deletion { .. })
+    }
+
+    /// Forget what it tells of runs that are not here and that were deleted when they had come so far, or further. Whether
+    /// nothing is left.
+    #[must_use]
+    pub fn forget_deleted(&mut self, is_here: bool, is_late: impl Fn(RunId, VersionHistoryItem) -> bool) -> bool {
+        let end = |batch: &HistoryBatch| VersionHistoryItem { event_id: batch.last(), version: batch.version() };
+        let run = self.run.run;
+        match &mut self.kind {
+            IncomingKind::History(history) => {
+                let last = history.batches.last().map(end);
+                if history.new_run.as_ref().is_some_and(|new| is_late(new.run, end(&new.batch))) {
+                    history.new_run = None;
+                }
+                !is_here && last.is_some_and(|last| is_late(run, last))
+            }
+            IncomingKind::Activity { versions, .. } => !is_here && is_late(run, versions.last()),
+            IncomingKind::Deletion { last } => !is_here && last.is_some_and(|last| is_late(run, last)),
         }
     }
 }
@@ -145,9 +182,25 @@ fn history_task(
             })
         }
     };
+    let base = match &attributes.base_execution_info {
+        None => None,
+        Some(info) => {
+            let event_id = EventId(info.lowest_common_ancestor_event_id);
+            let version = FailoverVersion(info.lowest_common_ancestor_event_version);
+            let base = Base {
+                run: RunId::parse(&info.run_id).map_err(|_| Malformed("base_execution_info.run_id"))?,
+                last: VersionHistoryItem { event_id, version },
+                request_id: extension.reset_request_id,
+            };
+            // It may come with every task of such a run. Of account it is with the first.
+            let before = batches[0].first().previous();
+            Some(base).filter(|base| base.last.event_id == before && before > EventId::NONE)
+        }
+    };
     let history = IncomingHistory {
         versions,
         batches,
+        base,
         start_request_id: extension.start_request_id,
         digest: digest(&extension.state_digest),
         new_run,
@@ -160,6 +213,17 @@ fn activity_task(attributes: &wire::SyncActivityTaskAttributes) -> Result<(RunKe
     let items = attributes.version_history.as_ref().ok_or(Malformed("version_history is missing"))?;
     let versions = versions(&items.items)?;
     Ok((run, IncomingKind::Activity { versions, attributes: Box::new(attributes.clone()) }))
+}
+
+/// All that is told of a deletion is in the row (section 14). How far the run had come is our own.
+fn deletion(task: &wire::ReplicationTask) -> Result<(RunKey, IncomingKind), Malformed> {
+    let row = task.raw_task_info.as_ref().ok_or(Malformed("raw_task_info is missing"))?;
+    let run = run_key(&row.namespace_id, &row.workflow_id, &row.run_id)?;
+    let last = match &row.last_version_history_item {
+        None => None,
+        Some(item) => Some(versions(core::slice::from_ref(item))?.last()),
+    };
+    Ok((run, IncomingKind::Deletion { last }))
 }
 
 /// The run that a task speaks of, as far as that can be read of one that cannot be parsed.

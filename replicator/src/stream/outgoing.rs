@@ -8,9 +8,11 @@ use proto::{
     temporal::{
         api::{common::v1::DataBlob, enums::v1::EncodingType},
         server::api::{
-            enums::v1::ReplicationTaskType,
+            enums::v1::{ReplicationTaskType, TaskType},
             history::v1 as history,
+            persistence::v1::ReplicationTaskInfo,
             replication::v1::{self as wire, replication_task::Attributes},
+            workflow::v1::BaseExecutionInfo,
         },
     },
 };
@@ -41,6 +43,14 @@ pub fn to_wire(row: &BacklogTask) -> Option<wire::ReplicationTask> {
                 }
                 _ => Default::default(),
             };
+            let base_execution_info = stretch.base.as_ref().map(|base| {
+                extension.reset_request_id = base.request_id.clone();
+                BaseExecutionInfo {
+                    run_id: base.run.to_string(),
+                    lowest_common_ancestor_event_id: base.last.event_id.0,
+                    lowest_common_ancestor_event_version: base.last.version.0,
+                }
+            });
             let mut events: Vec<DataBlob> = row.events.iter().cloned().map(blob).collect();
             // One batch goes into the field that every version reads (RT-6).
             let (one, many) = match events.len() {
@@ -57,23 +67,46 @@ pub fn to_wire(row: &BacklogTask) -> Option<wire::ReplicationTask> {
                 events_batches: many,
                 new_run_events,
                 new_run_id,
+                base_execution_info,
                 ..wire::HistoryTaskAttributes::default()
             };
-            (stretch.written, ReplicationTaskType::HistoryV2Task, Attributes::HistoryTaskAttributes(attributes))
+            (stretch.written, ReplicationTaskType::HistoryV2Task, Some(Attributes::HistoryTaskAttributes(attributes)))
         }
         ReplicationTask::SyncActivity { written, attributes, .. } => {
             let attributes = wire::SyncActivityTaskAttributes::decode(attributes.clone()).ok()?;
-            (*written, ReplicationTaskType::SyncActivityTask, Attributes::SyncActivityTaskAttributes(attributes))
+            (*written, ReplicationTaskType::SyncActivityTask, Some(Attributes::SyncActivityTaskAttributes(attributes)))
         }
+        ReplicationTask::Deletion { written, .. } => (*written, ReplicationTaskType::DeleteExecutionTask, None),
     };
     extension.written_time = Some(written.into());
     Some(wire::ReplicationTask {
+        raw_task_info: raw_task_info(task, kind),
         task_type: task_type.into(),
         source_task_id: task.key.id.0,
         visibility_time: Some(written.into()),
         meridian: Some(extension),
-        attributes: Some(attributes),
+        attributes,
         ..wire::ReplicationTask::default()
+    })
+}
+
+/// A deletion says everything in its row, as Temporal's does, and beside that how far the run had come.
+fn raw_task_info(task: &HistoryTask, kind: &ReplicationTask) -> Option<ReplicationTaskInfo> {
+    let ReplicationTask::Deletion { written, last } = kind else { return None };
+    Some(ReplicationTaskInfo {
+        namespace_id: task.run.workflow.namespace.to_string(),
+        workflow_id: task.run.workflow.workflow.to_string(),
+        run_id: task.run.run.to_string(),
+        task_type: TaskType::ReplicationDeleteExecution.into(),
+        version: last.version.0,
+        task_id: task.key.id.0,
+        visibility_time: Some((*written).into()),
+        last_version_history_item: Some(history::VersionHistoryItem {
+            event_id: last.event_id.0,
+            version: last.version.0,
+        }),
+        archetype_id: WORKFLOW,
+        ..ReplicationTaskInfo::default()
     })
 }
 
@@ -103,3 +136,6 @@ pub fn first_event(task: &HistoryTask) -> EventId {
         _ => EventId::NONE,
     }
 }
+
+/// What Temporal calls a workflow among the kinds of execution (section 14).
+const WORKFLOW: u32 = 2_918_170_192;

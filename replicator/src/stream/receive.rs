@@ -10,10 +10,12 @@ use crate::{
         RunClock, placement,
         resolution::{self, Resolution},
     },
-    version::{VersionHistory, VersionHistoryItem},
+    version::{VersionHistory, VersionHistoryItem, histories::BranchHistory},
     workflow::{
         draft::{Draft, Run},
-        failover, sync_activity,
+        failover,
+        reset::{self, Base},
+        sync_activity,
     },
 };
 
@@ -32,6 +34,8 @@ pub enum Received {
     },
     /// The run has it already, or is past it.
     Duplicate,
+    /// The run is to be removed. It had come so far where that was asked for.
+    Deleted(VersionHistoryItem),
     /// Events between the two are missing and must be fetched first.
     Missing {
         /// Last event that is here; `None`: the run is not known.
@@ -73,6 +77,7 @@ pub fn receive(draft: &mut Draft<'_>, incoming: &Incoming) -> Received {
             Ok(received) => received,
             Err(reason) => Received::Refused(reason),
         },
+        IncomingKind::Deletion { last } => receive_deletion(draft, id, *last),
         IncomingKind::Activity { versions, attributes } => {
             let is_active = draft.require_active_for(id).is_ok();
             let Some(run) = draft.runs.get_mut(&id) else { return Received::Missing { after: None, before: None } };
@@ -94,6 +99,23 @@ pub fn receive(draft: &mut Draft<'_>, incoming: &Incoming) -> Received {
             }
             Received::Applied { digest_differs: false, conflict: None, lost: Lost::default() }
         }
+    }
+}
+
+/// A peer had the run deleted (ND-33). What has come further here than it had there is kept: whoever wrote that did not know.
+///
+/// A peer that does not say how far the run had come is only followed where it must be: in a run that is over, whose
+/// namespace is not active here.
+fn receive_deletion(draft: &Draft<'_>, id: RunId, last: Option<VersionHistoryItem>) -> Received {
+    let run = draft.runs.get(&id);
+    let here = run.map(|run| run.state.histories.current().versions.last());
+    match (last, run.zip(here)) {
+        (Some(last), None) => Received::Deleted(last),
+        (Some(last), Some((_, here))) if (here.version, here.event_id) <= (last.version, last.event_id) => {
+            Received::Deleted(last)
+        }
+        (None, Some((run, here))) if !run.state.is_open() && draft.require_active().is_err() => Received::Deleted(here),
+        _ => Received::Duplicate,
     }
 }
 
@@ -125,14 +147,19 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
         placement::must_wait(draft, id, RunClock::after(last)) || new_run.is_some_and(new_run_waits)
     };
     let Some(run) = draft.runs.get(&id) else {
-        if first.first() > EventId::FIRST {
+        let base = history.base.as_ref().and_then(|base| shared(draft, history, base));
+        if first.first() > EventId::FIRST && base.is_none() {
             let before = VersionHistoryItem { event_id: first.first(), version: first.version() };
             return Ok(Received::Missing { after: None, before: Some(before) });
         }
         if waits(draft) {
             return Ok(Received::Later);
         }
-        begin(draft, id, batches, &history.start_request_id)?;
+        match base {
+            None => begin(draft, id, batches, &history.start_request_id)?,
+            Some((_, stretch)) if !draft.read.contains_key(&stretch) => return Ok(Received::Needs(stretch)),
+            Some((branch, stretch)) => begin_reset(draft, id, history, branch, &stretch)?,
+        }
         let mut digest_differs = differs(draft, id, history.digest);
         digest_differs |= begin_next(draft, id, new_run)?;
         return Ok(Received::Applied { digest_differs, conflict: None, lost: Lost::default() });
@@ -236,6 +263,39 @@ fn begin_next(draft: &mut Draft<'_>, before: RunId, new: Option<&IncomingRun>) -
         run.changes.new_run = Some(new.run);
     }
     Ok(differs(draft, new.run, new.digest))
+}
+
+/// The branch of the base run on which a run that a reset made forks off, and what is shared of it; `None` when that is not
+/// here.
+fn shared(draft: &Draft<'_>, history: &IncomingHistory, base: &Base) -> Option<(usize, Stretch)> {
+    let histories = &draft.runs.get(&base.run)?.state.histories;
+    let leads = |branch: &BranchHistory| {
+        branch.versions.contains(base.last)
+            && history.versions.contains(base.last)
+            && branch.versions.truncated(base.last) == history.versions.truncated(base.last)
+    };
+    let index = histories.all().iter().position(leads)?;
+    let branch = histories.all()[index].branch.clone();
+    Some((index, Stretch { branch, first: EventId::FIRST, end: base.last.event_id.next() }))
+}
+
+/// A run that a reset made, from the events that it shares and its own first ones (ND-10).
+fn begin_reset(
+    draft: &mut Draft<'_>,
+    id: RunId,
+    history: &IncomingHistory,
+    branch: usize,
+    stretch: &Stretch,
+) -> Result<(), String> {
+    let base = history.base.as_ref().ok_or("no base was told")?;
+    let from = draft.runs.get(&base.run).ok_or("the base run is gone")?;
+    let events = draft.read.get(stretch).map(Vec::as_slice).unwrap_or_default();
+    let mut run = reset::fork(&from.state, branch, base.last, id, events, draft.entropy)?;
+    run.state.reset_request_id = base.request_id.clone();
+    resolution::extend(&mut run, &history.batches)?;
+    placement::create(draft, id, run);
+    reset::note_reset(draft, base.run, id, true);
+    Ok(())
 }
 
 /// A run that is not here yet, from its first events.

@@ -17,6 +17,8 @@ pub enum Category {
     Quarantine = 16,
     /// About runs that diverged: nothing to do, but to be found.
     Divergence = 17,
+    /// Runs that were deleted.
+    Tombstone = 18,
 }
 
 /// Position of a task in its queue.

@@ -9,7 +9,8 @@ use crate::{
     ids::{EventId, RunId, RunKey},
     task::{Category, Quarantined, TaskKey},
     time::Timestamp,
-    version::{FailoverVersion, VersionHistory},
+    version::{FailoverVersion, VersionHistory, VersionHistoryItem},
+    workflow::reset::Base,
 };
 
 /// A task as it rests in a queue.
@@ -38,6 +39,8 @@ pub enum TaskKind {
     Quarantined(Box<Quarantined>),
     /// The run has branches that lost, or lost itself. Nothing is to be done: operators find it here.
     Diverged,
+    /// Nothing: it stands for a run that was deleted when this was its last event.
+    Tombstone(VersionHistoryItem),
 }
 
 impl TaskKind {
@@ -50,6 +53,7 @@ impl TaskKind {
             Self::Replication(_) => Category::Replication,
             Self::Quarantined(_) => Category::Quarantine,
             Self::Diverged => Category::Divergence,
+            Self::Tombstone(_) => Category::Tombstone,
         }
     }
 }
@@ -74,6 +78,8 @@ pub enum TransferTask {
     /// Inputs of a losing branch are to be put into the current run, by the cluster that is active. Not for matching: it
     /// rests in this queue because it is to be done at once, wherever the namespace is active.
     Reapply,
+    /// The run is to be removed, as its caller was told. Not for matching either, and to be done wherever it was asked.
+    Delete,
 }
 
 /// A task with a time. What is due is read from state when it fires; the task only says where to look.
@@ -128,6 +134,13 @@ pub enum ReplicationTask {
         /// What the peer is told: an encoded `temporal.server.api.replication.v1.SyncActivityTaskAttributes`.
         attributes: Bytes,
     },
+    /// The run was deleted.
+    Deletion {
+        /// When the transaction was decided.
+        written: Timestamp,
+        /// Its last event then: a peer that has more of it keeps it.
+        last: VersionHistoryItem,
+    },
 }
 
 /// A batch of events that a transaction wrote, and the run that it started, if it did.
@@ -139,6 +152,8 @@ pub struct HistoryStretch {
     pub batch: WrittenBatch,
     /// The run that was started in the same transaction, with its first batch.
     pub new_run: Option<(RunId, WrittenBatch)>,
+    /// With the first batch of a run that a reset made: the run whose history it shares up to there.
+    pub base: Option<Base>,
 }
 
 /// Where a batch lies and what its run was afterwards.

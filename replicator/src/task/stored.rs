@@ -13,7 +13,8 @@ use super::{
 use crate::{
     ids::{ClusterId, EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     time::Timestamp,
-    version::{FailoverVersion, histories::BranchHistory},
+    version::{FailoverVersion, VersionHistoryItem, histories::BranchHistory},
+    workflow::reset::Base,
 };
 
 impl HistoryTask {
@@ -30,6 +31,17 @@ impl HistoryTask {
                 Kind::TransferActivity(attempt(*scheduled, *n))
             }
             TaskKind::Transfer(TransferTask::Reapply) => Kind::TransferReapply(nothing),
+            TaskKind::Transfer(TransferTask::Delete) => Kind::TransferDelete(nothing),
+            TaskKind::Tombstone(last) => {
+                Kind::Tombstone(wire::TaskTombstone { event: last.event_id.0, version: last.version.0 })
+            }
+            TaskKind::Replication(ReplicationTask::Deletion { written, last }) => {
+                Kind::ReplicationDeletion(wire::TaskDeletion {
+                    written: written.0,
+                    event: last.event_id.0,
+                    version: last.version.0,
+                })
+            }
             TaskKind::Quarantined(told) => Kind::Quarantined(wire::TaskQuarantined {
                 cluster_id: told.cluster.0,
                 shard_id: told.shard.0,
@@ -60,6 +72,12 @@ impl HistoryTask {
                 new_run: stretch.new_run.as_ref().map(|(run, batch)| wire::TaskNewRun {
                     run: bytes_of(run.as_bytes()),
                     batch: Some(batch_to_wire(batch)),
+                }),
+                base: stretch.base.as_ref().map(|base| wire::TaskBase {
+                    run: bytes_of(base.run.as_bytes()),
+                    event: base.last.event_id.0,
+                    version: base.last.version.0,
+                    request_id: base.request_id.clone(),
                 }),
             }),
             TaskKind::Replication(ReplicationTask::SyncActivity { written, scheduled, attributes }) => {
@@ -98,6 +116,12 @@ impl HistoryTask {
             }
             Kind::TransferReapply(_) => TaskKind::Transfer(TransferTask::Reapply),
             Kind::Diverged(_) => TaskKind::Diverged,
+            Kind::TransferDelete(_) => TaskKind::Transfer(TransferTask::Delete),
+            Kind::Tombstone(t) => TaskKind::Tombstone(item(t.event, t.version)),
+            Kind::ReplicationDeletion(t) => TaskKind::Replication(ReplicationTask::Deletion {
+                written: Timestamp(t.written),
+                last: item(t.event, t.version),
+            }),
             Kind::Quarantined(t) => TaskKind::Quarantined(Box::new(Quarantined {
                 cluster: ClusterId(t.cluster_id),
                 shard: ShardId(t.shard_id),
@@ -127,6 +151,7 @@ impl HistoryTask {
                 written: Timestamp(t.written),
                 batch: batch_from_wire(t.batch)?,
                 new_run: t.new_run.map(new_run).transpose()?,
+                base: t.base.map(base).transpose()?,
             }))),
             Kind::ReplicationActivity(t) => TaskKind::Replication(ReplicationTask::SyncActivity {
                 written: Timestamp(t.written),
@@ -152,6 +177,18 @@ impl fmt::Display for MalformedTask {
 fn new_run(new: wire::TaskNewRun) -> Result<(RunId, WrittenBatch), MalformedTask> {
     let run = RunId::from_bytes(sixteen(&new.run, "new run")?);
     Ok((run, batch_from_wire(new.batch)?))
+}
+
+fn base(base: wire::TaskBase) -> Result<Base, MalformedTask> {
+    Ok(Base {
+        run: RunId::from_bytes(sixteen(&base.run, "base run")?),
+        last: item(base.event, base.version),
+        request_id: base.request_id,
+    })
+}
+
+fn item(event: i64, version: i64) -> VersionHistoryItem {
+    VersionHistoryItem { event_id: EventId(event), version: FailoverVersion(version) }
 }
 
 fn batch_to_wire(batch: &WrittenBatch) -> wire::WrittenBatch {
@@ -190,11 +227,7 @@ fn bytes_of(id: &[u8; 16]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        entropy::Entropy,
-        history::Branch,
-        version::{VersionHistory, VersionHistoryItem},
-    };
+    use crate::{entropy::Entropy, history::Branch, version::VersionHistory};
     use std::vec::Vec;
 
     #[test]
@@ -214,14 +247,18 @@ mod tests {
             start_request_id: "request".into(),
             digest: Some(u64::MAX),
         };
-        let stretch = |new_run| HistoryStretch { written, batch: batch.clone(), new_run };
+        let stretch = |new_run| HistoryStretch { written, batch: batch.clone(), new_run, base: None };
+        let base = Base { run: entropy.run_id(), last: item, request_id: "reset".into() };
+        let shares = HistoryStretch { base: Some(base), ..stretch(None) };
         let mut kinds: Vec<_> = [
             TransferTask::Workflow { scheduled, attempt },
             TransferTask::Activity { scheduled, attempt },
             TransferTask::Reapply,
+            TransferTask::Delete,
         ]
         .map(TaskKind::Transfer)
         .into();
+        kinds.push(TaskKind::Tombstone(item));
         kinds.push(TaskKind::Quarantined(Box::new(Quarantined {
             cluster: ClusterId(2),
             shard: ShardId(3),
@@ -248,6 +285,8 @@ mod tests {
             [
                 ReplicationTask::History(Box::new(stretch(Some((entropy.run_id(), batch.clone()))))),
                 ReplicationTask::History(Box::new(stretch(None))),
+                ReplicationTask::History(Box::new(shares)),
+                ReplicationTask::Deletion { written, last: item },
                 ReplicationTask::SyncActivity { written, scheduled, attributes: "told".into() },
             ]
             .map(TaskKind::Replication),

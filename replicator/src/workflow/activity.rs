@@ -172,6 +172,19 @@ impl Activities {
         Ok(())
     }
 
+    /// The run was made by a reset: what was scheduled is scheduled anew.
+    pub(super) fn apply_reset(&mut self, at: At) {
+        let all: Vec<EventId> = self.table.keys().copied().collect();
+        for scheduled in all {
+            if let Some(activity) = self.table.get_mut(&scheduled).filter(|activity| activity.started.is_none()) {
+                let (cancel_requested, task) = (activity.cancel_requested, activity.task);
+                let scheduled_at = At { event: scheduled, batch: activity.scheduled_batch, ..at };
+                *activity =
+                    Activity { cancel_requested, task, ..Activity::new(scheduled_at, activity.attributes.clone()) };
+            }
+        }
+    }
+
     /// The run is over, and with it whatever its activities do.
     pub(super) fn abandon(&mut self) {
         let all: Vec<_> = self.table.keys().map(|scheduled| scheduled.0).collect();

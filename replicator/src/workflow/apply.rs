@@ -4,7 +4,7 @@ use core::fmt;
 
 use proto::temporal::api::enums::v1::WorkflowExecutionStatus as Status;
 
-use super::{MutableState, execution::Phase, reapplied, request::SERVER};
+use super::{MutableState, execution::Phase, lineage::Reset, reapplied, request::SERVER};
 use crate::{
     history::event::{Attributes, HistoryEvent, event_type},
     ids::{EventId, TaskId},
@@ -87,6 +87,7 @@ impl MutableState {
         self.histories.append(VersionHistoryItem { event_id: at.event, version: at.version });
         self.clock = TaskId(event.task_id);
         self.reapplied.apply(event);
+        self.lineage.apply(event);
         Ok(())
     }
 
@@ -133,6 +134,9 @@ impl MutableState {
             A::WorkflowTaskCompletedEventAttributes(a) => self.workflow_task.apply_completed(at, a),
             A::WorkflowTaskFailedEventAttributes(a) => {
                 self.local.sticky = None;
+                if Reset::told(at, a).is_some_and(|reset| reset.run == self.run.run) {
+                    self.activities.apply_reset(at);
+                }
                 self.workflow_task.apply_failed(at, a, self.execution.start.task_timeout())
             }
             A::WorkflowTaskTimedOutEventAttributes(a) => {

@@ -233,9 +233,13 @@ impl Closed {
         for (index, batch) in changes.batches.iter().enumerate().skip(usize::from(is_carried)) {
             let is_end = index == last;
             let digest = (is_end && synced().next().is_none()).then_some(state.local.digest);
-            let batch_told = written(state, batch, digest);
+            let mut batch_told = written(state, batch, digest);
             let new_run = if is_end { new_run.take() } else { None };
-            let stretch = HistoryStretch { written: now, batch: batch_told, new_run };
+            let base = changes.base.clone().filter(|_| index == 0);
+            if base.is_some() {
+                batch_told.start_request_id = state.execution.start.request_id.clone();
+            }
+            let stretch = HistoryStretch { written: now, batch: batch_told, new_run, base };
             tell(batch.version(), ReplicationTask::History(Box::new(stretch)));
         }
         for activity in synced() {

@@ -60,20 +60,20 @@ fn info(state: &MutableState, namespace: &Namespace) -> WorkflowExecutionInfo {
     let parent = start.attributes.parent_workflow_execution.clone();
     WorkflowExecutionInfo {
         r#type: Some(WorkflowType { name: start.workflow_type().into() }),
-        start_time: Some(start.time.into()),
+        start_time: Some(state.began().into()),
         close_time: close.map(|close| close.time.into()),
         status: execution.status().into(),
         history_length: state.next_event_id().previous().0,
         parent_namespace_id: parent.as_ref().map_or_else(String::new, |_| namespace.id.to_string()),
         parent_execution: parent,
-        execution_time: Some(start.execution_time().into()),
+        execution_time: Some(state.execution_time().into()),
         memo: Some(Memo { fields: execution.memo.clone() }),
         search_attributes: Some(SearchAttributes { indexed_fields: execution.search_attributes.clone() }),
         auto_reset_points: Some(ResetPoints::default()),
         task_queue: start.task_queue().into(),
         state_transition_count: state.local.state_transitions,
         history_size_bytes: state.local.history_size,
-        execution_duration: close.map(|close| proto_duration(close.time.since(start.execution_time()))),
+        execution_duration: close.map(|close| proto_duration(close.time.since(state.execution_time()))),
         root_execution: Some(state.root_execution()),
         first_run_id: start.first_run.to_string(),
         priority: start.priority().cloned(),
@@ -94,9 +94,11 @@ fn extended_info(state: &MutableState) -> WorkflowExecutionExtendedInfo {
         event.event_type == i32::from(EventType::WorkflowExecutionCancelRequested)
     };
     WorkflowExecutionExtendedInfo {
-        execution_expiration_time: start.execution_expiration().map(Into::into),
-        run_expiration_time: Some(start.run_expiration().map_or(NEVER, Into::into)),
+        execution_expiration_time: state.execution_expiration().map(Into::into),
+        run_expiration_time: Some(state.run_expiration().map_or(NEVER, Into::into)),
         cancel_requested: execution.cancel_requested.is_some() || state.local.buffered.iter().any(asked),
+        last_reset_time: state.lineage.begin(state.run.run).map(|reset| reset.time.into()),
+        reset_run_id: state.local.reset_run.map(|run| run.to_string()).unwrap_or_default(),
         original_start_time: Some(start.time.into()),
         request_id_infos: [(start.request_id.clone(), started)].into(),
         ..WorkflowExecutionExtendedInfo::default()

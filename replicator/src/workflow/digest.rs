@@ -96,6 +96,11 @@ impl MutableState {
         let digest = workflow_task(digest, &self.workflow_task);
         let versions = self.histories.current().versions.items().iter();
         let digest = versions.fold(digest, |digest, item| digest.event(item.event_id).number(item.version.0));
+        // Runs that were started have the digest that they had before there were resets.
+        let digest = match self.lineage.begin(self.run.run) {
+            Some(reset) => digest.event(reset.event).time(reset.time),
+            None => digest,
+        };
         digest
             .number(self.signals.count)
             .number(self.activities.table.digest().cast_signed())

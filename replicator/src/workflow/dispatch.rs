@@ -17,7 +17,7 @@ pub fn dispatch(state: &MutableState, task: &HistoryTask) -> Option<Dispatch> {
         TransferTask::Workflow { scheduled, attempt } | TransferTask::Activity { scheduled, attempt } => {
             (scheduled, attempt, task.version)
         }
-        TransferTask::Reapply => return None,
+        TransferTask::Reapply | TransferTask::Delete => return None,
     };
     let (queue, scheduled_time) = match transfer {
         TransferTask::Workflow { .. } => {
@@ -28,7 +28,7 @@ pub fn dispatch(state: &MutableState, task: &HistoryTask) -> Option<Dispatch> {
             let pending = state.workflow_task.pending.as_ref().filter(waits)?;
             (workflow_queue(state, pending), pending.scheduled_time)
         }
-        TransferTask::Reapply => return None,
+        TransferTask::Reapply | TransferTask::Delete => return None,
         TransferTask::Activity { .. } => {
             let waits = |activity: &&Activity| {
                 let is_named = activity.attempt == attempt && activity.version == version;

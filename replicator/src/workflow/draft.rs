@@ -12,11 +12,11 @@ use alloc::{
 
 use proto::temporal::api::query::v1::WorkflowQuery;
 
-use super::MutableState;
+use super::{MutableState, reset::Base};
 use crate::{
     defects::{Defect, planted},
     entropy::Entropy,
-    history::{HistoryBatch, Stretches, event::HistoryEvent},
+    history::{HistoryBatch, Stretch, Stretches, event::HistoryEvent},
     ids::{EventId, RunId, TaskId, WorkflowKey},
     namespace::Namespace,
     shard::io::{Failure, Reply, RequestId},
@@ -45,10 +45,21 @@ pub struct Draft<'a> {
     pub current: &'a mut Option<RunId>,
     /// The current run, as it is stored.
     pub was_current: Option<RunId>,
+    /// Runs that were looked for and are not there.
+    pub absent: &'a BTreeSet<RunId>,
     /// Stretches of history that were read for this draft.
     pub read: &'a Stretches,
     /// Answers to earlier requests that this transaction brings (buffered queries).
     pub replies: Vec<(RequestId, Reply)>,
+}
+
+/// What has to be read before something can be decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Need {
+    /// A run of the workflow.
+    Run(RunId),
+    /// A stretch of history.
+    Stretch(Stretch),
 }
 
 /// A loaded run.
@@ -96,6 +107,8 @@ pub struct Changes {
     pub retold_activities: BTreeSet<EventId>,
     /// A run that this one started in the same transaction.
     pub new_run: Option<RunId>,
+    /// The run whose history this one shares, when a reset made it in this draft.
+    pub base: Option<Base>,
     /// Whether what lists show of the run changed.
     pub visibility: bool,
     /// Whether the run follows another cluster in this draft: nothing is decided here, so no buffered event is flushed
@@ -211,9 +224,10 @@ impl Draft<'_> {
         })
     }
 
-    /// The named run, or the current one.
+    /// The named run, or the current one, unless it was deleted.
     #[must_use]
     pub fn resolve(&self, run: Option<RunId>) -> Option<RunId> {
-        run.or(*self.current).filter(|run| self.runs.contains_key(run))
+        let is_here = |run: &RunId| self.runs.get(run).is_some_and(|run| !run.state.local.is_deleted);
+        run.or(*self.current).filter(is_here)
     }
 }

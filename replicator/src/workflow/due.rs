@@ -189,7 +189,7 @@ fn fire_timers(transition: &mut Transition<'_>) -> bool {
 /// The run has used its time: it closes, and is retried if its policy says so.
 fn time_out_run(draft: &mut Draft<'_>, run: RunId) -> bool {
     let mut transition = draft.transition(run).expect("the run is loaded");
-    let expiration = transition.run.state.execution.start.run_expiration();
+    let expiration = transition.run.state.run_expiration();
     if expiration.is_none_or(|expiration| transition.now < expiration) {
         return false;
     }
@@ -204,7 +204,7 @@ fn time_out_run(draft: &mut Draft<'_>, run: RunId) -> bool {
 
 /// The chain of runs has used its time.
 fn time_out_chain(transition: &mut Transition<'_>) -> bool {
-    let expiration = transition.run.state.execution.start.execution_expiration();
+    let expiration = transition.run.state.execution_expiration();
     if expiration.is_none_or(|expiration| transition.now < expiration) {
         return false;
     }

@@ -191,19 +191,19 @@ impl Start {
         crate::time::duration(self.attributes.first_workflow_task_backoff.as_ref())
     }
 
-    /// When the first workflow task is or was ready.
+    /// When the first workflow task is or was ready, unless a reset made the run.
     #[must_use]
     pub fn execution_time(&self) -> Timestamp {
         self.time + self.backoff()
     }
 
-    /// When the run must be over, if it must.
+    /// How long the chain of runs may take; zero: for ever.
     #[must_use]
-    pub fn run_expiration(&self) -> Option<Timestamp> {
-        (self.run_timeout() > Duration::ZERO).then(|| self.execution_time() + self.run_timeout())
+    pub fn execution_timeout(&self) -> Duration {
+        crate::time::duration(self.attributes.workflow_execution_timeout.as_ref())
     }
 
-    /// When the chain of runs must be over, if it must.
+    /// When the chain of runs that it began in must be over, if it must.
     #[must_use]
     pub fn execution_expiration(&self) -> Option<Timestamp> {
         let time = self.attributes.workflow_execution_expiration_time.as_ref().map(Timestamp::from);

@@ -10,6 +10,7 @@ use super::{
     activity::Activities,
     contents::Contents,
     execution::Execution,
+    lineage::Lineage,
     outstanding::Outstanding,
     reapplied::{Origin, Owed, Reapplied},
     signal::Signals,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     history::event::HistoryEvent,
-    ids::{EventId, RecordVersion, RunKey, TaskId},
+    ids::{EventId, RecordVersion, RunId, RunKey, TaskId},
     ndc::divergence::{GaveWay, Outcome},
     time::Timestamp,
     version::{FailoverVersion, VersionHistories},
@@ -42,6 +43,10 @@ pub struct MutableState {
     pub signals: Signals,
     /// Inputs of losing branches that the run has.
     pub reapplied: Reapplied,
+    /// Where events come from that were written in other runs, if a reset made this one.
+    pub lineage: Lineage,
+    /// Request that made the run by a reset; the same request gets the same run. Carried to peers beside the events.
+    pub reset_request_id: String,
     /// Task id of the last event, as the cluster that wrote it drew it: orders runs of one version (ND-13).
     pub clock: TaskId,
     /// Branches of the run; the state summarises the current one.
@@ -77,6 +82,10 @@ pub struct Local {
     pub contents: Contents,
     /// [`MutableState::digest`], as stored.
     pub digest: u64,
+    /// The run that the last reset of this one made.
+    pub reset_run: Option<RunId>,
+    /// Whether a caller had the run deleted. It is gone for callers; a task removes it.
+    pub is_deleted: bool,
     /// Queue that the last worker asked to be used first, and for how long.
     pub sticky: Option<Sticky>,
 }

@@ -36,6 +36,8 @@ pub struct Outstanding {
     pub reapply: Option<TaskKey>,
     /// Lets operators find a run that diverged.
     pub diverged: Option<TaskKey>,
+    /// Removes the run.
+    pub deletion: Option<TaskKey>,
 }
 
 /// A task that speaks of one attempt of the workflow task.
@@ -67,7 +69,7 @@ impl Outstanding {
             self.execution_timeout,
             self.retention,
         ];
-        let transfer = attempt(self.workflow_task).into_iter().chain(self.reapply);
+        let transfer = attempt(self.workflow_task).into_iter().chain(self.reapply).chain(self.deletion);
         let transfer = transfer.map(|key| (Category::Transfer, key));
         let diverged = self.diverged.map(|key| (Category::Divergence, key));
         transfer.chain(timers.into_iter().flatten().map(|key| (Category::Timer, key))).chain(diverged)
@@ -82,6 +84,7 @@ impl MutableState {
         match &task.kind {
             TaskKind::Transfer(TransferTask::Workflow { .. }) => forget_ref(&mut outstanding.workflow_task, task.key),
             TaskKind::Transfer(TransferTask::Reapply) => forget(&mut outstanding.reapply, task.key),
+            TaskKind::Transfer(TransferTask::Delete) => forget(&mut outstanding.deletion, task.key),
             TaskKind::Transfer(TransferTask::Activity { scheduled, .. })
             | TaskKind::Timer(TimerTask::ActivityRetry { scheduled, .. }) => {
                 self.activities.forget_task(*scheduled, task.key)
@@ -101,7 +104,7 @@ impl MutableState {
                 TimerTask::Retention => forget(&mut outstanding.retention, task.key),
                 TimerTask::ActivityRetry { .. } => unreachable!("matched above"),
             },
-            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged => false,
+            TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged | TaskKind::Tombstone(_) => false,
         }
     }
 }

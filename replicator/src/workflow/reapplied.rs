@@ -11,7 +11,8 @@ use proto::temporal::api::{
 };
 
 use super::{
-    request::SERVER,
+    MutableState,
+    request::{SERVER, terminate::RESETTER},
     table::{Item, Table},
 };
 use crate::{
@@ -58,7 +59,7 @@ pub struct Owed {
 }
 
 impl Origin {
-    /// Where the event of `run` was first written.
+    /// Where the event was first written, if it was written in `run`.
     #[must_use]
     pub fn of(run: RunId, event: &HistoryEvent) -> Self {
         let itself = Self { run, event: EventId(event.event_id), version: FailoverVersion(event.version) };
@@ -127,6 +128,21 @@ impl Origin {
             event: EventId(i64::from_be_bytes(*event)),
             version: FailoverVersion(i64::from_be_bytes(version)),
         })
+    }
+}
+
+impl MutableState {
+    /// Where an event of this run's history was first written.
+    #[must_use]
+    pub fn origin(&self, event: &HistoryEvent) -> Origin {
+        Origin::of(self.lineage.writer(self.run.run, EventId(event.event_id)), event)
+    }
+
+    /// Whether the event that it names is on the current branch itself.
+    #[must_use]
+    pub fn is_own(&self, origin: Origin) -> bool {
+        let is_here = self.lineage.writer(self.run.run, origin.event) == origin.run;
+        is_here && self.histories.current().versions.contains(origin.item())
     }
 }
 
@@ -206,7 +222,7 @@ pub fn is_input(attributes: &Attributes) -> bool {
     match attributes {
         Attributes::WorkflowExecutionSignaledEventAttributes(_)
         | Attributes::WorkflowExecutionCancelRequestedEventAttributes(_) => true,
-        Attributes::WorkflowExecutionTerminatedEventAttributes(a) => a.identity != SERVER,
+        Attributes::WorkflowExecutionTerminatedEventAttributes(a) => a.identity != SERVER && a.identity != RESETTER,
         _ => false,
     }
 }

@@ -8,7 +8,11 @@ use super::{
     MutableState, activity::Activity, apply::ApplyError, draft::Run, execution::Phase, mutable_state::Local,
     reapplied::Knowledge,
 };
-use crate::{history::HistoryBatch, ids::EventId, version::VersionHistoryItem};
+use crate::{
+    history::{Branch, HistoryBatch},
+    ids::{EventId, RunKey},
+    version::VersionHistoryItem,
+};
 
 impl Run {
     /// Make the branch at `index` the current one. `events` are all of its events so far; `is_followed` says that the
@@ -19,7 +23,9 @@ impl Run {
     /// Why the events do not make that branch. The run is as it was then.
     pub fn switch(&mut self, index: usize, events: &[HistoryBatch], is_followed: bool) -> Result<(), String> {
         let old = &self.state;
-        let mut state = replay(old, events).map_err(|error| format!("{error}"))?;
+        let branch = old.histories.current().branch.clone();
+        let request_id = old.execution.start.request_id.clone();
+        let mut state = replay(old.run.clone(), branch, request_id, events).map_err(|error| format!("{error}"))?;
         let expected = &old.histories.all()[index].versions;
         let found = &state.histories.current().versions;
         if found != expected {
@@ -27,6 +33,7 @@ impl Run {
         }
         let shared = found.lowest_common_ancestor(&old.histories.current().versions);
 
+        state.reset_request_id = old.reset_request_id.clone();
         state.histories = old.histories.clone();
         state.histories.switch(index);
         state.local = Local {
@@ -38,6 +45,8 @@ impl Run {
             fates: old.local.fates.clone(),
             gave_way: old.local.gave_way,
             contents: old.local.contents.clone(),
+            reset_run: old.local.reset_run,
+            is_deleted: old.local.is_deleted,
             ..Local::default()
         };
         // What was current owes its inputs from here on, unless it came to its end and another run followed: then they had
@@ -73,12 +82,16 @@ impl Run {
     }
 }
 
-/// The state that events make of the run.
-fn replay(run: &MutableState, events: &[HistoryBatch]) -> Result<MutableState, ApplyError> {
+/// The state that events make of a run.
+pub(super) fn replay(
+    run: RunKey,
+    branch: Branch,
+    request_id: String,
+    events: &[HistoryBatch],
+) -> Result<MutableState, ApplyError> {
     let missing = ApplyError::Inconsistent { event: EventId::FIRST, reason: "no events were read" };
     let begin = events.first().and_then(|batch| batch.events().first()).ok_or(missing)?;
-    let branch = run.histories.current().branch.clone();
-    let mut state = MutableState::begin(run.run.clone(), branch, run.execution.start.request_id.clone(), begin)?;
+    let mut state = MutableState::begin(run, branch, request_id, begin)?;
     let all = events.iter().flat_map(|batch| batch.events().iter().map(|event| (batch.first(), event)));
     for (first, event) in all.skip(1) {
         state.apply(event, first)?;

@@ -14,6 +14,7 @@ use super::{
     activity::{Activities, Activity, ActivityStart, ActivityTaskRef, Heartbeat},
     contents::Contents,
     execution::{Close, Execution, Phase, Start},
+    lineage::{Lineage, Reset},
     mutable_state::{Local, Payloads, Sticky},
     outstanding::{Outstanding, WorkflowTaskRef},
     reapplied::{Knowledge, Origin, Owed, Reapplied},
@@ -91,6 +92,10 @@ impl MutableState {
                 time: winner.time.0,
             }),
             resolved: local.resolved.map_or(0, |time| time.0),
+            resets: self.lineage.resets().iter().map(reset_to_wire).collect(),
+            reset_request_id: self.reset_request_id.clone(),
+            reset_run: local.reset_run.map_or_else(Bytes::new, |run| Bytes::copy_from_slice(run.as_bytes())),
+            is_deleted: local.is_deleted,
         };
         record.encode_to_vec().into()
     }
@@ -184,6 +189,8 @@ impl MutableState {
             timers: items.timers,
             signals: Signals { count: record.signal_count, ..items.signals },
             reapplied: items.reapplied,
+            lineage: Lineage::new(record.resets.iter().map(reset_from_wire).collect::<Result<_, _>>()?),
+            reset_request_id: record.reset_request_id,
             clock: TaskId(record.clock),
             histories: VersionHistories::from_wire(&record.histories.unwrap_or_default())
                 .ok_or(MalformedRun("version histories"))?,
@@ -200,6 +207,8 @@ impl MutableState {
                 resolved: Some(Timestamp(record.resolved)).filter(|time| *time != Timestamp::ZERO),
                 contents: Contents::new(record.contents),
                 digest: record.digest,
+                reset_run: run_id(&record.reset_run),
+                is_deleted: record.is_deleted,
                 sticky: record.sticky.map(|sticky| Sticky {
                     task_queue: sticky.task_queue,
                     schedule_to_start: from_nanos(sticky.schedule_to_start),
@@ -477,6 +486,7 @@ fn outstanding_to_wire(outstanding: &Outstanding) -> wire::Outstanding {
         retention: outstanding.retention.map(key_to_wire),
         reapply: outstanding.reapply.map(key_to_wire),
         diverged: outstanding.diverged.map(key_to_wire),
+        deletion: outstanding.deletion.map(key_to_wire),
     }
 }
 
@@ -502,7 +512,30 @@ fn outstanding_from_wire(outstanding: wire::Outstanding) -> Outstanding {
         retention: outstanding.retention.map(key_from_wire),
         reapply: outstanding.reapply.map(key_from_wire),
         diverged: outstanding.diverged.map(key_from_wire),
+        deletion: outstanding.deletion.map(key_from_wire),
     }
+}
+
+fn reset_to_wire(reset: &Reset) -> wire::Reset {
+    wire::Reset {
+        event: reset.event.0,
+        time: reset.time.0,
+        version: reset.version.0,
+        clock: reset.clock.0,
+        base: Bytes::copy_from_slice(reset.base.as_bytes()),
+        run: Bytes::copy_from_slice(reset.run.as_bytes()),
+    }
+}
+
+fn reset_from_wire(reset: &wire::Reset) -> Result<Reset, MalformedRun> {
+    Ok(Reset {
+        event: EventId(reset.event),
+        time: Timestamp(reset.time),
+        version: FailoverVersion(reset.version),
+        clock: TaskId(reset.clock),
+        base: run_id(&reset.base).ok_or(MalformedRun("reset"))?,
+        run: run_id(&reset.run).ok_or(MalformedRun("reset"))?,
+    })
 }
 
 fn key_to_wire(key: TaskKey) -> wire::TaskKey {

@@ -33,7 +33,7 @@ pub(super) fn retry(transition: &mut Transition<'_>, failure: &Failure) -> Resul
         number: start.attributes.attempt.max(1),
         failure,
         now: transition.now,
-        expiration: start.execution_expiration(),
+        expiration: transition.run.state.execution_expiration(),
     };
     let delay = match decide(&attempt) {
         Decision::Again(delay) => delay,
@@ -76,7 +76,7 @@ pub(super) fn carried_over(state: &MutableState, run: RunId) -> WorkflowExecutio
         parent_initiated_event_version: before.parent_initiated_event_version,
         root_workflow_execution: before.root_workflow_execution.clone(),
         workflow_execution_timeout: before.workflow_execution_timeout,
-        workflow_execution_expiration_time: before.workflow_execution_expiration_time,
+        workflow_execution_expiration_time: state.execution_expiration().map(Into::into),
         continued_execution_run_id: state.run.run.to_string(),
         original_execution_run_id: run.to_string(),
         first_execution_run_id: state.execution.start.first_run.to_string(),

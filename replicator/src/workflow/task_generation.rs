@@ -58,6 +58,7 @@ impl MutableState {
         plan.timers(self);
         plan.reapplication(self);
         plan.divergence(self);
+        plan.deletion(self);
         plan.diff
     }
 
@@ -75,8 +76,7 @@ impl MutableState {
 
     /// A deadline that comes before the run's own.
     fn within_life(&self, deadline: Timestamp) -> bool {
-        let start = &self.execution.start;
-        let ends = start.run_expiration().into_iter().chain(start.execution_expiration()).min();
+        let ends = self.run_expiration().into_iter().chain(self.execution_expiration()).min();
         ends.is_none_or(|end| deadline <= end)
     }
 }
@@ -195,9 +195,9 @@ impl Plan<'_> {
         let at = |time: Option<Timestamp>, timer| {
             time.filter(|_| running).and_then(|time| Wanted::timer(time, start.version, timer))
         };
-        let backoff = at(state.execution.backoff_pending.then(|| start.execution_time()), TimerTask::WorkflowBackoff);
-        let run_timeout = at(start.run_expiration(), TimerTask::RunTimeout);
-        let execution_timeout = at(start.execution_expiration(), TimerTask::ExecutionTimeout);
+        let backoff = at(state.execution.backoff_pending.then(|| state.execution_time()), TimerTask::WorkflowBackoff);
+        let run_timeout = at(state.run_expiration(), TimerTask::RunTimeout);
+        let execution_timeout = at(state.execution_expiration(), TimerTask::ExecutionTimeout);
         let activity = state.activities.table.earliest().filter(|(time, _)| running && state.within_life(*time));
         let activity = activity.and_then(|(time, scheduled)| {
             let version = state.activities.table.get(&scheduled)?.version;
@@ -242,6 +242,16 @@ impl Plan<'_> {
             *slot = Some(self.add(Wanted { fire_time: Timestamp::ZERO, version, kind: TaskKind::Diverged }));
         } else if !diverged && let Some(key) = slot.take() {
             self.complete(Category::Divergence, key);
+        }
+    }
+
+    /// What a caller had deleted is removed.
+    fn deletion(&mut self, state: &mut MutableState) {
+        let slot = &mut state.local.outstanding.deletion;
+        if state.local.is_deleted && slot.is_none() {
+            let kind = TaskKind::Transfer(TransferTask::Delete);
+            let version = state.histories.current().versions.last().version;
+            *slot = Some(self.add(Wanted { fire_time: Timestamp::ZERO, version, kind }));
         }
     }
 

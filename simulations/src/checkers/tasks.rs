@@ -26,7 +26,8 @@ impl Checker for Tasks {
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
-        for task in transaction.tasks.iter().filter(|task| task.kind.category() != Category::Replication) {
+        let is_needed = |category| !matches!(category, Category::Replication | Category::Tombstone);
+        for task in transaction.tasks.iter().filter(|task| is_needed(task.kind.category())) {
             let place = (transaction.shard, task.kind.category(), task.key);
             self.by_run.entry((*cluster, task.run.clone())).or_default().insert(place);
             self.runs.insert((*cluster, place), task.run.clone());

@@ -8,11 +8,14 @@ import asyncio
 import json
 import sys
 import traceback
+import uuid
 from datetime import timedelta
 from typing import Any
 
 import activities
 import workflows
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import AsyncActivityHandle, Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import (
@@ -23,7 +26,7 @@ from temporalio.exceptions import (
     TimeoutError,
     WorkflowAlreadyStartedError,
 )
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 
 class Driver:
@@ -101,6 +104,23 @@ class Driver:
 
     async def terminate(self, address: str, id: str) -> None:
         await (await self.handle(address, id)).terminate("by the test")
+
+    async def reset(self, address: str, id: str, event: int) -> str:
+        """Reset the current run to an event; answers the run that this makes."""
+        request = ResetWorkflowExecutionRequest(
+            namespace="default",
+            workflow_execution=WorkflowExecution(workflow_id=id),
+            reason="by the test",
+            workflow_task_finish_event_id=event,
+            request_id=str(uuid.uuid4()),
+        )
+        return (await (await self.client(address)).workflow_service.reset_workflow_execution(request)).run_id
+
+    async def replay(self, address: str, id: str) -> None:
+        """Replay the history that the server at `address` itself has of the current run."""
+        history = await (await self.handle(address, id)).fetch_history(rpc_metadata={"xdc-redirection": "false"})
+        replayer = Replayer(workflows=workflows.ALL, workflow_runner=UnsandboxedWorkflowRunner())
+        await replayer.replay_workflow(history)
 
     async def status(self, address: str, id: str) -> str:
         description = await (await self.handle(address, id)).describe()

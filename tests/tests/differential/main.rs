@@ -16,6 +16,7 @@ mod history;
 mod namespaces;
 mod operator;
 mod queries;
+mod resets;
 mod start;
 mod task_queues;
 mod visibility;

@@ -1,6 +1,7 @@
 //! A handler per method, a file per family: check, ask, answer.
 
 mod cancel;
+mod delete;
 mod describe;
 mod history;
 mod namespace;
@@ -8,6 +9,7 @@ mod poll;
 mod poll_activity;
 mod poll_workflow_task;
 mod query;
+mod reset;
 mod respond_activity;
 mod respond_workflow_task;
 mod signal;
@@ -81,6 +83,8 @@ async fn on_namespace(frontend: &Frontend, call: Call<'_>) -> Result<Bytes, Erro
         "SignalWorkflowExecution" => call!(signal::signal),
         "RequestCancelWorkflowExecution" => call!(cancel::request_cancel),
         "TerminateWorkflowExecution" => call!(terminate::terminate),
+        "ResetWorkflowExecution" => call!(reset::reset),
+        "DeleteWorkflowExecution" => call!(delete::delete),
         "QueryWorkflow" => call!(query::query),
         "DescribeWorkflowExecution" => call!(describe::describe),
         "GetWorkflowExecutionHistory" => call!(history::forward),

@@ -9,6 +9,7 @@ mod limits;
 mod poll;
 mod priority;
 mod queue;
+mod reset;
 mod retry;
 mod signal;
 mod start;
@@ -22,6 +23,7 @@ pub(crate) use crate::validation::{
     limits::{MAX_BLOB, blob, identity, page_size},
     poll::{deployment, poll},
     queue::task_queue,
+    reset::reset,
     signal::signal,
     start::{signal_with_start, start},
 };

@@ -274,7 +274,7 @@ pub async fn a_backlog_comes_with_its_events(fixture: &dyn Fixture) {
         digest: Some(5),
     };
     let told = |id: i64, batch, new_run| {
-        let stretch = HistoryStretch { written: Timestamp(9), batch, new_run };
+        let stretch = HistoryStretch { written: Timestamp(9), batch, new_run, base: None };
         task(&first, 0, id, TaskKind::Replication(ReplicationTask::History(Box::new(stretch))))
     };
     let attributes = Bytes::from_static(b"attributes");

@@ -18,6 +18,7 @@ enum Step {
     Signal(usize),
     Cancel(usize),
     Terminate(usize),
+    Reset(usize),
     Poll(usize),
     Work(usize, u8),
     StartActivity(usize),
@@ -37,6 +38,7 @@ fn steps(clusters: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => cluster.clone().prop_map(Step::Signal),
         1 => cluster.clone().prop_map(Step::Cancel),
         1 => cluster.clone().prop_map(Step::Terminate),
+        1 => cluster.clone().prop_map(Step::Reset),
         2 => cluster.clone().prop_map(Step::Poll),
         4 => (cluster.clone(), any::<u8>()).prop_map(|(cluster, what)| Step::Work(cluster, what)),
         2 => cluster.clone().prop_map(Step::StartActivity),
@@ -166,6 +168,12 @@ fn carry_out(world: &mut World, clusters: usize, network: Network, index: usize,
         }
         Step::Terminate(cluster) => {
             _ = world.call(*cluster, None, Call::Terminate(Default::default()));
+        }
+        Step::Reset(cluster) => {
+            if let Some(state) = world.current(*cluster) {
+                let last = state.workflow_task.last_completed.0;
+                _ = world.try_reset(*cluster, state.run.run, last, &format!("reset {index}"));
+            }
         }
         Step::Poll(cluster) => _ = world.try_poll(*cluster),
         Step::Work(cluster, what) if is_open(world, *cluster) => {

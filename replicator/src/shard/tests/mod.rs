@@ -1,9 +1,11 @@
 //! Shards of several clusters that tell each other what they wrote, in any order.
 
 mod convergence;
+mod deletion;
 mod examples;
 mod quarantine;
 mod reapplication;
+mod reset;
 mod store;
 mod tables;
 mod tasks;

@@ -30,6 +30,8 @@ pub(super) struct Store {
     pub(super) reads_before_damage: usize,
     /// Batches that were read back.
     pub(super) batches_read: usize,
+    /// So many writes succeed, and then none.
+    writes_left: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +111,11 @@ impl Store {
         if transaction.range != RangeId(self.range) {
             return CommitOutcome::ShardOwnershipLost;
         }
+        match &mut self.writes_left {
+            Some(0) => return CommitOutcome::Unavailable,
+            Some(left) => *left -= 1,
+            None => {}
+        }
         if let Some(write) = &transaction.current {
             assert_eq!(self.current.get(&write.workflow).copied(), write.expected, "the pointer is as expected");
         }
@@ -186,9 +193,9 @@ impl Store {
                 activities.map(|task| (if task.is_retry { Category::Timer } else { Category::Transfer }, task.key));
             let all: Vec<_> = state.local.outstanding.all().chain(activities).collect();
             if state.execution.phase == Phase::Zombie {
-                let reapply = state.local.outstanding.reapply;
+                let own = [state.local.outstanding.reapply, state.local.outstanding.deletion];
                 let is_kept =
-                    |(category, key): &(Category, TaskKey)| *category == Category::Divergence || Some(*key) == reapply;
+                    |(category, key): &(Category, TaskKey)| *category == Category::Divergence || own.contains(&Some(*key));
                 assert!(all.iter().all(is_kept), "a zombie dispatches nothing");
             }
             known.extend(all);
@@ -199,6 +206,16 @@ impl Store {
         };
         let rest: BTreeSet<_> = self.tasks.values().filter(mine).map(|task| (task.kind.category(), task.key)).collect();
         assert_eq!(known, rest, "the runs know the tasks that are in the queues");
+    }
+
+    /// After so many writes no other succeeds.
+    pub(super) fn fails_after(&mut self, writes: usize) {
+        self.writes_left = Some(writes);
+    }
+
+    /// Writes succeed again.
+    pub(super) fn works(&mut self) {
+        self.writes_left = None;
     }
 
     /// The run is lost.

@@ -249,6 +249,13 @@ impl World {
         self.hear(heard_by);
     }
 
+    /// An entry of the namespace's data; every cluster hears of it.
+    pub(super) fn set_data(&mut self, key: &str, value: &str) {
+        self.namespace.data.insert(key.to_string(), value.to_string());
+        let all: Vec<usize> = (0..self.count()).collect();
+        self.hear(&all);
+    }
+
     /// These clusters hear how the namespace is.
     pub(super) fn hear(&mut self, clusters: &[usize]) {
         for index in clusters {
@@ -377,6 +384,34 @@ impl World {
     pub(super) fn terminate(&mut self, cluster: usize) {
         let request = api::TerminateWorkflowExecutionRequest::default();
         self.call(cluster, None, Call::Terminate(request.into())).expect("the run is terminated");
+    }
+
+    /// Delete a run, or the current one.
+    pub(super) fn delete(&mut self, cluster: usize, run: Option<RunId>) {
+        self.call(cluster, run, Call::Delete).expect("the run is deleted");
+    }
+
+    /// Whether a cluster has anything of a run.
+    pub(super) fn has(&self, cluster: usize, run: RunId) -> bool {
+        self.clusters[cluster].store.state(&RunKey { workflow: workflow(), run }).is_some()
+    }
+
+    /// Begin a run again where this event is. Answers the new run.
+    pub(super) fn reset(&mut self, cluster: usize, run: RunId, finish: i64) -> RunId {
+        match self.try_reset(cluster, run, finish, &format!("reset {}", self.requests)) {
+            Ok(Response::Reset(reset)) => RunId::parse(&reset.run_id).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn try_reset(&mut self, cluster: usize, run: RunId, finish: i64, request_id: &str) -> Reply {
+        let request = api::ResetWorkflowExecutionRequest {
+            workflow_task_finish_event_id: finish,
+            request_id: request_id.to_string(),
+            reason: "bad deploy".to_string(),
+            ..api::ResetWorkflowExecutionRequest::default()
+        };
+        self.call(cluster, Some(run), Call::Reset(request.into()))
     }
 
     /// A worker takes the current run's workflow task.

@@ -124,7 +124,7 @@ fn refuse(transition: &mut Transition<'_>, task: &WorkflowTask, refusal: &Refusa
 }
 
 /// The history shows a transient task from its completion on.
-fn record_transient(transition: &mut Transition<'_>, task: &WorkflowTask) {
+pub(in crate::workflow) fn record_transient(transition: &mut Transition<'_>, task: &WorkflowTask) {
     if !task.is_transient() {
         return;
     }

@@ -9,13 +9,15 @@ mod cancel;
 mod cancel_activity;
 mod complete_activity;
 mod complete_workflow_task;
+mod delete;
 mod divergence;
 mod fail_activity;
 mod fail_workflow_task;
-mod find;
+pub(super) mod find;
 mod heartbeat;
 mod queries;
 mod query;
+mod reset;
 mod reset_sticky;
 mod signal;
 mod signal_with_start;
@@ -27,33 +29,55 @@ pub mod unsupported;
 pub mod view;
 
 pub(crate) use buffered::enforce_limit;
+pub(super) use complete_workflow_task::record_transient;
 pub(super) use fail_activity::decide as decide_activity;
 pub(super) use find::is_running;
 pub(crate) use queries::settle;
 pub use start::check as check_start;
 pub(super) use start::{Timeouts, json_string, normal_queue};
+pub(super) use start_workflow_task::start as start_pending;
 pub(super) use terminate::{SERVER, make_way};
 
 use alloc::boxed::Box;
 
-use super::{describe, draft::Draft, failover};
+use super::{
+    describe,
+    draft::{Draft, Need},
+    failover,
+};
 use crate::shard::io::{Call, Failure, Request, RequestId, Response};
 
-/// Answer a request, or change what it asks for. `None`: the answer comes later, through the replies of a draft.
+/// What became of a request that was not refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Handled {
+    /// It is answered.
+    Answered(Response),
+    /// The answer comes later, through the replies of a draft.
+    Later,
+    /// This has to be read first. The request itself changed nothing.
+    Needs(Need),
+    /// What the draft did so far has to be written first.
+    AfterWrite,
+}
+
+/// Answer a request, or change what it asks for.
 ///
 /// # Errors
 ///
 /// The refusal. See the module for whether anything changed.
-pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result<Option<Response>, Failure> {
+pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result<Handled, Failure> {
     match &request.call {
-        Call::Query(query) => return query::handle(draft, id, request, query),
-        Call::View => return view::handle(draft, request).map(Some),
-        Call::Divergence => return divergence::handle(draft, request).map(Some),
-        Call::Fates(inputs) => return divergence::fates(draft, request, inputs).map(Some),
+        Call::Query(query) => {
+            let answer = query::handle(draft, id, request, query)?;
+            return Ok(answer.map_or(Handled::Later, Handled::Answered));
+        }
+        Call::View => return view::handle(draft, request).map(Handled::Answered),
+        Call::Divergence => return divergence::handle(draft, request).map(Handled::Answered),
+        Call::Fates(inputs) => return divergence::fates(draft, request, inputs).map(Handled::Answered),
         Call::Describe => {
             let run = find::run(draft, request)?;
             let response = describe::describe(&draft.runs[&run].state, draft.namespace, draft.now);
-            return Ok(Some(Response::Described(Box::new(response))));
+            return Ok(Handled::Answered(Response::Described(Box::new(response))));
         }
         _ => draft.require_active()?,
     }
@@ -68,15 +92,19 @@ pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result
         enforce_limit(draft, run);
         settle(draft, run);
     }
-    answer.map(Some)
+    answer
 }
 
-fn change(draft: &mut Draft<'_>, request: &Request) -> Result<Response, Failure> {
-    match &request.call {
+fn change(draft: &mut Draft<'_>, request: &Request) -> Result<Handled, Failure> {
+    if let Call::Reset(wanted) = &request.call {
+        return reset::handle(draft, request, wanted);
+    }
+    let response = match &request.call {
         Call::Start(start) => start::handle(draft, start),
         Call::SignalWithStart(both) => signal_with_start::handle(draft, both),
         Call::Signal(signal) => signal::handle(draft, request, signal),
         Call::RequestCancel(cancel) => cancel::handle(draft, request, cancel),
+        Call::Delete => delete::handle(draft, request),
         Call::Terminate(terminate) => terminate::handle(draft, request, terminate),
         Call::StartWorkflowTask { scheduled, request_id, poll } => {
             start_workflow_task::handle(draft, request, *scheduled, request_id, poll)
@@ -102,8 +130,9 @@ fn change(draft: &mut Draft<'_>, request: &Request) -> Result<Response, Failure>
         Call::HeartbeatActivity { activity, details, identity: _ } => {
             heartbeat::handle(draft, request, activity, details.as_ref())
         }
-        Call::Query(_) | Call::View | Call::Describe | Call::Divergence | Call::Fates(_) => {
-            unreachable!("reads were answered above")
+        Call::Query(_) | Call::View | Call::Describe | Call::Divergence | Call::Fates(_) | Call::Reset(_) => {
+            unreachable!("they were answered above")
         }
-    }
+    };
+    response.map(Handled::Answered)
 }

@@ -48,7 +48,7 @@ pub(super) fn handle(
 }
 
 /// The pending workflow task starts.
-pub(super) fn start(transition: &mut Transition<'_>, request_id: &str, identity: &str) {
+pub(in crate::workflow) fn start(transition: &mut Transition<'_>, request_id: &str, identity: &str) {
     let state = &transition.run.state;
     let task = state.workflow_task.pending.as_ref().expect("a workflow task is pending");
     assert!(task.started.is_none(), "a workflow task starts once");

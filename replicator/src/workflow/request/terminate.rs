@@ -68,3 +68,6 @@ pub(crate) fn make_way(transition: &mut Transition<'_>) {
 
 /// Who the server says it is.
 pub(crate) const SERVER: &str = "history-service";
+
+/// Who the server says it is when a run gives way to a reset.
+pub(crate) const RESETTER: &str = "history-resetter";

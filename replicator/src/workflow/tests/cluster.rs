@@ -91,6 +91,7 @@ impl Cluster {
             namespace: &self.namespace,
             topology: &self.topology,
             read: &self.read,
+            absent: &BTreeSet::new(),
             now: self.now,
             entropy: &mut self.entropy,
             task_ids: &mut self.task_ids,

@@ -244,7 +244,10 @@ fn picture(cluster: &Cluster) -> String {
                 },
                 TaskKind::Transfer(TransferTask::Reapply) => "reapply".to_string(),
                 TaskKind::Diverged => "diverged".to_string(),
-                TaskKind::Replication(_) | TaskKind::Quarantined(_) => unreachable!("not kept"),
+                TaskKind::Transfer(TransferTask::Delete) => "delete".to_string(),
+                TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Tombstone(_) => {
+                    unreachable!("not kept")
+                }
             }
         })
         .collect();

@@ -36,6 +36,7 @@ pub(crate) fn number(category: Category) -> i64 {
         Category::Visibility => 4,
         Category::Quarantine => 16,
         Category::Divergence => 17,
+        Category::Tombstone => 18,
     }
 }
 
@@ -78,6 +79,7 @@ mod tests {
             Category::Visibility,
             Category::Quarantine,
             Category::Divergence,
+            Category::Tombstone,
         ];
         for category in all {
             assert_eq!(number(category), category as i64, "the number of the core is the stored number");

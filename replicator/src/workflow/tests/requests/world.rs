@@ -46,7 +46,7 @@ use crate::{
         Closed,
         draft::Draft,
         due::{self, Fired},
-        request,
+        request::{self, Handled},
         tests::cluster::{Cluster, namespace},
     },
 };
@@ -229,7 +229,8 @@ impl World {
         let mut reply = None;
         let closed = self.cluster.transact(|draft| {
             reply = match request::handle(draft, id, &request) {
-                Ok(answer) => answer.map(Ok),
+                Ok(Handled::Answered(answer)) => Some(Ok(answer)),
+                Ok(_) => None,
                 Err(failure) => Some(Err(failure)),
             };
         });
