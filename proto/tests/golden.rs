@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::wire::Schema;
 
 #[test]
-fn every_captured_message_survives() {
+fn ct_17_every_captured_message_survives() {
     let captures = captures();
     for capture in &captures {
         check(&capture.name, &capture.message, &capture.bytes);

@@ -304,7 +304,7 @@ mod tests {
         /// Any interleaving, reordering and duplication of what three clusters tell each other, concurrent edits and
         /// failovers included, ends with equal records once each has heard everything.
         #[test]
-        fn clusters_that_heard_the_same_agree(
+        fn ct_14_clusters_that_heard_the_same_agree(
             steps in proptest::collection::vec(any_step(), 0..40),
             last in Just((0..200usize).collect::<Vec<_>>()).prop_shuffle(),
         ) {

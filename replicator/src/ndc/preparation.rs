@@ -121,7 +121,7 @@ mod tests {
     };
 
     #[test]
-    fn what_follows_a_branch_is_appended() {
+    fn ct_3_what_follows_a_branch_is_appended() {
         check("3@1", "5@1", "4-5@1", "append 0");
         check("3@1", "3@1 5@2", "4-4@2 5-5@2", "append 0");
         check("3@1 5@2 | 3@1 6@3", "3@1 8@2", "6-8@2", "append 0");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_here_is_a_duplicate() {
+    fn ct_3_what_is_here_is_a_duplicate() {
         check("5@1", "5@1", "4-5@1", "duplicate");
         check("5@1", "3@1", "1-3@1", "duplicate");
         check("3@1 5@2 | 3@1 6@3", "3@1 5@2", "4-5@2", "duplicate");
@@ -137,27 +137,27 @@ mod tests {
     }
 
     #[test]
-    fn batches_that_are_here_are_skipped() {
+    fn ct_3_batches_that_are_here_are_skipped() {
         check("3@1", "5@1", "2-2@1 3-3@1 4-5@1", "append 0 skip 2");
         check("5@1", "3@1 6@2", "3-3@1 4-4@2 5-6@2", "fork 0 at 3@1 skip 1");
     }
 
     #[test]
-    fn of_missing_events_exactly_the_gap_is_named() {
+    fn ct_3_of_missing_events_exactly_the_gap_is_named() {
         check("3@1", "9@1", "7-9@1", "gap 3@1 to 7@1");
         check("5@1", "3@1 9@2", "6-9@2", "gap 3@1 to 6@2");
         check("3@1 5@2 | 3@1 6@3", "3@1 9@2", "8-9@2", "gap 5@2 to 8@2");
     }
 
     #[test]
-    fn what_diverged_forks_where_it_did() {
+    fn ct_3_what_diverged_forks_where_it_did() {
         check("5@1", "3@1 4@2", "4-4@2", "fork 0 at 3@1");
         check("3@1 5@2 7@12 | 3@1 6@3", "3@1 4@2 5@13", "5-5@13", "fork 0 at 4@2");
         check("2@1 4@2", "2@1 3@2 4@3", "4-4@3", "fork 0 at 3@2");
     }
 
     #[test]
-    fn a_second_branch_of_one_version_is_refused() {
+    fn ct_5_a_second_branch_of_one_version_is_refused() {
         check("3@1 5@3", "2@1 4@3", "3-4@3", "SameVersion");
         check("4@1 6@3 | 4@1 5@2", "4@1 5@2 6@3", "6-6@3", "SameVersion");
         check("3@1 5@3", "3@1 4@2 8@3", "5-8@3", "SameVersion");

@@ -39,7 +39,11 @@ impl Queues {
         match category {
             Category::Transfer => self.transfer.remove(&key),
             Category::Timer => self.fired.remove(&key).or_else(|| self.timers.remove(&key)),
-            Category::Replication | Category::Visibility | Category::Quarantine | Category::Divergence | Category::Tombstone => None,
+            Category::Replication
+            | Category::Visibility
+            | Category::Quarantine
+            | Category::Divergence
+            | Category::Tombstone => None,
         }
     }
 

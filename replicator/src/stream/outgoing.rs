@@ -68,7 +68,6 @@ pub fn to_wire(row: &BacklogTask) -> Option<wire::ReplicationTask> {
                 new_run_events,
                 new_run_id,
                 base_execution_info,
-                ..wire::HistoryTaskAttributes::default()
             };
             (stretch.written, ReplicationTaskType::HistoryV2Task, Some(Attributes::HistoryTaskAttributes(attributes)))
         }

@@ -138,7 +138,7 @@ mod tests {
     };
 
     #[test]
-    fn an_ack_never_goes_back_and_never_beyond_what_was_sent() {
+    fn ct_11_an_ack_never_goes_back_and_never_beyond_what_was_sent() {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_of_an_earlier_stream_is_not_taken_for_one_of_this() {
+    fn ct_11_a_read_of_an_earlier_stream_is_not_taken_for_one_of_this() {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));

@@ -135,7 +135,7 @@ mod tests {
     };
 
     #[test]
-    fn the_low_watermark_is_the_first_unfinished_task() {
+    fn ct_11_the_low_watermark_is_the_first_unfinished_task() {
         let mut target = target();
         for task in [3, 5, 8] {
             assert!(target.on_task(TaskId(task), Timestamp(0)));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_after_a_reconnect_is_not_applied_twice_and_not_acknowledged_early() {
+    fn ct_11_a_repetition_after_a_reconnect_is_not_applied_twice_and_not_acknowledged_early() {
         let mut target = target();
         assert!(target.on_task(TaskId(3), Timestamp(0)));
         target.on_watermark(TaskId(4));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_watermark_is_a_watermark() {
+    fn ct_11_the_highest_watermark_is_a_watermark() {
         let mut target = target();
         let namespace = NamespaceId::from_bytes([9; 16]);
         target.on_watermark(TaskId(i64::MAX));

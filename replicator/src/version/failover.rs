@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_namespaces_as_in_example_1() {
+    fn ct_1_versions_of_namespaces_as_in_example_1() {
         check("a", 0, 1);
         check("b", 0, 2);
         check("b", 1, 2);
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn failover_to_the_same_cluster_keeps_the_version() {
+    fn ct_1_failover_to_the_same_cluster_keeps_the_version() {
         check("a", 1, 1);
         check("b", 12, 12);
         check("a", 10, 11);
     }
 
     #[test]
-    fn a_version_names_its_cluster() {
+    fn ct_1_a_version_names_its_cluster() {
         let topology = ab();
         for (version, owner) in [(1, 1), (2, 2), (11, 1), (12, 2), (10, 10), (20, 10)] {
             assert_eq!(topology.owner(FailoverVersion(version)), Some(ClusterId(owner)));

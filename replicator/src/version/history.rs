@@ -185,27 +185,27 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn ancestor_of_branches_that_diverged() {
+    fn ct_2_ancestor_of_branches_that_diverged() {
         check("3@1 7@12", "3@1 9@23", Some("3@1"));
         check("5@1 7@12", "3@1 9@23", Some("3@1"));
         check("3@1 7@12", "3@1 5@12 9@23", Some("5@12"));
     }
 
     #[test]
-    fn ancestor_when_one_branch_extends_the_other() {
+    fn ct_2_ancestor_when_one_branch_extends_the_other() {
         check("3@1", "3@1", Some("3@1"));
         check("3@1", "8@1", Some("3@1"));
         check("3@1", "3@1 9@12", Some("3@1"));
     }
 
     #[test]
-    fn branches_of_different_runs_share_nothing() {
+    fn ct_2_branches_of_different_runs_share_nothing() {
         check("3@1", "3@2", None);
         check("3@1 7@12", "2@2", None);
     }
 
     #[test]
-    fn peer_items_must_increase() {
+    fn ct_2_peer_items_must_increase() {
         assert_eq!(parse("3@1 3@12"), Err(MalformedVersionHistory { index: 1 }));
         assert_eq!(parse("3@1 7@12 9@12"), Err(MalformedVersionHistory { index: 2 }));
         assert_eq!(parse("0@1"), Err(MalformedVersionHistory { index: 0 }));
@@ -232,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn branches_that_fork_have_their_fork_as_ancestor(
+        fn ct_2_branches_that_fork_have_their_fork_as_ancestor(
             trunk in stretches(0), left in stretches(1), right in stretches(2),
         ) {
             let trunk_end = trunk.last().unwrap().0;

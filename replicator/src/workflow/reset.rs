@@ -122,6 +122,7 @@ pub fn fork(
     let request_id = base.execution.start.request_id.clone();
     let mut state = rebuild::replay(key, forked, request_id, shared).map_err(|error| format!("{error}"))?;
     state.local.history_size = shared.iter().map(HistoryBatch::size).sum();
+    state.local.contents.make(0, shared);
     state.reapplied.carry_over(&base.reapplied, false);
     let changes = Changes { created: true, changed: true, visibility: true, regenerate: true, ..Changes::default() };
     Ok(Run { state, changes, queries: BTreeMap::new() })

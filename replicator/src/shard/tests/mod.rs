@@ -3,6 +3,7 @@
 mod convergence;
 mod deletion;
 mod examples;
+mod failover;
 mod quarantine;
 mod reapplication;
 mod reset;

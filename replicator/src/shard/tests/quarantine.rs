@@ -43,7 +43,7 @@ fn told() -> (World, RunId, Vec<Wire>) {
 
 /// CT-5, and what the stream and the rest of the run make of it.
 #[test]
-fn a_second_branch_of_a_version_is_kept_and_later_tasks_of_the_run_wait_behind_it() {
+fn ct_5_a_second_branch_of_a_version_is_kept_and_later_tasks_of_the_run_wait_behind_it() {
     let mut world = World::new(3);
     let run = world.start(A, 0);
     world.deliver_all();
@@ -137,7 +137,7 @@ fn tasks_that_name_no_run_are_kept_too() {
 
 /// CT-15. A peer that has lost a run says so, and nothing is deleted.
 #[test]
-fn a_peer_that_does_not_know_the_run_deletes_nothing() {
+fn ct_15_a_peer_that_does_not_know_the_run_deletes_nothing() {
     let (mut world, run, wires) = told();
     world.deliver(&wires[0]);
     world.clusters[A].store.forget(&key(run));

@@ -27,7 +27,7 @@ fn inputs_keep_their_order() {
 
 /// CT-8. The namespace goes to `b` and back to `a` before `b` was told of what `a` had written. Temporal loses it (RE-5).
 #[test]
-fn from_a_to_b_and_back_to_a_nothing_is_lost() {
+fn ct_8_from_a_to_b_and_back_to_a_nothing_is_lost() {
     let (mut world, run) = parted(2);
     world.signal(A, "one");
     world.signal(B, "two");
@@ -45,7 +45,7 @@ fn from_a_to_b_and_back_to_a_nothing_is_lost() {
 
 /// CT-9. What was given is known after a restart, and when the cluster that gave it is not active any more.
 #[test]
-fn nothing_is_given_twice_across_restarts_and_failovers() {
+fn ct_9_nothing_is_given_twice_across_restarts_and_failovers() {
     let (mut world, run) = parted(3);
     world.signal(A, "_one");
     world.signal(B, "two");
@@ -99,7 +99,7 @@ fn a_signal_that_its_caller_repeated_on_the_winning_side_is_there_once() {
 
 /// CT-7. What waits for a started workflow task is written before branches are compared (ND-6).
 #[test]
-fn buffered_events_are_written_before_they_lose() {
+fn ct_7_buffered_events_are_written_before_they_lose() {
     let (mut world, run) = parted(2);
     world.poll(A);
     world.signal(A, "kept");

@@ -194,8 +194,9 @@ impl Store {
             let all: Vec<_> = state.local.outstanding.all().chain(activities).collect();
             if state.execution.phase == Phase::Zombie {
                 let own = [state.local.outstanding.reapply, state.local.outstanding.deletion];
-                let is_kept =
-                    |(category, key): &(Category, TaskKey)| *category == Category::Divergence || own.contains(&Some(*key));
+                let is_kept = |(category, key): &(Category, TaskKey)| {
+                    *category == Category::Divergence || own.contains(&Some(*key))
+                };
                 assert!(all.iter().all(is_kept), "a zombie dispatches nothing");
             }
             known.extend(all);

@@ -29,7 +29,7 @@ fn started_apart() -> (World, RunId, RunId) {
 // 5.4
 
 #[test]
-fn create_the_first_run_as_current() {
+fn table_5_4_row_2_create_the_first_run_as_current() {
     let mut world = World::new(2);
     let run = world.start(A, 0);
     world.deliver_all();
@@ -37,7 +37,7 @@ fn create_the_first_run_as_current() {
 }
 
 #[test]
-fn create_a_run_that_is_here_is_a_duplicate() {
+fn table_5_4_row_1_create_a_run_that_is_here_is_a_duplicate() {
     let mut world = World::new(2);
     let run = world.start(A, 0);
     world.flush();
@@ -50,7 +50,7 @@ fn create_a_run_that_is_here_is_a_duplicate() {
 }
 
 #[test]
-fn create_an_older_run_as_a_zombie() {
+fn table_5_4_row_3_create_an_older_run_as_a_zombie() {
     let (mut world, older, newer) = started_apart();
     world.deliver_to(B);
     assert_eq!((world.phase(B, older), world.phase(B, newer)), ("zombie".into(), "running".into()));
@@ -62,7 +62,7 @@ fn create_an_older_run_as_a_zombie() {
 }
 
 #[test]
-fn create_a_newer_run_after_one_that_is_over() {
+fn table_5_4_row_4_create_a_newer_run_after_one_that_is_over() {
     let mut world = World::new(2);
     let first = world.start(A, 0);
     world.deliver_all();
@@ -74,7 +74,7 @@ fn create_a_newer_run_after_one_that_is_over() {
 }
 
 #[test]
-fn create_a_newer_run_and_end_our_own_that_is_open() {
+fn table_5_4_row_5_create_a_newer_run_and_end_our_own_that_is_open() {
     let (mut world, older, newer) = started_apart();
     world.deliver_to(A);
     assert_eq!((world.phase(A, older), world.phase(A, newer)), ("terminated".into(), "running".into()));
@@ -84,7 +84,7 @@ fn create_a_newer_run_and_end_our_own_that_is_open() {
 }
 
 #[test]
-fn create_a_newer_run_and_keep_another_clusters_that_is_open_as_a_zombie() {
+fn table_5_4_row_5_create_a_newer_run_and_keep_another_clusters_that_is_open_as_a_zombie() {
     let mut world = World::new(3);
     let older = world.start(A, 0);
     world.deliver_to(C);
@@ -100,7 +100,7 @@ fn create_a_newer_run_and_keep_another_clusters_that_is_open_as_a_zombie() {
 // 5.5
 
 #[test]
-fn update_the_current_run() {
+fn table_5_5_row_1_update_the_current_run() {
     let (mut world, run) = parted();
     world.signal(B, "one");
     world.deliver_all();
@@ -109,7 +109,33 @@ fn update_the_current_run() {
 }
 
 #[test]
-fn resolve_the_current_run() {
+fn table_5_5_row_1_the_run_that_follows_is_current_next() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.work(A, std::vec![go_on()]);
+    let next = world.current(A).unwrap().run.run;
+    world.deliver_all();
+    assert_eq!((world.phase(B, run), world.phase(B, next)), ("continuedasnew".into(), "running".into()));
+    assert_eq!(world.current(B).unwrap().run.run, next);
+    world.agree();
+}
+
+#[test]
+fn table_5_5_row_3_the_run_that_follows_a_zombie_is_one() {
+    let (mut world, older, newer) = started_apart();
+    world.work(A, std::vec![go_on()]);
+    let next = world.current(A).unwrap().run.run;
+    world.deliver_to(B);
+    let phases = [older, next, newer].map(|run| world.phase(B, run));
+    assert_eq!(phases, ["continuedasnew", "zombie", "running"]);
+    world.deliver_all();
+    assert_eq!([older, next, newer].map(|run| world.phase(A, run)), ["continuedasnew", "terminated", "running"]);
+    world.agree();
+}
+
+#[test]
+fn table_5_5_row_2_resolve_the_current_run() {
     let (mut world, run) = parted();
     world.poll(A);
     world.poll(B);
@@ -121,7 +147,7 @@ fn resolve_the_current_run() {
 }
 
 #[test]
-fn update_a_zombie() {
+fn table_5_5_row_3_update_a_zombie() {
     let (mut world, older, newer) = started_apart();
     world.signal(A, "one");
     world.deliver_to(B);
@@ -134,7 +160,7 @@ fn update_a_zombie() {
 }
 
 #[test]
-fn resolve_a_zombie() {
+fn table_5_5_row_4_resolve_a_zombie() {
     // Run 1 diverges between `a` and `b`; run 2, started in `c`, is newer than both.
     let mut world = World::new(3);
     let older = world.start(A, 0);
@@ -163,7 +189,7 @@ fn resolve_a_zombie() {
 
 /// A run that was continued as new in one cluster, and went on in the other: its successor gives way (CT-6).
 #[test]
-fn suppress_the_current_run_and_revive_an_older_one() {
+fn table_5_5_row_5_and_ct_6_suppress_the_current_run_and_revive_an_older_one() {
     let (mut world, run) = parted();
     world.work(A, std::vec![go_on()]);
     let next = world.current(A).unwrap().run.run;
@@ -179,9 +205,20 @@ fn suppress_the_current_run_and_revive_an_older_one() {
     assert_eq!((world.phase(B, run), world.phase(B, next)), ("running".into(), "terminated".into()));
 }
 
+#[test]
+fn table_5_5_row_6_without_a_current_run_one_that_ends_is_over() {
+    let (mut world, older, _) = started_apart();
+    world.deliver_to(B);
+    world.terminate(B);
+    world.tick_far(2 * 86_400);
+    world.terminate(A);
+    world.deliver_to(B);
+    assert_eq!((world.phase(B, older), world.current(B).map(|state| state.run.run)), ("terminated".into(), None));
+}
+
 /// Temporal fails the task; here the run stays what it is.
 #[test]
-fn without_a_current_run_a_zombie_stays_one() {
+fn table_5_5_row_7_without_a_current_run_a_zombie_stays_one() {
     let (mut world, older, newer) = started_apart();
     world.deliver_to(B);
     world.terminate(B);
@@ -197,7 +234,7 @@ fn without_a_current_run_a_zombie_stays_one() {
 // 5.6
 
 #[test]
-fn backfill_where_the_run_is_current_active_and_open_gives_inputs_in_place() {
+fn table_5_6_row_1_backfill_where_the_run_is_current_active_and_open_gives_inputs_in_place() {
     let (mut world, run) = parted();
     world.signal(A, "one");
     world.signal(B, "two");
@@ -208,9 +245,10 @@ fn backfill_where_the_run_is_current_active_and_open_gives_inputs_in_place() {
     world.agree();
 }
 
-/// Temporal runs the workflow again, even when there is nothing to give it (RE-11).
+/// Temporal runs the workflow again, even when there is nothing to give it (RE-11). Here a namespace has to want it:
+/// `reset::a_closed_run_begins_again_where_its_namespace_wants_that`.
 #[test]
-fn backfill_where_the_run_is_over_runs_nothing_again_and_says_what_is_lost() {
+fn table_5_6_row_2_backfill_where_the_run_is_over_runs_nothing_again_and_says_what_is_lost() {
     let (mut world, run) = parted();
     world.signal(A, "one");
     world.work(B, std::vec![done()]);
@@ -222,7 +260,7 @@ fn backfill_where_the_run_is_over_runs_nothing_again_and_says_what_is_lost() {
 }
 
 #[test]
-fn backfill_where_the_namespace_is_not_active_waits_for_a_promotion() {
+fn table_5_6_row_3_backfill_where_the_namespace_is_not_active_waits_for_a_promotion() {
     let mut world = World::new(3);
     let run = world.start(A, 0);
     world.deliver_all();
@@ -239,7 +277,7 @@ fn backfill_where_the_namespace_is_not_active_waits_for_a_promotion() {
 }
 
 #[test]
-fn backfill_of_a_run_that_is_not_current_gives_inputs_to_the_current_one() {
+fn table_5_6_row_4_backfill_of_a_run_that_is_not_current_gives_inputs_to_the_current_one() {
     // Run 1 diverges between `a` and `b`; run 2 is started in `c`, which then hears of the losing branch last.
     let mut world = World::new(3);
     let older = world.start(A, 0);

@@ -64,7 +64,7 @@ fn attempts_of_activities_go_with_their_branch() {
 
 /// CT-10. The active cluster dies; its timers and timeouts are due long since when the other is promoted (TK-11).
 #[test]
-fn a_promoted_cluster_does_all_that_was_due_meanwhile() {
+fn ct_10_a_promoted_cluster_does_all_that_was_due_meanwhile() {
     let mut world = World::new(2);
     let run = world.start(A, 0);
     world.work(A, vec![timer("t", 60)]);

@@ -87,8 +87,9 @@ pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result
     if let Some(mut transition) = draft.resolve(request.run).and_then(|run| draft.transition(run)) {
         failover::on_version_change(&mut transition);
     }
+    let before = *draft.current;
     let answer = change(draft, request);
-    for run in [draft.resolve(request.run), *draft.current].into_iter().flatten() {
+    for run in [draft.resolve(request.run), before, *draft.current].into_iter().flatten() {
         enforce_limit(draft, run);
         settle(draft, run);
     }

@@ -6,4 +6,5 @@ mod life;
 mod peers;
 mod refusals;
 mod requests;
+mod states;
 mod tasks;
