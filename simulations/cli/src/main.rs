@@ -48,9 +48,7 @@ fn main() -> ExitCode {
 
 fn carry_out(args: &Args, out: &mut impl Write) -> anyhow::Result<Verdict> {
     #[cfg(feature = "defects")]
-    let defect = args.defect.as_deref().map(command::power::named).transpose()?;
-    #[cfg(feature = "defects")]
-    simulations::defects::plant(defect);
+    let defect = command::power::plant(args.defect.as_deref())?;
     match &args.command {
         Command::Run(run) => command::run::run(run, out),
         Command::Replay(replay) => command::replay::replay(replay, out),

@@ -1,6 +1,6 @@
 //! `simulate power`: known defects, planted one at a time. One that is not found is a hole in the checkers, or in the worlds.
 
-use std::io::Write;
+use std::{io::Write, sync::OnceLock};
 
 use anyhow::ensure;
 use simulations::defects::{self, Defect};
@@ -51,12 +51,22 @@ pub(crate) fn power(args: &Power, defect: Option<Defect>, out: &mut impl Write) 
     Ok(Verdict::Broken)
 }
 
-/// The defect of a name.
-pub(crate) fn named(name: &str) -> anyhow::Result<Defect> {
-    let defect = Defect::ALL.iter().find(|defect| format!("{defect:?}") == name);
+/// Plant the defect of a name, and remember it for what is said of replaying.
+pub(crate) fn plant(name: Option<&str>) -> anyhow::Result<Option<Defect>> {
+    let Some(name) = name else { return Ok(None) };
+    let defect = Defect::ALL.iter().find(|defect| format!("{defect:?}") == name).copied();
     ensure!(defect.is_some(), "there is no defect {name}; `simulate power` lists them");
-    Ok(*defect.expect("just ensured"))
+    defects::plant(defect);
+    PLANTED.get_or_init(|| format!(" --defect {name}"));
+    Ok(defect)
 }
+
+/// What a command needs besides, so that the planted defect is there again.
+pub(crate) fn planted() -> &'static str {
+    PLANTED.get().map_or("", String::as_str)
+}
+
+static PLANTED: OnceLock<String> = OnceLock::new();
 
 /// Run seeds with a defect until a promise breaks that the same seed keeps without it.
 fn look(args: &Power, defect: Defect) -> anyhow::Result<Option<Found>> {

@@ -5,7 +5,13 @@ use std::{fs, io::Write, path::Path};
 use anyhow::{Context, bail};
 use simulations::{report::page, run, scenario, written};
 
-use crate::{Verdict, args::Replay, args::Which, case::Case, report::text};
+use crate::{
+    Verdict,
+    args::Replay,
+    args::Which,
+    case::Case,
+    report::{command, text},
+};
 
 /// Run it again, and tell all of it or the story of the broken promise.
 pub(crate) fn replay(args: &Replay, out: &mut impl Write) -> anyhow::Result<Verdict> {
@@ -22,8 +28,7 @@ pub(crate) fn replay(args: &Replay, out: &mut impl Write) -> anyhow::Result<Verd
         writeln!(out)?;
     }
     if let Some(file) = &args.html {
-        let command = format!("simulate replay {name}");
-        write(file, &page::page(&case.title(), &command, &plan, &outcome))?;
+        write(file, &page::page(&case.title(), &command(&name), &plan, &outcome))?;
     }
     let Some(violation) = &outcome.violation else {
         writeln!(

@@ -9,7 +9,16 @@ use crate::tally::World;
 
 /// The command that shows a world again.
 pub(crate) fn replays(world: &World) -> String {
-    format!("simulate replay {}", world.case.name())
+    command(&world.case.name())
+}
+
+/// The command that shows the world of a name again.
+pub(crate) fn command(name: &str) -> String {
+    #[cfg(feature = "defects")]
+    let besides = crate::command::power::planted();
+    #[cfg(not(feature = "defects"))]
+    let besides = "";
+    format!("simulate replay{besides} {name}")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use simulations::{checkers::Violation, report::story::Story, world::Outcome};
 
+use super::command;
 use crate::tally::Tally;
 
 /// What was exercised, how fast it went, and what never happened.
@@ -56,7 +57,7 @@ pub(crate) fn broken(name: &str, violation: &Violation, outcome: &Outcome, out: 
     for line in story.print() {
         writeln!(out, "{line}")?;
     }
-    writeln!(out, "\nReplay it: simulate replay {name}")
+    writeln!(out, "\nReplay it: {}", command(name))
 }
 
 /// A number as people read it.

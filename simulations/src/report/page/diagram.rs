@@ -142,9 +142,20 @@ fn shown(line: &Line) -> String {
         "VIOLATION" => format!("✕ {text}"),
         "failover" => format!("⇄ failover {text}"),
         "fate" => text.clone(),
-        "reports" => format!("reports: {}", text.split_once(" {").map_or(text.as_str(), |(what, _)| what)),
+        "asks" => {
+            // Whoever asks is near the cluster that is asked first; what is asked is of interest.
+            let (asked, what) = text.split_once(": client of ").unwrap_or(("", text));
+            format!("a client asks {asked}: {}", what.split_once(' ').map_or(what, |(_, what)| what))
+        }
+        "hears" => format!("hears {}", without_fields(text)),
+        "reports" => format!("reports: {}", without_fields(text)),
         kind => format!("{kind} {text}"),
     }
+}
+
+/// A value without its fields: they are in what is shown when somebody points at it.
+fn without_fields(text: &str) -> &str {
+    text.split_once(" {").map_or(text, |(what, _)| what)
 }
 
 /// `4..6@2 signaled` as `4–6@2 signaled`, and `4..4@2` as `4@2`.
