@@ -21,6 +21,7 @@ use proto::{
         divergence::v1::divergence_service_server::DivergenceServiceServer,
         quarantine::v1::quarantine_service_server::QuarantineServiceServer,
         status::v1::status_service_server::StatusServiceServer,
+        verification::v1::verification_service_server::VerificationServiceServer,
     },
     temporal::{
         api::{
@@ -154,7 +155,14 @@ impl Cluster {
         let runs = Arc::new(Draining { endpoint, stop: draining.clone() });
         let about = about(config);
         let lags = Lags { history: history.clone(), clusters: metadata.clusters().clone(), now: ports.now.clone() };
-        let operations = Operations { history: history.clone(), metadata: metadata.clone(), store: store.clone() };
+        let operations = Operations {
+            history: history.clone(),
+            metadata: metadata.clone(),
+            store: store.clone(),
+            lags: lags.clone(),
+            now: ports.now.clone(),
+            spawn: ports.spawn.clone(),
+        };
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.accept_compressed(Gzip).send_compressed(Gzip);
         let admin = AdminServiceServer::new(Admin::new(metadata.clone(), about, runs))
@@ -170,6 +178,7 @@ impl Cluster {
             .add_service(StatusServiceServer::new(lags.clone()))
             .add_service(QuarantineServiceServer::new(operations.clone()))
             .add_service(DivergenceServiceServer::new(operations.clone()))
+            .add_service(VerificationServiceServer::new(operations.clone()))
             .add_service(health_service);
         let routes = reflection::add_to(routes);
         for service in SERVICES {

@@ -8,6 +8,7 @@ pub mod replication;
 pub mod server;
 pub mod status;
 pub mod validate_config;
+pub mod verify;
 pub mod workflow_tree;
 
 mod answer;
@@ -84,6 +85,7 @@ mod tests {
             "meridian workflow tree -n default -w order-1",
             "meridian workflow divergence -n default -w order-1",
             "meridian replication report default --won-by 2 -o json",
+            "meridian replication verify default --to b --patience 30 -o json",
             "meridian replication quarantine list -n default --cluster b -o json",
             "meridian replication quarantine show 1-16777300",
             "meridian replication quarantine retry --task 1-16777300 --task 2-7",

@@ -1,6 +1,6 @@
 //! `meridian replication`: what operators do about replication.
 
-use super::{Failed, Output, divergence::Report, quarantine::Quarantine};
+use super::{Failed, Output, divergence::Report, quarantine::Quarantine, verify::Verify};
 
 /// The commands about replication.
 #[derive(Debug, clap::Subcommand)]
@@ -10,6 +10,8 @@ pub enum Replication {
     Quarantine(Quarantine),
     /// Show what two clusters wrote at the same time, and what became of it.
     Report(Report),
+    /// Compare what two clusters hold.
+    Verify(Verify),
 }
 
 impl Replication {
@@ -22,6 +24,7 @@ impl Replication {
         match self {
             Self::Quarantine(quarantine) => quarantine.run(output).await,
             Self::Report(report) => report.run(output).await,
+            Self::Verify(verify) => verify.run(output).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator asks of one cluster beside the public API, a file for each service: tasks that could not be
-//! applied, and what became of events that two clusters wrote at the same time.
+//! applied, what became of events that two clusters wrote at the same time, and whether two clusters hold the
+//! same.
 
 use std::sync::Arc;
 
@@ -13,8 +14,16 @@ use replicator::{
 use store::Store;
 use tonic::Status;
 
+use crate::{
+    ports::{Clock, Spawner},
+    status::Lags,
+};
+
+mod comparison;
+mod digests;
 mod divergence;
 mod quarantine;
+mod verification;
 
 /// Answers operators. Clones share everything.
 #[derive(Clone)]
@@ -22,6 +31,9 @@ pub(crate) struct Operations {
     pub(crate) history: History,
     pub(crate) metadata: Metadata,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) lags: Lags,
+    pub(crate) now: Clock,
+    pub(crate) spawn: Spawner,
 }
 
 impl Operations {

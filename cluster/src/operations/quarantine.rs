@@ -68,21 +68,7 @@ impl QuarantineService for Operations {
         &self,
         request: Request<ListQuarantinedRequest>,
     ) -> Result<Response<ListQuarantinedResponse>, Status> {
-        let request = request.into_inner();
-        let filter = Filter::of(self, &request)?;
-        let after = match &request.next_page_token[..] {
-            [] => (ShardId(0), TaskId(0)),
-            token => key(&TaskName::decode(token).map_err(|_| Status::invalid_argument("next_page_token is none"))?),
-        };
-        let all = All::of(&self.history).await;
-        let size = page_size(request.page_size);
-        let rest = all.tasks.iter().filter(|(key, kept)| **key > after && filter.matches(**key, kept));
-        let mut tasks: Vec<_> = rest.take(size + 1).map(|((shard, _), kept)| self.show(&all, *shard, kept)).collect();
-        let more = tasks.len() > size;
-        tasks.truncate(size);
-        let last = tasks.last().and_then(|task| task.name).filter(|_| more);
-        let next_page_token = last.map(|name| name.encode_to_vec().into()).unwrap_or_default();
-        Ok(Response::new(ListQuarantinedResponse { tasks, next_page_token }))
+        self.list(request.into_inner()).await.map(Response::new)
     }
 
     async fn retry_quarantined(
@@ -130,6 +116,24 @@ impl QuarantineService for Operations {
 }
 
 impl Operations {
+    /// A page of what is kept.
+    pub(super) async fn list(&self, request: ListQuarantinedRequest) -> Result<ListQuarantinedResponse, Status> {
+        let filter = Filter::of(self, &request)?;
+        let after = match &request.next_page_token[..] {
+            [] => (ShardId(0), TaskId(0)),
+            token => key(&TaskName::decode(token).map_err(|_| Status::invalid_argument("next_page_token is none"))?),
+        };
+        let all = All::of(&self.history).await;
+        let size = page_size(request.page_size);
+        let rest = all.tasks.iter().filter(|(key, kept)| **key > after && filter.matches(**key, kept));
+        let mut tasks: Vec<_> = rest.take(size + 1).map(|((shard, _), kept)| self.show(&all, *shard, kept)).collect();
+        let more = tasks.len() > size;
+        tasks.truncate(size);
+        let last = tasks.last().and_then(|task| task.name).filter(|_| more);
+        let next_page_token = last.map(|name| name.encode_to_vec().into()).unwrap_or_default();
+        Ok(ListQuarantinedResponse { tasks, next_page_token })
+    }
+
     /// Whether names can be names of tasks here.
     fn check(&self, names: &[TaskName]) -> Result<(), Status> {
         if names.is_empty() {

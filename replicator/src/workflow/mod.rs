@@ -16,6 +16,7 @@ pub mod reapplied;
 pub mod rebuild;
 pub mod signal;
 pub mod stored;
+pub mod summary;
 pub mod sync_activity;
 pub mod table;
 pub mod task_generation;
