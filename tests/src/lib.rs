@@ -3,6 +3,7 @@
 //! - [`provision`]: the published SDKs, CLI and dev server, installed by the test run itself.
 //! - [`process`], [`server`], [`pair`]: a process that never outlives the test; Meridian and the real dev server as such
 //!   processes; two of Meridian's clusters that are one process each.
+//! - [`proxy`]: a link between two of them that can be cut.
 //! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
 //! - [`raw`], [`request`]: the public API without an SDK; [`wait`]: waiting for a condition with a deadline.
 //!
@@ -13,6 +14,7 @@ pub mod cli;
 pub mod pair;
 pub mod process;
 pub mod provision;
+pub mod proxy;
 pub mod raw;
 pub mod request;
 pub mod sdk;

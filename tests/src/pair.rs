@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     cli,
+    proxy::Proxy,
     server::{Server, free_port},
 };
 
@@ -39,11 +40,27 @@ pub fn start(name: &str, keep: Keep) -> [Server; 2] {
 ///
 /// When one refuses.
 pub fn join(a: &Server, b: &Server) {
-    for [at, peer] in [[a, b], [b, a]] {
-        let frontend = format!("--frontend-address={}", peer.address(0));
-        let command = ["operator", "cluster", "upsert", &frontend, "--enable-connection", "--enable-replication"];
-        let _ = cli::temporal(at.address(0), &command).ok();
-    }
+    introduce(a, b.address(0));
+    introduce(b, a.address(0));
+}
+
+/// The same through links that can be cut: to `a`, and to `b`.
+///
+/// # Panics
+///
+/// When one refuses.
+#[must_use]
+pub fn join_by_links(a: &Server, b: &Server) -> [Proxy; 2] {
+    let links = [a, b].map(|server| Proxy::to(server.address(0)));
+    introduce(a, links[1].address());
+    introduce(b, links[0].address());
+    links
+}
+
+fn introduce(server: &Server, peer: &str) {
+    let frontend = format!("--frontend-address={peer}");
+    let command = ["operator", "cluster", "upsert", &frontend, "--enable-connection", "--enable-replication"];
+    let _ = cli::temporal(server.address(0), &command).ok();
 }
 
 /// The file with its ports, which are 69xx and 72xx for `a`, 79xx and 82xx for `b`, moved to the hundreds after `base`.

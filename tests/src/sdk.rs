@@ -113,6 +113,12 @@ impl Sdk {
     pub fn run<'a>(&'a self, address: &'a str, queue: &str, id: &str, workflow: &str, args: Value) -> Run<'a> {
         let start = json!({"address": address, "queue": queue, "id": id, "workflow": workflow, "args": args});
         self.ask("start", start).expect("start a workflow");
+        self.known(address, id)
+    }
+
+    /// A workflow that was started before.
+    #[must_use]
+    pub fn known<'a>(&'a self, address: &'a str, id: &str) -> Run<'a> {
         Run { sdk: self, address, id: id.to_owned() }
     }
 }

@@ -139,6 +139,12 @@ class Driver:
         client = await self.client(address)
         return client.get_async_activity_handle(workflow_id=id, run_id=None, activity_id=activity)
 
+    async def replay(self, address: str, id: str) -> None:
+        """Replay the history of a workflow; fails if the workflow would have done anything else."""
+        history = await (await self.handle(address, id)).fetch_history()
+        replayer = Replayer(workflows=workflows.ALL, workflow_runner=UnsandboxedWorkflowRunner())
+        await replayer.replay_workflow(history)
+
     async def list(self, address: str, query: str) -> list[str]:
         return [execution.id async for execution in (await self.client(address)).list_workflows(query)]
 

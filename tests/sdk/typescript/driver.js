@@ -108,6 +108,13 @@ const operations = {
     await (await clientOf(address)).activity.complete({ workflowId: id, activityId: activity }, result);
   },
 
+  /** Replay the history of a workflow; fails if the workflow would have done anything else. */
+  async replay({ address, id }) {
+    const history = await (await handleOf(address, id)).fetchHistory();
+    const workflowBundle = await bundle(require.resolve('./workflows'));
+    await Worker.runReplayHistory({ workflowBundle, replayName: id }, history, id);
+  },
+
   async list({ address, query }) {
     const ids = [];
     for await (const execution of (await clientOf(address)).workflow.list({ query })) ids.push(execution.workflowId);

@@ -1,0 +1,101 @@
+//! A link between two servers that a test can cut.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+/// Passes bytes on to a server, unless it is cut.
+#[derive(Debug)]
+pub struct Proxy {
+    address: String,
+    link: Arc<Link>,
+}
+
+#[derive(Debug)]
+struct Link {
+    is_cut: AtomicBool,
+    /// Both ends of everything that was accepted.
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    /// A link to the server at `address`, whole at first.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port.
+    #[must_use]
+    pub fn to(address: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let own = listener.local_addr().expect("an address").to_string();
+        let link = Arc::new(Link { is_cut: AtomicBool::new(false), open: Mutex::new(Vec::new()) });
+        let (target, passes) = (address.to_owned(), Arc::clone(&link));
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // Refusing is what a router without a way does.
+                let _ = passes.pass(client, &target);
+            }
+        });
+        Self { address: own, link }
+    }
+
+    /// Where it listens, as `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Nothing passes any more, and everything that was connected is not.
+    ///
+    /// # Panics
+    ///
+    /// Never, unless a thread of it did.
+    pub fn cut(&self) {
+        let mut open = self.link.open.lock().expect("no panic here");
+        self.link.is_cut.store(true, Ordering::SeqCst);
+        for end in open.drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// New connections pass.
+    pub fn heal(&self) {
+        self.link.is_cut.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Link {
+    fn pass(&self, client: TcpStream, target: &str) -> io::Result<()> {
+        let mut open = self.open.lock().expect("no panic here");
+        if self.is_cut.load(Ordering::SeqCst) {
+            return client.shutdown(Shutdown::Both);
+        }
+        let server = TcpStream::connect(target)?;
+        for end in [&client, &server] {
+            end.set_nodelay(true)?;
+            open.push(end.try_clone()?);
+        }
+        for (from, to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
+            thread::spawn(move || carry(from, to));
+        }
+        Ok(())
+    }
+}
+
+/// Carry bytes one way until one end is gone; then both are.
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 64 << 10];
+    while let Ok(count) = from.read(&mut buffer) {
+        if count == 0 || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
