@@ -3,11 +3,13 @@
 //! Each server is started on an empty database on disk with full synchronous commits, and drives workflows of one activity
 //! at several concurrencies. Client and worker are raw gRPC: what an SDK costs is not measured. Every result is verified.
 
+mod conflict;
 mod load;
 mod replication;
 mod report;
 mod side;
 mod usage;
+mod verification;
 mod worker;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -53,6 +55,20 @@ pub(crate) struct Options {
 enum Other {
     /// Lag, standby cost and forced failover of two clusters of Meridian, as JSON.
     Replication(replication::Options),
+    /// How long a standby takes to make a long run anew when its branch has lost, as JSON.
+    Conflict(conflict::Options),
+    /// How fast two clusters are compared, as JSON.
+    Verification(verification::Options),
+}
+
+impl Other {
+    async fn measure(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(match self {
+            Self::Replication(options) => serde_json::to_value(replication::measure(options).await?)?,
+            Self::Conflict(options) => serde_json::to_value(conflict::measure(options).await?)?,
+            Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,8 +80,8 @@ enum Output {
 #[allow(clippy::print_stdout, reason = "the result")]
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if let Some(Other::Replication(options)) = &options.other {
-        let figures = tokio::runtime::Runtime::new()?.block_on(replication::measure(options))?;
+    if let Some(other) = &options.other {
+        let figures = tokio::runtime::Runtime::new()?.block_on(other.measure())?;
         println!("{}", serde_json::to_string_pretty(&figures)?);
         return Ok(());
     }

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The namespace that both clusters have.
-const NAMESPACE: &str = "bench";
+pub(crate) const NAMESPACE: &str = "bench";
 
 /// Between two starts whose lag is measured.
 const START_EVERY: Duration = Duration::from_millis(50);
@@ -106,7 +106,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
 }
 
 /// A namespace of both, active in `a`, that `b` knows too.
-async fn register(a: &Server, b: &Server) -> anyhow::Result<()> {
+pub(crate) async fn register(a: &Server, b: &Server) -> anyhow::Result<()> {
     let request = json!({
         "namespace": NAMESPACE, "isGlobalNamespace": true, "activeClusterName": "a",
         "clusters": [{"clusterName": "a"}, {"clusterName": "b"}], "workflowExecutionRetentionPeriod": "86400s",
