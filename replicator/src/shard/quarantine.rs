@@ -119,6 +119,11 @@ impl Quarantine {
         self.places.contains_key(&key) && !self.writing.contains(&key)
     }
 
+    /// Whether something was kept and is not any more, or is about to leave.
+    pub(super) fn was_let_go(&self, how: &How) -> bool {
+        matches!(how, How::Kept(key) if !self.is_at_rest(*key))
+    }
+
     /// Whether this very task is kept already, because the stream that told it began anew.
     fn has(&self, refused: &Refused) -> bool {
         let named = (refused.stream.cluster, refused.stream.shard, refused.source);

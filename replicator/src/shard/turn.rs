@@ -170,6 +170,8 @@ impl Shard {
                 break;
             }
             let work = match work {
+                // An operator let it go meanwhile.
+                Work::Incoming(told) if self.quarantine.was_let_go(&told.how) => continue,
                 Work::Incoming(mut told) => {
                     let is_late = |run, last| self.tombstones.covers(key, run, last);
                     let is_here = draft.runs.contains_key(&told.incoming.run.run);
@@ -184,12 +186,6 @@ impl Shard {
                 work => work,
             };
             if let Work::Incoming(told) = &work {
-                if let How::Kept(key) = told.how
-                    && !self.quarantine.is_at_rest(key)
-                {
-                    // It was let go meanwhile.
-                    continue;
-                }
                 let run = &told.incoming.run;
                 if let Some(waiting) = slot.fetching.get_mut(&run.run) {
                     waiting.push_back(told.as_ref().clone());

@@ -123,6 +123,8 @@ pub fn fork(
     let mut state = rebuild::replay(key, forked, request_id, shared).map_err(|error| format!("{error}"))?;
     state.local.history_size = shared.iter().map(HistoryBatch::size).sum();
     state.local.contents.make(0, shared);
+    // Temporal's server counts the rebuild.
+    state.local.state_transitions = 1;
     state.reapplied.carry_over(&base.reapplied, false);
     let changes = Changes { created: true, changed: true, visibility: true, regenerate: true, ..Changes::default() };
     Ok(Run { state, changes, queries: BTreeMap::new() })

@@ -86,6 +86,7 @@ const KNOWN: &[Known] = &[
         "bad token",
         "the real server hides its own failure to read the token; Meridian says what is wrong",
     ),
+    known("same reset twice", "again", "a repetition gets the run that was made; the real server makes another one"),
     known("order by", "StartTime", ORDERED),
     known("order by", "StartTime DESC", ORDERED),
     known("order by", "CloseTime ASC", ORDERED),

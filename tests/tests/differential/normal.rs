@@ -31,6 +31,7 @@ const IGNORED: &[&str] = &[
     "effectiveRateLimit",
     "failoverHistory",
     "failoverVersion",
+    "forkEventVersion",
     "isGlobalNamespace",
     "pollerGroupId",
     "pollerGroupInfos",
@@ -106,7 +107,13 @@ fn text(seen: &str, ids: &mut Vec<String>) -> String {
         replaced += &format!("{}<id {}>", &rest[..start], number + 1);
         rest = &rest[start + UUID.len()..];
     }
-    replaced + rest
+    without_version(replaced + rest)
+}
+
+/// Texts that name the version of an event: it is zero only where nothing is global.
+fn without_version(text: String) -> String {
+    let Some((before, rest)) = text.split_once(", version: ") else { return text };
+    format!("{before}, version: <version>{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit()))
 }
 
 const TIME: &[u8] = b"0000-00-00T00:00:00";
@@ -147,4 +154,5 @@ fn what_differs_is_replaced() {
     check("no identifier", "no identifier");
     check("0.960299568s", "<about 1s>");
     check("0.100s", "0.100s");
+    check("event ID: 3, version: 12, at", "event ID: 3, version: <version>, at");
 }
