@@ -8,7 +8,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 use config::Config;
 use futures_util::{FutureExt, future::join_all};
 use http::StatusCode;
-use tokio::time::timeout;
+use tokio::{select, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
@@ -23,7 +23,7 @@ use crate::{
     http::{self as pages, Pages, TEXT},
     listen::Listeners,
     ports::Ports,
-    signals,
+    signals::Signals,
 };
 
 /// Run one cluster until the system asks the process to stop.
@@ -32,9 +32,13 @@ use crate::{
 ///
 /// [`Failed`] when it cannot start.
 pub async fn run(config: Config, listeners: Listeners) -> Result<(), Failed> {
-    let member = Member::start(config, listeners).await?;
+    let mut signals = Signals::listen();
+    let member = select! {
+        member = Member::start(config, listeners) => member?,
+        () = signals.stop_requested() => return Ok(()),
+    };
     member.span.in_scope(|| info!("started"));
-    signals::stop_requested().await;
+    signals.stop_requested().await;
     stop(vec![member]).await;
     Ok(())
 }
@@ -46,16 +50,27 @@ pub async fn run(config: Config, listeners: Listeners) -> Result<(), Failed> {
 ///
 /// [`Failed`] when one of them cannot start, or they cannot be connected.
 pub async fn run_connected(members: Vec<(Config, Listeners)>, started: impl FnOnce(String)) -> Result<(), Failed> {
+    // Whoever is told that they run may ask them to stop at once.
+    let mut signals = Signals::listen();
+    let (running, active) = select! {
+        running = start_connected(members) => running?,
+        () = signals.stop_requested() => return Ok(()),
+    };
+    started(active);
+    signals.stop_requested().await;
+    stop(running).await;
+    Ok(())
+}
+
+/// Start clusters and connect them; answers also where the namespace is active.
+async fn start_connected(members: Vec<(Config, Listeners)>) -> Result<(Vec<Member>, String), Failed> {
     let mut running = Vec::new();
     for (config, listeners) in members {
         running.push(Member::start(config, listeners).await?);
     }
     connect(&running).await?;
     let active = provide_namespace(&running).await?;
-    started(active);
-    signals::stop_requested().await;
-    stop(running).await;
-    Ok(())
+    Ok((running, active))
 }
 
 /// Stop all of them, side by side. None is gone while another still speaks to it.
