@@ -335,7 +335,9 @@ impl Own {
 
     fn topology(&self) -> Result<Topology, TopologyError> {
         let id = i32::try_from(self.initial_failover_version).map_err(|_| TopologyError::InitialVersion)?;
-        Topology::new(self.failover_version_increment, self.name.clone(), ClusterId(id))
+        let mut topology = Topology::new(self.failover_version_increment, self.name.clone(), ClusterId(id))?;
+        topology.set_shards(ClusterId(id), self.shard_count);
+        Ok(topology)
     }
 }
 
@@ -388,6 +390,8 @@ fn build(ports: &Ports, own: &Own, stored: &[ClusterRecord], before: Option<&Vie
                 .topology
                 .add(name.clone(), id)
                 .map_err(|error| OpenError::Contradiction(format!("cluster {name}: {error}")))?;
+            let shard_count = u32::try_from(record.history_shard_count).unwrap_or(0);
+            view.federation.topology.set_shards(id, shard_count);
             if record.is_connection_enabled {
                 let known = before.and_then(|view| view.peers.get(&name));
                 let known = known.filter(|peer| peer.address == record.cluster_address);
@@ -395,7 +399,6 @@ fn build(ports: &Ports, own: &Own, stored: &[ClusterRecord], before: Option<&Vie
                     Some(peer) => peer.channel.clone(),
                     None => (ports.dial)(&record.cluster_address),
                 };
-                let shard_count = u32::try_from(record.history_shard_count).unwrap_or(0);
                 let address = record.cluster_address.clone();
                 view.peers.insert(name.clone(), Peer { name: name.clone(), id, address, shard_count, channel });
             } else {

@@ -58,6 +58,10 @@ impl Shard {
         let (namespace, from) = (told.incoming.run.workflow.namespace, told.stream.cluster);
         let version = told.incoming.version();
         let workflow = told.incoming.run.workflow.clone();
+        if !self.topology.is_way_of(&workflow, from, self.topology.current_id(), self.id) {
+            // Another shard of ours has the workflow, and hears of it on a stream of its own.
+            return self.on_applied(now, told.acknowledges().as_slice());
+        }
         match self.namespaces.get(&namespace) {
             None => {
                 self.outbox.push(Output::RefreshNamespace { namespace, from });

@@ -201,8 +201,14 @@ impl Shard {
             let entry = acked.entry(source.key.cluster).or_insert(source.acked);
             *entry = source.acked.min(*entry);
         }
-        // A peer that was never heard of holds everything back: what it has not had must not be deleted (ST-29).
-        let acked = known.map(|(_, id)| acked.get(&id).copied().unwrap_or_default());
+        // A peer that was never heard of holds everything back, and so does one of its shards: what it has not had must not
+        // be deleted (ST-29).
+        let is_heard = |peer: ClusterId, shard: ShardId| {
+            self.sources.contains_key(&StreamKey { cluster: peer, shard, role: StreamRole::Source })
+        };
+        let all_heard = |peer: ClusterId| self.topology.joined(self.id, peer).all(|shard| is_heard(peer, shard));
+        let of_peer = |peer| acked.get(&peer).copied().filter(|_| all_heard(peer)).unwrap_or_default();
+        let acked = known.map(|(_, id)| of_peer(id));
         let least = if planted(Defect::LetGoTooEarly) { acked.max() } else { acked.min() };
         (ShardRecord { readers }.encode_to_vec().into(), least.filter(|least| *least > TaskId(0)))
     }

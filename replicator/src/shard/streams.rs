@@ -186,11 +186,14 @@ impl Shard {
         self.outbox.push(Output::Frame(key, Box::new(Frame::Tasks(messages))));
     }
 
-    /// Whether a peer has the namespace that a row is about. Of an unknown namespace it is told: better twice than never.
+    /// Whether a row is about a workflow of the peer's shard, in a namespace that the peer has. Of an unknown namespace it
+    /// is told: better twice than never.
     fn concerns(&self, key: StreamKey, row: &BacklogTask) -> bool {
-        let namespace = self.namespaces.get(&row.task.run.workflow.namespace);
+        let workflow = &row.task.run.workflow;
+        let namespace = self.namespaces.get(&workflow.namespace);
         let name = self.topology.name_of(key.cluster);
         namespace.zip(name).is_none_or(|(namespace, name)| namespace.clusters.contains(name))
+            && self.topology.is_way_of(workflow, key.cluster, key.cluster, key.shard)
     }
 
     /// Say which namespaces moved away, once everything that was written for them before was sent.

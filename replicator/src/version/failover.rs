@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::{
     defects::{Defect, planted},
-    ids::ClusterId,
+    ids::{ClusterId, ShardId, WorkflowKey, shard_of},
 };
 
 /// Name of a cluster, as operators write it.
@@ -65,6 +65,9 @@ pub struct Topology {
     current: ClusterName,
     /// Initial failover version of each cluster: distinct, positive, below `increment`.
     clusters: BTreeMap<ClusterName, ClusterId>,
+    /// Shards of each cluster of which that is known. Clusters of different counts share a stream between shards that
+    /// share some workflows, and not all.
+    shards: BTreeMap<ClusterId, u32>,
 }
 
 impl Topology {
@@ -77,7 +80,7 @@ impl Topology {
         if increment <= 0 || increment > i64::from(i32::MAX) {
             return Err(TopologyError::Increment);
         }
-        let mut topology = Self { increment, current: current.clone(), clusters: BTreeMap::new() };
+        let mut topology = Self { increment, current: current.clone(), clusters: BTreeMap::new(), shards: BTreeMap::new() };
         topology.add(current, id)?;
         Ok(topology)
     }
@@ -100,9 +103,35 @@ impl Topology {
 
     /// Forget a remote cluster. The current cluster stays.
     pub fn remove(&mut self, name: &ClusterName) {
-        if *name != self.current {
-            self.clusters.remove(name);
+        if *name != self.current
+            && let Some(id) = self.clusters.remove(name)
+        {
+            self.shards.remove(&id);
         }
+    }
+
+    /// Say how many shards a cluster has.
+    pub fn set_shards(&mut self, cluster: ClusterId, count: u32) {
+        if count > 0 {
+            self.shards.insert(cluster, count);
+        }
+    }
+
+    /// The shards of a peer that share workflows with a shard of this cluster; none when a count is not known.
+    pub fn joined(&self, shard: ShardId, peer: ClusterId) -> impl Iterator<Item = ShardId> + use<> {
+        let [ours, theirs] = [self.current_id(), peer].map(|id| self.shards.get(&id).copied().unwrap_or(0));
+        let fewer = ours.min(theirs).max(1);
+        (1..=if ours == 0 { 0 } else { theirs }).map(ShardId).filter(move |there| there.0 % fewer == shard.0 % fewer)
+    }
+
+    /// Whether a stream between this cluster and a peer that ends in `shard` of `end`, one of the two, is the one for a
+    /// workflow. Between equal counts every stream joins equal shards, and there is no other; where a count is not known
+    /// nothing is held back.
+    #[must_use]
+    pub fn is_way_of(&self, workflow: &WorkflowKey, peer: ClusterId, end: ClusterId, shard: ShardId) -> bool {
+        let [ours, theirs, there] = [self.current_id(), peer, end].map(|id| self.shards.get(&id));
+        ours == theirs
+            || there.is_none_or(|count| shard_of(workflow.namespace, &workflow.workflow, *count) == shard)
     }
 
     /// Distance between two versions of one cluster.

@@ -7,6 +7,7 @@ mod failover;
 mod quarantine;
 mod reapplication;
 mod reset;
+mod shard_counts;
 mod store;
 mod tables;
 mod tasks;

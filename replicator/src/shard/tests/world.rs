@@ -700,7 +700,7 @@ fn tell(event: &HistoryEvent) -> String {
     format!("{}@{}:{what}", event.event_id, event.version)
 }
 
-fn topology(current: usize, count: usize) -> Topology {
+pub(super) fn topology(current: usize, count: usize) -> Topology {
     let id = |index: usize| ClusterId(i32::try_from(index).unwrap() + 1);
     let mut topology = Topology::new(10, name(current).into(), id(current)).unwrap();
     for index in 0..count {
