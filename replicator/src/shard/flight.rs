@@ -28,6 +28,8 @@ pub(super) struct InFlight {
     pub(super) lowest: TaskId,
     /// Tasks that will wait once it is durable.
     pub(super) tasks: Vec<HistoryTask>,
+    /// Whether the namespace was active elsewhere when it was decided: what it adds for workers was not offered then.
+    pub(super) is_unoffered: bool,
     /// Tasks that will be done.
     pub(super) completed: Vec<(Category, TaskKey)>,
     /// What peers will be told.
@@ -51,8 +53,12 @@ impl Shard {
             match &task.kind {
                 TaskKind::Quarantined(_) => self.on_kept(task),
                 TaskKind::Tombstone(_) => self.tombstones.add(&task),
-                TaskKind::Transfer(TransferTask::Reapply | TransferTask::Delete) => {
-                    at_once.push(task.clone());
+                TaskKind::Transfer(kind) => {
+                    let is_ours = matches!(kind, TransferTask::Reapply | TransferTask::Delete);
+                    // The namespace may have come here while the write was under way.
+                    if is_ours || flight.is_unoffered {
+                        at_once.push(task.clone());
+                    }
                     self.queues.add(task);
                 }
                 _ => self.queues.add(task),

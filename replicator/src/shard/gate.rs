@@ -17,7 +17,7 @@ use crate::{
     defects::{Defect, planted},
     ids::{NamespaceId, RunKey},
     namespace::Namespace,
-    task::{HistoryTask, TaskKind, TransferTask},
+    task::{HistoryTask, TaskKind, TimerTask, TransferTask},
     time::Timestamp,
     version::{ClusterName, FailoverVersion},
 };
@@ -41,12 +41,15 @@ impl Shard {
         let me = self.topology.current().clone();
         let was_active = before.as_ref().is_some_and(|before| before.is_active_in(&me));
         match (&before, was_active, namespace.is_active_in(&me)) {
-            (None, _, _) => {
+            (None, _, is_active) => {
+                if !is_active && self.is_ready() {
+                    self.write_kept_back(now, &namespace);
+                }
                 self.offer_all(now, id);
                 self.hear_strangers(now, id);
             }
             (Some(before), false, true) => self.promote(now, &namespace, &before.active.clone()),
-            (Some(before), true, false) => self.demote(now, &namespace, before.failover_version),
+            (Some(_), true, false) => self.demote(now, &namespace),
             // Under a newer version this cluster may write to runs whose last event it must not follow before (MU-3).
             (Some(before), true, true) if before.failover_version < namespace.failover_version => {
                 self.offer_all(now, id);
@@ -89,7 +92,8 @@ impl Shard {
 
     /// If nothing of ours is on its way to the store for a namespace that moved away, tell the peers so.
     pub(super) fn settle(&mut self) {
-        if self.settling.is_empty() {
+        // Before its queues are read a shard does not know what was kept back.
+        if self.settling.is_empty() || !self.is_ready() {
             return;
         }
         let settled = self.settling.iter().filter(|(id, _)| {
@@ -131,17 +135,34 @@ impl Shard {
         }
     }
 
-    fn demote(&mut self, now: Timestamp, namespace: &Namespace, version: FailoverVersion) {
+    fn demote(&mut self, now: Timestamp, namespace: &Namespace) {
         self.gates.remove(&namespace.id);
+        // A shard that is not ready does so as soon as it is.
+        if self.is_ready() {
+            self.write_kept_back(now, namespace);
+        }
+    }
+
+    /// A namespace is active elsewhere: write what its runs kept back for started workflow tasks, and settle when that is
+    /// done. It may have moved while nobody had the shard, or while a run was not in memory: such a run shows by the timer
+    /// of its task.
+    pub(super) fn write_kept_back(&mut self, now: Timestamp, namespace: &Namespace) {
         self.settling.insert(namespace.id, namespace.failover_version);
+        for source in self.sources.values_mut() {
+            source.owes_settled.retain(|(_, id, _)| *id != namespace.id);
+        }
+        let is_started =
+            |task: &HistoryTask| matches!(task.kind, TaskKind::Timer(TimerTask::WorkflowTaskStartToClose { .. }));
+        let tasks = self.queues.of_namespace(namespace.id).into_iter().filter(is_started);
+        let is_loaded =
+            |run: &RunKey| self.slots.get(&run.workflow).is_some_and(|slot| slot.runs.contains_key(&run.run));
+        let mut runs: BTreeSet<RunKey> = tasks.map(|task| task.run).filter(|run| !is_loaded(run)).collect();
         for key in self.slots_of(namespace.id) {
-            let slot = &self.slots[&key];
-            let kept_back = slot.runs.iter().filter(|(_, run)| !run.state.local.buffered.is_empty());
-            let kept_back = kept_back.filter(|_| !planted(Defect::KeptBackIsForgotten));
-            let runs: Vec<RunKey> = kept_back.map(|(_, run)| run.state.run.clone()).collect();
-            for run in runs {
-                self.park(now, key.clone(), Work::Moved(run, version));
-            }
+            let keeps_back = self.slots[&key].runs.values().filter(|run| !run.state.local.buffered.is_empty());
+            runs.extend(keeps_back.map(|run| run.state.run.clone()));
+        }
+        for run in runs.into_iter().filter(|_| !planted(Defect::KeptBackIsForgotten)) {
+            self.park(now, run.workflow.clone(), Work::Moved(run));
         }
         self.settle();
     }

@@ -17,12 +17,14 @@ use super::{
 use crate::{
     defects::{Defect, planted},
     ids::{ClusterId, RunKey, ShardId, TaskId, WorkflowKey},
+    namespace::Namespace,
     stream::{Source, Tail},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
     workflow::{
         MutableState,
         draft::{Changes, Run},
+        execution::Phase as RunPhase,
     },
 };
 
@@ -88,9 +90,12 @@ impl Shard {
         }
         // What could not be written of it before goes before what is told after it.
         self.retry_kept(now);
-        let namespaces: Vec<_> = self.namespaces.keys().copied().collect();
-        for id in namespaces {
-            self.offer_all(now, id);
+        let namespaces: Vec<Namespace> = self.namespaces.values().cloned().collect();
+        for namespace in namespaces {
+            if !namespace.is_active_in(self.topology.current()) {
+                self.write_kept_back(now, &namespace);
+            }
+            self.offer_all(now, namespace.id);
         }
         let parked = self.slots.iter().filter(|(_, slot)| !slot.parked.is_empty()).map(|(key, _)| key.clone());
         for key in parked.collect::<Vec<_>>() {
@@ -122,6 +127,12 @@ impl Shard {
                 Err(problem) => Some(problem),
             },
             Loaded::Run(Some(stored)) => match decode(stored) {
+                // What was read earlier is out of date: another host has had the shard since.
+                Ok(run)
+                    if run.state.execution.phase == RunPhase::Running && slot.current != Some(run.state.run.run) =>
+                {
+                    Some(alloc::format!("run {} runs and is not the current one", run.state.run.run))
+                }
                 Ok(run) => {
                     slot.runs.insert(run.state.run.run, run);
                     None

@@ -24,7 +24,7 @@ use crate::{
     },
     task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, TimerTask, TransferTask},
     time::Timestamp,
-    version::{FailoverVersion, VersionHistoryItem},
+    version::VersionHistoryItem,
     workflow::{
         close::Closed,
         dispatch,
@@ -218,6 +218,10 @@ impl Shard {
             return self.give_up(now, *told, reason);
         }
         let closed = draft.close();
+        // What was to be offered may have come to an end in the same turn.
+        let is_wanted =
+            |offer: &Dispatch| runs.get(&offer.run.run).is_some_and(|run| dispatch::is_wanted(&run.state, offer));
+        turn.dispatches.retain(is_wanted);
         let dispatches = turn.dispatches_of(&closed.tasks, &runs, namespace.is_active_in(self.topology.current()));
         slot.runs = runs;
         slot.current = current;
@@ -260,6 +264,7 @@ impl Shard {
                     workflow: Some(key.clone()),
                     lowest,
                     tasks: transaction.tasks.clone(),
+                    is_unoffered: !self.is_active(key.namespace),
                     completed: transaction.completed.clone(),
                     rows: rows(&transaction),
                     applied: turn.applied,
@@ -419,10 +424,10 @@ impl Turn {
                 self.decide_task(draft, task);
             }
             Work::Incoming(told) => self.decide_incoming(draft, told),
-            Work::Moved(run, version) => {
+            Work::Moved(run) => {
                 self.mode = mode;
-                self.decide_moved(draft, run.run, version);
-                self.works.push(Work::Moved(run, version));
+                decide_moved(draft, run.run);
+                self.works.push(Work::Moved(run));
             }
         }
     }
@@ -532,15 +537,6 @@ impl Turn {
         self.works.push(Work::Incoming(told));
     }
 
-    /// The namespace went elsewhere while a workflow task was started: what it kept back is written under the version
-    /// that the namespace had, so that the cluster that is active now gets it.
-    fn decide_moved(&mut self, draft: &mut Draft<'_>, run: RunId, version: FailoverVersion) {
-        if let Some(mut transition) = draft.transition(run) {
-            transition.version = version.max(transition.run.state.last_write_version());
-            failover::demote(&mut transition);
-        }
-    }
-
     /// Offers for the tasks that the turn added.
     fn dispatches_of(
         &self,
@@ -550,6 +546,19 @@ impl Turn {
     ) -> Vec<Dispatch> {
         let transfers = tasks.iter().filter(|task| active && matches!(task.kind, TaskKind::Transfer(_)));
         transfers.filter_map(|task| dispatch::dispatch(&runs.get(&task.run.run)?.state, task)).collect()
+    }
+}
+
+/// The namespace went elsewhere while a workflow task was started: what it kept back is written under the version that the
+/// namespace had then, so that the cluster that is active now gets it. What was written under a later one since goes
+/// before it; then it is for this cluster to write when it is active again.
+fn decide_moved(draft: &mut Draft<'_>, run: RunId) {
+    let is_active = draft.require_active().is_ok();
+    let Some(mut transition) = draft.transition(run).filter(|_| !is_active) else { return };
+    let Some(kept_under) = failover::version_of_kept(&transition.run.state) else { return };
+    if kept_under >= transition.run.state.last_write_version() {
+        transition.version = kept_under;
+        failover::demote(&mut transition);
     }
 }
 

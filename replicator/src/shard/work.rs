@@ -9,7 +9,6 @@ use crate::{
     ids::{RunId, RunKey, TaskId},
     stream::{Incoming, incoming::IncomingKind},
     task::{HistoryTask, TaskKey},
-    version::FailoverVersion,
 };
 
 /// One thing to decide about a workflow.
@@ -21,8 +20,8 @@ pub(super) enum Work {
     Task(Box<HistoryTask>),
     /// A peer told something.
     Incoming(Box<Told>),
-    /// The namespace moved away; what was kept back is written under the version it had.
-    Moved(RunKey, FailoverVersion),
+    /// The namespace is active elsewhere; what the run kept back is written under the version under which it was.
+    Moved(RunKey),
 }
 
 /// What a peer told.
@@ -69,7 +68,7 @@ impl Work {
                 };
                 [told.incoming.run.run].into_iter().chain(next).chain(base).collect()
             }
-            Self::Moved(run, _) => [run.run].into(),
+            Self::Moved(run) => [run.run].into(),
         }
     }
 }

@@ -310,8 +310,11 @@ fn begin(draft: &mut Draft<'_>, id: RunId, batches: &[HistoryBatch], request_id:
     Ok(())
 }
 
-/// Whether the peer made something else of the same events.
+/// Whether the peer made something else of the same events. Nothing can be said of it while an attempt of an activity was
+/// made under another version than the events: of that no event tells, and one of the two may not have heard of it.
 fn differs(draft: &Draft<'_>, run: RunId, told: Option<u64>) -> bool {
-    let ours = draft.runs.get(&run).map(|run| run.state.digest());
-    told.is_some() && ours.is_some() && told != ours
+    let Some((state, told)) = draft.runs.get(&run).map(|run| &run.state).zip(told) else { return false };
+    let last = state.last_write_version();
+    let is_comparable = state.activities.table.iter().all(|(_, activity)| activity.version == last);
+    is_comparable && state.digest() != told
 }

@@ -80,7 +80,8 @@ impl Topology {
         if increment <= 0 || increment > i64::from(i32::MAX) {
             return Err(TopologyError::Increment);
         }
-        let mut topology = Self { increment, current: current.clone(), clusters: BTreeMap::new(), shards: BTreeMap::new() };
+        let mut topology =
+            Self { increment, current: current.clone(), clusters: BTreeMap::new(), shards: BTreeMap::new() };
         topology.add(current, id)?;
         Ok(topology)
     }
@@ -130,8 +131,7 @@ impl Topology {
     #[must_use]
     pub fn is_way_of(&self, workflow: &WorkflowKey, peer: ClusterId, end: ClusterId, shard: ShardId) -> bool {
         let [ours, theirs, there] = [self.current_id(), peer, end].map(|id| self.shards.get(&id));
-        ours == theirs
-            || there.is_none_or(|count| shard_of(workflow.namespace, &workflow.workflow, *count) == shard)
+        ours == theirs || there.is_none_or(|count| shard_of(workflow.namespace, &workflow.workflow, *count) == shard)
     }
 
     /// Distance between two versions of one cluster.

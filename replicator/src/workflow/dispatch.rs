@@ -42,6 +42,23 @@ pub fn dispatch(state: &MutableState, task: &HistoryTask) -> Option<Dispatch> {
     Some(Dispatch { run: state.run.clone(), scheduled, attempt, queue, scheduled_time })
 }
 
+/// Whether a run still wants what was to be offered.
+#[must_use]
+pub fn is_wanted(state: &MutableState, offer: &Dispatch) -> bool {
+    let is_open = super::request::is_running(state);
+    let waits_for = match &offer.queue {
+        DispatchQueue::Activity(_) => {
+            let activity = state.activities.table.get(&offer.scheduled);
+            activity.filter(|activity| activity.started.is_none() && !activity.is_closing).map(|a| a.attempt)
+        }
+        DispatchQueue::Workflow(_) | DispatchQueue::Sticky(..) => {
+            let pending = state.workflow_task.pending.as_ref();
+            pending.filter(|task| task.scheduled == offer.scheduled && task.started.is_none()).map(|task| task.attempt)
+        }
+    };
+    is_open && waits_for == Some(offer.attempt)
+}
+
 /// The queue of the worker that has the run cached, or any worker's.
 fn workflow_queue(state: &MutableState, task: &WorkflowTask) -> DispatchQueue {
     let normal = state.execution.start.task_queue();

@@ -2,8 +2,11 @@
 
 use proto::temporal::api::enums::v1::WorkflowTaskFailedCause;
 
-use super::{draft::Transition, request, task_failure};
-use crate::defects::{Defect, planted};
+use super::{MutableState, draft::Transition, request, task_failure};
+use crate::{
+    defects::{Defect, planted},
+    version::FailoverVersion,
+};
 
 /// The namespace's version is higher than that of the started workflow task: fail the task and schedule another, so that
 /// all events which wait behind one task share one version. Its worker's completion will find no such task.
@@ -11,12 +14,16 @@ use crate::defects::{Defect, planted};
 /// To be called where this cluster is active, before anything is written under the new version. A task that is
 /// scheduled and not started needs no care: it starts under the new version. Whether anything changed.
 pub fn on_version_change(transition: &mut Transition<'_>) -> bool {
+    // One that lost to another run is changed by replication alone.
+    if !request::is_running(&transition.run.state) {
+        return false;
+    }
     let is_older = |version| version < transition.version;
     // Tasks are kept with the state, on a standby too; should one be missing for whatever reason, this finds it (TK-11).
     transition.run.changes.regenerate |=
         is_older(transition.run.state.last_write_version()) && !planted(Defect::StandbyKeepsNoTasks);
     let task = transition.run.state.workflow_task.pending.as_ref();
-    if !task.is_some_and(|task| task.started.is_some() && is_older(task.version)) || !transition.run.state.is_open() {
+    if !task.is_some_and(|task| task.started.is_some() && is_older(task.version)) {
         return false;
     }
     end_task(transition);
@@ -34,6 +41,12 @@ pub fn demote(transition: &mut Transition<'_>) -> bool {
     }
     end_task(transition);
     true
+}
+
+/// The version under which a run keeps events back, if it does: all that wait behind one task have one (MU-6).
+#[must_use]
+pub fn version_of_kept(state: &MutableState) -> Option<FailoverVersion> {
+    state.local.buffered.iter().map(|event| FailoverVersion(event.version)).max()
 }
 
 fn end_task(transition: &mut Transition<'_>) {

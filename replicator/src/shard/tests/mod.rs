@@ -4,6 +4,7 @@ mod convergence;
 mod deletion;
 mod examples;
 mod failover;
+mod moves;
 mod quarantine;
 mod reapplication;
 mod reset;

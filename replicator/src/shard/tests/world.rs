@@ -35,8 +35,8 @@ use crate::{
     shard::{
         Shard,
         io::{
-            ActivityClaim, Call, Frame, Load, Loaded, Output, Reply, Report, Request, RequestId, Response,
-            StartedWorkflowTask, StreamEvent, StreamKey, StreamRole,
+            ActivityClaim, Call, Dispatch, Frame, Load, Loaded, Output, Reply, Report, Request, RequestId, Response,
+            StartedWorkflowTask, StreamEvent, StreamKey, StreamRole, Transaction,
         },
     },
     stream::outgoing::items,
@@ -65,6 +65,10 @@ pub(super) struct Cluster {
     pub(super) shard: Shard,
     pub(super) store: Store,
     pub(super) reports: Vec<Report>,
+    /// Tasks that were offered to workers.
+    pub(super) offers: Vec<Dispatch>,
+    /// Writes are kept here and not decided, while this is something.
+    pub(super) held: Option<Vec<Transaction>>,
     replies: BTreeMap<RequestId, Reply>,
     loads: VecDeque<(crate::shard::io::LoadId, Load)>,
     /// Highest acknowledged watermark it told, by peer.
@@ -99,14 +103,14 @@ impl World {
         };
         for index in 0..count {
             let shard = Shard::new(ShardId(1), topology(index, count), 100 + index as u64);
-            let (store, reports, replies, loads) = Default::default();
-            world.clusters.push(Cluster { shard, store, reports, replies, loads, acked: BTreeMap::new() });
+            let (store, reports, offers, held, replies, loads, acked) = Default::default();
+            world.clusters.push(Cluster { shard, store, reports, offers, held, replies, loads, acked });
             world.open(index);
         }
         world
     }
 
-    fn open(&mut self, index: usize) {
+    pub(super) fn open(&mut self, index: usize) {
         self.clusters[index].shard.acquire();
         self.settle(index);
         let namespace = self.namespace.clone();
@@ -154,6 +158,9 @@ impl World {
             };
             match output {
                 Output::Load(id, load) => cluster.loads.push_back((id, load)),
+                Output::Commit(transaction) if cluster.held.is_some() => {
+                    cluster.held.get_or_insert_default().push(*transaction);
+                }
                 Output::Commit(transaction) => {
                     let id = transaction.id;
                     let outcome = cluster.store.commit(*transaction);
@@ -162,7 +169,8 @@ impl World {
                 Output::Reply(id, reply) => drop(cluster.replies.insert(id, *reply)),
                 Output::Frame(key, frame) => self.carry(index, key, *frame),
                 Output::Report(report) => cluster.reports.push(*report),
-                Output::Dispatch(_) | Output::Withdraw(..) | Output::Notify(_) | Output::RefreshNamespace { .. } => {}
+                Output::Dispatch(offer) => cluster.offers.push(offer),
+                Output::Withdraw(..) | Output::Notify(_) | Output::RefreshNamespace { .. } => {}
             }
         }
         panic!("the shard never rests");
@@ -200,6 +208,16 @@ impl World {
             }),
             ..GetWorkflowExecutionRawHistoryV2Response::default()
         }))
+    }
+
+    /// Decide the writes that were held.
+    pub(super) fn release(&mut self, index: usize) {
+        for transaction in self.clusters[index].held.take().unwrap_or_default() {
+            let id = transaction.id;
+            let outcome = self.clusters[index].store.commit(transaction);
+            self.clusters[index].shard.handle_commit(self.now, id, outcome);
+            self.settle(index);
+        }
     }
 
     /// Milliseconds pass.
