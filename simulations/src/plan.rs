@@ -18,6 +18,8 @@ pub struct Plan {
     pub kind: Kind,
     /// Shards of each cluster.
     pub shards: Vec<u32>,
+    /// Whether each cluster speaks the wire without our newest fields, and so hears.
+    pub old_wire: Vec<bool>,
     /// The cluster in which each namespace begins.
     pub namespaces: Vec<usize>,
     /// How long messages take.
@@ -40,13 +42,9 @@ pub enum Kind {
     Drained,
     /// By force, in a world in which clusters hear each other well within the time that a promoted one waits.
     Heard,
-    /// By force, whatever else goes wrong: both sides may write to one run. See [`DIVERGENCE_IS_RESOLVED`].
+    /// By force, whatever else goes wrong: both sides may write to one run, and what they wrote must come together again.
     Forced,
 }
-
-/// Whether worlds may be drawn in which both sides of a failover write to one run. It waits for conflict resolution:
-/// until branches that diverged are resolved, the core refuses what such a world makes it hear, and clusters stay apart.
-pub const DIVERGENCE_IS_RESOLVED: bool = false;
 
 /// How long messages between clusters take, and how often one is lost.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -72,6 +70,8 @@ pub struct StoreShape {
     pub unknown: u32,
     /// Reads that fail.
     pub failed: u32,
+    /// Batches of a history that are read at once.
+    pub page: usize,
 }
 
 /// How workers behave. Chances are in a million.
@@ -116,7 +116,18 @@ pub enum What {
         namespace: usize,
         /// Where to.
         to: usize,
+        /// The cluster that is told to do it. Where nobody writes for a while first, the one that was active is.
+        by: usize,
     },
+    /// An operator of a cluster changes what a namespace says of itself.
+    Edit {
+        /// Which one.
+        namespace: usize,
+        /// The cluster that is told to do it.
+        by: usize,
+    },
+    /// Operators disconnect two clusters, and connect them again.
+    Disconnect(usize, usize, #[serde(with = "written::time")] Duration),
     /// Every shard of a cluster ends at once; what was not synced is lost.
     Crash(usize, #[serde(with = "written::time")] Duration),
     /// A cluster does nothing, and then all that it missed.
@@ -133,6 +144,8 @@ pub enum What {
     Break(usize, usize),
     /// A cluster's clock jumps, by milliseconds.
     Skew(usize, i64),
+    /// A cluster's clock runs so many millionths too fast, or too slow.
+    Drift(usize, i64, #[serde(with = "written::time")] Duration),
     /// A store takes long to sync.
     Stall(usize, #[serde(with = "written::time")] Duration),
     /// A store can write nothing.
@@ -188,9 +201,11 @@ impl What {
             Self::Slow(..) => "fault: link slow",
             Self::Break(..) => "fault: streams break",
             Self::Skew(..) => "fault: clock jumps",
+            Self::Drift(..) => "fault: clock drifts",
+            Self::Disconnect(..) => "fault: clusters disconnected",
             Self::Stall(..) => "fault: store stalls",
             Self::Full(..) => "fault: store full",
-            Self::Register(_) | Self::Client(_) | Self::FailOver { .. } => return None,
+            Self::Register(_) | Self::Client(_) | Self::FailOver { .. } | Self::Edit { .. } => return None,
         })
     }
 }
@@ -200,7 +215,13 @@ impl fmt::Display for What {
         match self {
             Self::Register(namespace) => write!(f, "namespace {namespace} is registered"),
             Self::Client(wish) => write!(f, "{wish}"),
-            Self::FailOver { namespace, to } => write!(f, "namespace {namespace} fails over to {}", name(*to)),
+            Self::FailOver { namespace, to, by } => {
+                write!(f, "an operator of {} moves namespace {namespace} to {}", name(*by), name(*to))
+            }
+            Self::Edit { namespace, by } => write!(f, "an operator of {} edits namespace {namespace}", name(*by)),
+            Self::Disconnect(one, other, time) => {
+                write!(f, "operators disconnect {} and {} for {time:?}", name(*one), name(*other))
+            }
             Self::Crash(cluster, time) => write!(f, "{} crashes for {time:?}", name(*cluster)),
             Self::Pause(cluster, time) => write!(f, "{} pauses for {time:?}", name(*cluster)),
             Self::Move(cluster, shard, time) => {
@@ -213,6 +234,9 @@ impl fmt::Display for What {
             }
             Self::Break(one, other) => write!(f, "streams between {} and {} break", name(*one), name(*other)),
             Self::Skew(cluster, millis) => write!(f, "the clock of {} jumps by {millis} ms", name(*cluster)),
+            Self::Drift(cluster, millionths, time) => {
+                write!(f, "the clock of {} drifts by {millionths} millionths for {time:?}", name(*cluster))
+            }
             Self::Stall(cluster, time) => write!(f, "the store of {} stalls for {time:?}", name(*cluster)),
             Self::Full(cluster, time) => write!(f, "the store of {} is full for {time:?}", name(*cluster)),
         }

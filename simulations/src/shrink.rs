@@ -167,6 +167,7 @@ impl Search<'_> {
 /// Take a cluster away, and all that happens there.
 fn drop_cluster(plan: &mut Plan, gone: usize) {
     plan.shards.remove(gone);
+    plan.old_wire.remove(gone);
     let renumbered = |cluster: &mut usize| *cluster -= usize::from(*cluster > gone);
     plan.steps.retain(|step| !names(&step.what).0.contains(&gone));
     for home in &mut plan.namespaces {
@@ -177,14 +178,23 @@ fn drop_cluster(plan: &mut Plan, gone: usize) {
         match &mut step.what {
             What::Register(_) => {}
             What::Client(wish) => renumbered(&mut wish.from),
-            What::FailOver { to: cluster, .. }
+            What::FailOver { to, by, .. } => {
+                renumbered(to);
+                renumbered(by);
+            }
+            What::Edit { by: cluster, .. }
             | What::Crash(cluster, _)
             | What::Pause(cluster, _)
             | What::Move(cluster, ..)
             | What::Skew(cluster, _)
+            | What::Drift(cluster, ..)
             | What::Stall(cluster, _)
             | What::Full(cluster, _) => renumbered(cluster),
-            What::Cut(from, to, _) | What::Clog(from, to, _) | What::Slow(from, to, ..) | What::Break(from, to) => {
+            What::Cut(from, to, _)
+            | What::Clog(from, to, _)
+            | What::Slow(from, to, ..)
+            | What::Break(from, to)
+            | What::Disconnect(from, to, _) => {
                 renumbered(from);
                 renumbered(to);
             }
@@ -199,6 +209,7 @@ fn drop_namespace(plan: &mut Plan, gone: usize) {
     for step in &mut plan.steps {
         if let What::Register(namespace)
         | What::FailOver { namespace, .. }
+        | What::Edit { namespace, .. }
         | What::Client(crate::plan::Wish { namespace, .. }) = &mut step.what
         {
             *namespace -= usize::from(*namespace > gone);
@@ -226,9 +237,16 @@ fn lasts(what: &mut What) -> Option<&mut Duration> {
         | What::Cut(_, _, time)
         | What::Clog(_, _, time)
         | What::Slow(_, _, _, time)
+        | What::Disconnect(_, _, time)
+        | What::Drift(_, _, time)
         | What::Stall(_, time)
         | What::Full(_, time) => Some(time),
-        What::Register(_) | What::Client(_) | What::FailOver { .. } | What::Break(..) | What::Skew(..) => None,
+        What::Register(_)
+        | What::Client(_)
+        | What::FailOver { .. }
+        | What::Edit { .. }
+        | What::Break(..)
+        | What::Skew(..) => None,
     }
 }
 

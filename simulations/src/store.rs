@@ -13,6 +13,8 @@ use replicator::{
     time::Timestamp,
 };
 
+use crate::program;
+
 /// What is durable.
 #[derive(Debug, Default)]
 pub struct Store {
@@ -124,8 +126,8 @@ impl Store {
         }
     }
 
-    /// Answer a read of a shard. Taking the shard raises its range, which fences every write under a lower one.
-    pub fn read(&mut self, shard: ShardId, load: &Load) -> Loaded {
+    /// Answer a read of a shard, of a history so many batches at once. Taking the shard raises its range, which fences every write under a lower one.
+    pub fn read(&mut self, shard: ShardId, load: &Load, page: usize) -> Loaded {
         match load {
             Load::AcquireShard => {
                 let owned = self.shards.entry(shard).or_default();
@@ -146,7 +148,9 @@ impl Store {
                 Loaded::Backlog(tasks.map(|task| self.backlog(task)).collect())
             }
             Load::Branch { branch, first, end, .. } => {
-                Loaded::Branch { batches: self.history(branch, *first, *end), next: None }
+                let mut batches = self.history(branch, *first, *end);
+                let rest: Vec<Bytes> = batches.drain(page.min(batches.len())..).collect();
+                Loaded::Branch { batches, next: rest.first().and_then(|batch| first_event(batch)) }
             }
             Load::PeerHistory { .. } => Loaded::Failed("a store has no peers".into()),
         }
@@ -211,6 +215,10 @@ impl Store {
         }
         batches
     }
+}
+
+fn first_event(batch: &[u8]) -> Option<EventId> {
+    program::events(batch).first().map(|event| EventId(event.event_id))
 }
 
 /// Replication tasks have no fire time.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    plan::{Ask, DIVERGENCE_IS_RESOLVED, Kind, NetworkShape, Plan, Step, StoreShape, What, Wish, WorkerShape},
+    plan::{Ask, Kind, NetworkShape, Plan, Step, StoreShape, What, Wish, WorkerShape},
     program::{Do, Program},
     random::{Random, Range},
 };
@@ -14,17 +14,18 @@ use crate::{
 pub fn plan(seed: u64) -> Plan {
     let mut random = Random::of(seed, "swarm", 0);
     let kind = match random.below(10) {
-        0..3 => Kind::Heard,
-        3 if DIVERGENCE_IS_RESOLVED => Kind::Forced,
-        _ => Kind::Drained,
+        0..2 => Kind::Heard,
+        2..4 => Kind::Drained,
+        _ => Kind::Forced,
     };
     let is_calm = kind == Kind::Heard;
-    let clusters = *random.pick(&[2, 2, 2, 3, 3]);
+    let clusters = *random.pick(&[2, 2, 2, 3, 3, 4, 5]);
     let shards = draw_shards(&mut random, clusters);
     let namespaces = (0..1 + random.index(2)).map(|_| random.index(clusters)).collect();
     let mut plan = Plan {
         seed,
         kind,
+        old_wire: (0..clusters).map(|_| !is_calm && random.chance(80_000)).collect(),
         shards,
         namespaces,
         network: draw_network(&mut random, is_calm),
@@ -39,6 +40,7 @@ pub fn plan(seed: u64) -> Plan {
     }
     add_clients(&mut plan, &mut Random::of(seed, "wishes", 0));
     add_failovers(&mut plan, &mut Random::of(seed, "failovers", 0));
+    add_edits(&mut plan, &mut Random::of(seed, "edits", 0));
     if !is_calm {
         add_faults(&mut plan, &mut Random::of(seed, "faults", 0));
     }
@@ -49,12 +51,9 @@ pub fn plan(seed: u64) -> Plan {
 /// Shard counts of clusters that follow each other are multiples.
 fn draw_shards(random: &mut Random, clusters: usize) -> Vec<u32> {
     let base = *random.pick(&[1, 1, 2]);
-    let is_mixed = MIXED_SHARDS && random.chance(300_000);
+    let is_mixed = random.chance(300_000);
     (0..clusters).map(|_| if is_mixed { base * *random.pick(&[1, 2]) } else { base }).collect()
 }
-
-/// Whether clusters may have different shard counts.
-const MIXED_SHARDS: bool = false;
 
 fn draw_network(random: &mut Random, is_calm: bool) -> NetworkShape {
     if is_calm {
@@ -75,6 +74,7 @@ fn draw_store(random: &mut Random, is_calm: bool) -> StoreShape {
         answer: *random.pick(&[Range::micros(1, 50), Range::micros(1, 5_000)]),
         unknown: if is_calm { 0 } else { unknown },
         failed: if is_calm { 0 } else { failed },
+        page: *random.pick(&[1, 3, 1_000]),
     }
 }
 
@@ -148,12 +148,35 @@ fn add_failovers(plan: &mut Plan, random: &mut Random) {
         let at = random.duration(Range(Duration::from_secs(1), plan.duration));
         let namespace = random.index(plan.namespaces.len());
         let clusters = plan.shards.len();
-        plan.steps.push(Step { at, what: What::FailOver { namespace, to: random.index(clusters) } });
+        let fail_over = |random: &mut Random| {
+            let to = random.index(clusters);
+            let by = if random.chance(300_000) { random.index(clusters) } else { to };
+            What::FailOver { namespace, to, by }
+        };
+        plan.steps.push(Step { at, what: fail_over(random) });
+        // Another operator at the same time.
+        if random.chance(200_000) {
+            let at = at + random.duration(Range::micros(0, 50_000));
+            plan.steps.push(Step { at, what: fail_over(random) });
+        }
         // Back within seconds. Where clusters must hear each other first, not before they had the time to.
         if random.chance(400_000) {
             let soonest = if plan.kind == Kind::Heard { 1_500 } else { 10 };
             let at = at + random.duration(Range::millis(soonest, 4_000));
-            plan.steps.push(Step { at, what: What::FailOver { namespace, to: random.index(clusters) } });
+            plan.steps.push(Step { at, what: fail_over(random) });
+        }
+    }
+}
+
+fn add_edits(plan: &mut Plan, random: &mut Random) {
+    let (clusters, most) = (plan.shards.len(), pick(random, [1, 1, 6]));
+    for _ in 0..random.below(most) {
+        let namespace = random.index(plan.namespaces.len());
+        let at = random.duration(Range(Duration::ZERO, plan.duration));
+        // Now and then in two clusters at once.
+        for _ in 0..1 + u64::from(random.chance(300_000)) {
+            let by = random.index(clusters);
+            plan.steps.push(Step { at, what: What::Edit { namespace, by } });
         }
     }
 }
@@ -161,7 +184,7 @@ fn add_failovers(plan: &mut Plan, random: &mut Random) {
 /// Which faults a world knows is drawn, too: where everything breaks all the time, little is ever reached.
 fn add_faults(plan: &mut Plan, random: &mut Random) {
     let clusters = plan.shards.len();
-    let kinds: Vec<u64> = (0..10).filter(|_| random.chance(500_000)).collect();
+    let kinds: Vec<u64> = (0..12).filter(|_| random.chance(500_000)).collect();
     if kinds.is_empty() {
         return;
     }
@@ -183,6 +206,8 @@ fn add_faults(plan: &mut Plan, random: &mut Random) {
             6 => What::Break(one, other),
             7 => What::Skew(one, random.below(4_000) as i64 - 2_000),
             8 => What::Stall(one, time),
+            9 => What::Drift(one, random.below(200_000) as i64 - 100_000, time),
+            10 => What::Disconnect(one, other, time),
             _ => What::Full(one, time),
         };
         // A partition in both directions as often as in one.

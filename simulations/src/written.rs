@@ -42,6 +42,12 @@ fn check(plan: &Plan) -> Result<(), String> {
     if let Some(home) = plan.namespaces.iter().find(|home| **home >= clusters) {
         return Err(format!("namespaces: there is no cluster {home}"));
     }
+    if plan.old_wire.len() != clusters {
+        return Err(format!("old_wire: {} clusters, and there are {clusters}", plan.old_wire.len()));
+    }
+    if plan.store.page == 0 {
+        return Err("store.page: nothing would ever be read".into());
+    }
     if !(1..=MOST_NAMESPACES).contains(&plan.namespaces.len()) {
         return Err(format!("namespaces: there must be 1 to {MOST_NAMESPACES}"));
     }
@@ -70,16 +76,20 @@ pub(crate) fn names(what: &What) -> (Vec<usize>, Option<usize>) {
     match what {
         What::Register(namespace) => (Vec::new(), Some(*namespace)),
         What::Client(wish) => (vec![wish.from], Some(wish.namespace)),
-        What::FailOver { namespace, to } => (vec![*to], Some(*namespace)),
+        What::FailOver { namespace, to, by } => (vec![*to, *by], Some(*namespace)),
+        What::Edit { namespace, by } => (vec![*by], Some(*namespace)),
         What::Crash(cluster, _)
         | What::Pause(cluster, _)
         | What::Move(cluster, ..)
         | What::Skew(cluster, _)
+        | What::Drift(cluster, ..)
         | What::Stall(cluster, _)
         | What::Full(cluster, _) => (vec![*cluster], None),
-        What::Cut(from, to, _) | What::Clog(from, to, _) | What::Slow(from, to, ..) | What::Break(from, to) => {
-            (vec![*from, *to], None)
-        }
+        What::Cut(from, to, _)
+        | What::Clog(from, to, _)
+        | What::Slow(from, to, ..)
+        | What::Break(from, to)
+        | What::Disconnect(from, to, _) => (vec![*from, *to], None),
     }
 }
 

@@ -1,31 +1,40 @@
-//! What was acknowledged is there, once, on every cluster: nothing is lost, nothing is doubled.
+//! What was acknowledged is there, on every cluster, and had its effect once: nothing is lost unseen, nothing is doubled.
+//!
+//! An event that was acknowledged stays in its run for ever, if only on a branch that lost. A signal is more than its
+//! event: it is in what survived of the workflow once, wherever its caller or a failover took it, or its loss was reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::temporal::api::history::v1::history_event::Attributes;
+use proto::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 use replicator::{
+    history::event::next_run,
     ids::{EventId, RunId, RunKey, WorkflowKey},
-    workflow::MutableState,
+    shard::io::Report,
+    workflow::{MutableState, reapplied::Origin},
 };
 
-use super::{Checker, Fact, Finding, Seen};
-use crate::{program, store::Store, trace::name};
+use super::{AtRest, Checker, Fact, Finding, Seen};
+use crate::{
+    plan::{Kind, Plan},
+    program,
+    store::Store,
+    trace::name,
+};
 
 /// Everything that anybody was told.
-#[derive(Default)]
 pub(super) struct Acknowledged {
+    /// Whether both sides of a failover may write in this world.
+    may_conflict: bool,
     facts: Vec<Fact>,
+    /// Inputs of losing branches that nobody could be given, by workflow, as far as that was reported.
+    reported_lost: BTreeMap<WorkflowKey, usize>,
 }
 
-/// What the histories of a cluster say.
-#[derive(Default)]
-struct Told {
-    /// Runs that a request started; of a chain, its first.
-    starts: BTreeMap<(WorkflowKey, String), Vec<RunId>>,
-    /// Events by which a run has a request's signal.
-    signals: BTreeMap<(RunKey, String), usize>,
-    tasks: BTreeMap<(RunKey, i64), usize>,
-    activities: BTreeMap<(RunKey, i64), usize>,
+impl Acknowledged {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let (facts, reported_lost) = Default::default();
+        Self { may_conflict: plan.kind == Kind::Forced, facts, reported_lost }
+    }
 }
 
 impl Checker for Acknowledged {
@@ -34,26 +43,79 @@ impl Checker for Acknowledged {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
-        if let Seen::Acknowledged { fact } = seen {
-            self.facts.push((*fact).clone());
+        match seen {
+            Seen::Acknowledged { fact } => self.facts.push((*fact).clone()),
+            Seen::Reported { report: Report::Reapplied { from, lost, .. }, .. } => {
+                *self.reported_lost.entry(from.workflow.clone()).or_default() += lost;
+            }
+            _ => {}
         }
         Ok(())
     }
 
-    fn rest(&mut self, stores: &[&Store]) -> Result<(), Finding> {
-        for (cluster, store) in stores.iter().enumerate() {
+    fn rest(&mut self, world: &AtRest<'_>) -> Result<(), Finding> {
+        for (cluster, store) in world.stores.iter().enumerate() {
             let told = Told::by(store)?;
-            self.facts.iter().try_for_each(|fact| told.check(fact, name(cluster)))?;
-            if let Some(((run, request), count)) = told.signals.iter().find(|(_, count)| **count > 1) {
-                return Err(Finding::of(run, format!("it has the signal of {request} {count} times")));
+            let cluster = name(cluster);
+            let mut missing: BTreeMap<&WorkflowKey, (usize, &str)> = BTreeMap::new();
+            for fact in &self.facts {
+                match fact {
+                    Fact::Signaled { workflow, request_id, .. } => {
+                        if !told.has_signal(workflow, request_id) {
+                            missing.entry(workflow).or_insert((0, request_id)).0 += 1;
+                        }
+                    }
+                    fact => told.check(fact, cluster)?,
+                }
             }
-            if let Some(((workflow, request), runs)) = told.starts.iter().find(|(_, runs)| runs.len() > 1) {
-                let run = RunKey { workflow: workflow.clone(), run: runs[0] };
-                return Err(Finding::of(&run, format!("{request} started {} runs", runs.len())));
+            for (workflow, (count, request)) in missing {
+                let reported = self.reported_lost.get(workflow).copied().unwrap_or(0);
+                if count > reported {
+                    let subject = Some(workflow.workflow.clone());
+                    let text = format!("{cluster} lacks {count} signals, {request}'s first, and reported {reported}");
+                    return Err(Finding { subject, text });
+                }
             }
+            told.none_doubled(self.may_conflict)?;
         }
         Ok(())
     }
+}
+
+/// What the histories of a cluster say.
+#[derive(Default)]
+struct Told {
+    /// Runs that a request started; of a chain, its first.
+    starts: BTreeMap<(WorkflowKey, String), Vec<RunId>>,
+    branches: BTreeMap<RunKey, Vec<Line>>,
+    /// Runs that lost to another one, and were ended for that.
+    lost: BTreeSet<RunKey>,
+    /// What each run continues.
+    continues: BTreeMap<RunKey, RunId>,
+    /// Completions on any branch, by run and what was completed.
+    completions: BTreeSet<(RunKey, Completion)>,
+    /// Workflows that were terminated from outside, on any branch.
+    terminated: BTreeSet<WorkflowKey>,
+    /// Signals that had their effect in what survived: by workflow, the run, where they were first written, the request.
+    survived: BTreeMap<WorkflowKey, Vec<(RunId, Signal)>>,
+}
+
+/// What a branch holds.
+#[derive(Default)]
+struct Line {
+    is_current: bool,
+    /// The run to which it leads.
+    next: Option<RunId>,
+    signals: Vec<Signal>,
+}
+
+type Signal = (Origin, String);
+
+/// Something that is completed once on a branch: what scheduled it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Completion {
+    WorkflowTask(i64),
+    Activity(i64),
 }
 
 impl Told {
@@ -66,55 +128,138 @@ impl Told {
                 let key = (run.workflow.clone(), state.execution.start.request_id.clone());
                 told.starts.entry(key).or_default().push(run.run);
             }
-            let branch = &state.histories.current().branch;
-            for batch in store.history(branch, EventId::FIRST, state.next_event_id()) {
-                for event in program::events(&batch) {
-                    told.hear(run, event.attributes);
-                }
+            if state.execution.close().is_some_and(|close| close.lost) {
+                told.lost.insert(run.clone());
             }
+            for (index, history) in state.histories.all().iter().enumerate() {
+                let is_current = index == state.histories.current_index();
+                let end = history.versions.last().event_id.next();
+                let batches = store.history(&history.branch, EventId::FIRST, end);
+                let mut line = Line { is_current, ..Line::default() };
+                let mut completed = BTreeSet::new();
+                for event in batches.iter().flat_map(|batch| program::events(batch)) {
+                    told.hear(run, &event, &mut line, &mut completed)?;
+                }
+                told.completions.extend(completed.into_iter().map(|what| (run.clone(), what)));
+                told.branches.entry(run.clone()).or_default().push(line);
+            }
+        }
+        for run in store.runs().filter(|run| store.current(&run.workflow) == Some(run.run)) {
+            told.survive(run);
         }
         Ok(told)
     }
 
-    fn hear(&mut self, run: &RunKey, attributes: Option<Attributes>) {
-        match attributes {
-            Some(Attributes::WorkflowExecutionSignaledEventAttributes(signal)) => {
-                *self.signals.entry((run.clone(), signal.request_id)).or_default() += 1;
+    fn hear(
+        &mut self,
+        run: &RunKey,
+        event: &HistoryEvent,
+        line: &mut Line,
+        completed: &mut BTreeSet<Completion>,
+    ) -> Result<(), Finding> {
+        let Some(attributes) = &event.attributes else { return Ok(()) };
+        line.next = next_run(attributes).and_then(|next| RunId::parse(next).ok()).or(line.next);
+        let what = match attributes {
+            Attributes::WorkflowExecutionStartedEventAttributes(start) => {
+                if let Ok(before) = RunId::parse(&start.continued_execution_run_id) {
+                    self.continues.insert(run.clone(), before);
+                }
+                return Ok(());
             }
-            Some(Attributes::WorkflowTaskCompletedEventAttributes(task)) => {
-                *self.tasks.entry((run.clone(), task.scheduled_event_id)).or_default() += 1;
+            Attributes::WorkflowExecutionSignaledEventAttributes(signal) => {
+                line.signals.push((Origin::of(run.run, event), signal.request_id.clone()));
+                return Ok(());
             }
-            Some(Attributes::ActivityTaskCompletedEventAttributes(activity)) => {
-                *self.activities.entry((run.clone(), activity.scheduled_event_id)).or_default() += 1;
+            Attributes::WorkflowExecutionTerminatedEventAttributes(_) => {
+                self.terminated.insert(run.workflow.clone());
+                return Ok(());
             }
-            _ => {}
+            Attributes::WorkflowTaskCompletedEventAttributes(task) => Completion::WorkflowTask(task.scheduled_event_id),
+            Attributes::ActivityTaskCompletedEventAttributes(activity) => {
+                Completion::Activity(activity.scheduled_event_id)
+            }
+            _ => return Ok(()),
+        };
+        if completed.insert(what) { Ok(()) } else { Err(Finding::of(run, format!("{what:?} is completed twice"))) }
+    }
+
+    /// The current run survived, and of those before it the branches that led to it.
+    fn survive(&mut self, current: &RunKey) {
+        let (mut run, mut leads_to) = (current.clone(), None);
+        loop {
+            let lines = self.branches.get(&run).map_or(&[][..], Vec::as_slice);
+            let leads = lines.iter().find(|line| leads_to.is_some() && line.next == leads_to);
+            let line = leads.or_else(|| lines.iter().find(|line| line.is_current));
+            let signals = line.map(|line| line.signals.clone()).unwrap_or_default();
+            let all = self.survived.entry(run.workflow.clone()).or_default();
+            all.extend(signals.into_iter().map(|signal| (run.run, signal)));
+            let Some(before) = self.continues.get(&run) else { return };
+            leads_to = Some(run.run);
+            run.run = *before;
         }
     }
 
     fn check(&self, fact: &Fact, cluster: &str) -> Result<(), Finding> {
-        let (run, count, what) = match fact {
+        let is_completed = |run: &RunKey, what| self.completions.contains(&(run.clone(), what));
+        let (run, is_there, what) = match fact {
             Fact::Started { workflow, request_id, run } => {
-                let runs = self.starts.get(&(workflow.clone(), request_id.clone()));
-                let count = runs.map_or(0, |runs| runs.iter().filter(|known| *known == run).count());
-                (RunKey { workflow: workflow.clone(), run: *run }, count, format!("start by {request_id}"))
-            }
-            Fact::Signaled { workflow, request_id, run } => {
-                let run = RunKey { workflow: workflow.clone(), run: *run };
-                let count = self.signals.get(&(run.clone(), request_id.clone())).copied().unwrap_or(0);
-                (run, count, format!("signal of {request_id}"))
+                let is_there = self.starts.values().any(|runs| runs.contains(run));
+                (RunKey { workflow: workflow.clone(), run: *run }, is_there, format!("start by {request_id}"))
             }
             Fact::WorkflowTaskCompleted { run, scheduled } => {
-                let count = self.tasks.get(&(run.clone(), scheduled.0)).copied().unwrap_or(0);
-                (run.clone(), count, format!("completion of workflow task {scheduled}"))
+                let is_there = is_completed(run, Completion::WorkflowTask(scheduled.0));
+                (run.clone(), is_there, format!("completion of workflow task {scheduled}"))
             }
             Fact::ActivityCompleted { run, scheduled } => {
-                let count = self.activities.get(&(run.clone(), scheduled.0)).copied().unwrap_or(0);
-                (run.clone(), count, format!("completion of activity {scheduled}"))
+                let is_there = is_completed(run, Completion::Activity(scheduled.0));
+                (run.clone(), is_there, format!("completion of activity {scheduled}"))
             }
+            Fact::Terminated { workflow } => {
+                if self.terminated.contains(workflow) {
+                    return Ok(());
+                }
+                let text = format!("the acknowledged termination is nowhere in {cluster}");
+                return Err(Finding { subject: Some(workflow.workflow.clone()), text });
+            }
+            Fact::Signaled { .. } => return Ok(()),
         };
-        if count == 1 {
+        if is_there {
             return Ok(());
         }
-        Err(Finding::of(&run, format!("the acknowledged {what} is there {count} times in {cluster}")))
+        Err(Finding::of(&run, format!("the acknowledged {what} is nowhere in {cluster}")))
+    }
+
+    /// Whether a signal had its effect: in what survived, or in a run that came to its own end before it lost.
+    fn has_signal(&self, workflow: &WorkflowKey, request_id: &str) -> bool {
+        let is_it = |signal: &Signal| signal.1 == request_id;
+        let survived = self.survived.get(workflow).into_iter().flatten();
+        let own_end = self.branches.iter().filter(|(run, _)| run.workflow == *workflow && !self.lost.contains(run));
+        let mut own_end = own_end.flat_map(|(_, lines)| lines).filter(|line| line.is_current);
+        survived.into_iter().any(|(_, signal)| is_it(signal)) || own_end.any(|line| line.signals.iter().any(is_it))
+    }
+
+    fn none_doubled(&self, may_conflict: bool) -> Result<(), Finding> {
+        for (workflow, signals) in &self.survived {
+            let (mut origins, mut requests) = (BTreeSet::new(), BTreeSet::new());
+            for (run, (origin, request)) in signals {
+                let found = |text| Err(Finding::of(&RunKey { workflow: workflow.clone(), run: *run }, text));
+                if !origins.insert(origin) {
+                    return found(format!("what survived has {origin:?} of {request} twice"));
+                }
+                // A caller who asks again in a later run of the workflow is taken for another; in one run he is known.
+                if !requests.insert((run, request)) {
+                    return found(format!("it has the signal of {request} twice"));
+                }
+            }
+        }
+        // Whoever asks both sides for a start may get it from both.
+        let is_doubled = |((_, id), runs): &(&(WorkflowKey, String), &Vec<RunId>)| runs.len() > 1 && !id.is_empty();
+        match self.starts.iter().find(is_doubled).filter(|_| !may_conflict) {
+            Some(((workflow, request), runs)) => {
+                let run = RunKey { workflow: workflow.clone(), run: runs[0] };
+                Err(Finding::of(&run, format!("{request} started {} runs", runs.len())))
+            }
+            None => Ok(()),
+        }
     }
 }

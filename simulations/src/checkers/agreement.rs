@@ -1,15 +1,15 @@
-//! Clusters that hold the same make the same of it: once everything is at rest they have the same runs, the same events
-//! byte for byte, and the same state.
+//! Clusters that hold the same make the same of it: once everything is at rest they have the same runs, the same branches
+//! byte for byte, the same of them current, and the same state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
     ids::{EventId, RunKey},
     shard::io::Report,
-    workflow::MutableState,
+    workflow::{MutableState, execution::Phase},
 };
 
-use super::{Checker, Finding, Seen};
+use super::{AtRest, Checker, Finding, Seen};
 use crate::{store::Store, trace::name};
 
 /// Needs no model: clusters are each other's.
@@ -27,7 +27,7 @@ impl Checker for Agreement {
                 let text = format!("{} makes something else of its events than {}", name(*cluster), from.0);
                 Err(Finding::of(run, text))
             }
-            Report::Refused { run, reason, from, .. } => {
+            Report::Refused { run, reason, from, .. } if !may_pass(reason) => {
                 let text = format!("{} refuses what cluster {} tells: {reason}", name(*cluster), from.0);
                 Err(run.as_ref().map_or_else(|| Finding::of_all(text.clone()), |run| Finding::of(run, text.clone())))
             }
@@ -35,21 +35,15 @@ impl Checker for Agreement {
         }
     }
 
-    fn rest(&mut self, stores: &[&Store]) -> Result<(), Finding> {
-        let all: BTreeSet<&RunKey> = stores.iter().flat_map(|store| store.runs()).collect();
+    fn rest(&mut self, world: &AtRest<'_>) -> Result<(), Finding> {
+        let all: BTreeSet<&RunKey> = world.stores.iter().flat_map(|store| store.runs()).collect();
         for run in all {
-            let pictures = stores.iter().map(|store| picture(store, run)).collect::<Result<Vec<_>, Finding>>()?;
+            let pictures =
+                world.stores.iter().map(|store| picture(store, run)).collect::<Result<Vec<Picture>, Finding>>()?;
             for (cluster, picture) in pictures.iter().enumerate().skip(1) {
-                let [first, other] = [&pictures[0], picture];
-                let (a, b) = (name(0), name(cluster));
-                if first.events != other.events {
-                    return Err(Finding::of(run, format!("its events differ between {a} and {b}")));
-                }
-                if first.digest != other.digest {
-                    return Err(Finding::of(run, format!("its state differs between {a} and {b}")));
-                }
-                if first.is_current != other.is_current {
-                    return Err(Finding::of(run, format!("its id names it in one of {a} and {b} only")));
+                if let Some(part) = pictures[0].difference(picture) {
+                    let text = format!("{part} between {} and {}", name(0), name(cluster));
+                    return Err(Finding::of(run, text));
                 }
             }
         }
@@ -59,16 +53,59 @@ impl Checker for Agreement {
 
 /// What is compared of a run.
 struct Picture {
-    events: Vec<bytes::Bytes>,
+    /// Of every branch, by the versions of its events.
+    branches: BTreeMap<String, Vec<bytes::Bytes>>,
+    current: String,
+    phase: &'static str,
     digest: u64,
     is_current: bool,
+}
+
+impl Picture {
+    fn difference(&self, other: &Self) -> Option<String> {
+        if !self.branches.keys().eq(other.branches.keys()) {
+            let names = |picture: &Self| picture.branches.keys().cloned().collect::<Vec<_>>().join(", ");
+            return Some(format!("its branches differ, {} and {},", names(self), names(other)));
+        }
+        if self.current != other.current {
+            return Some(format!("its current branch differs, {} and {},", self.current, other.current));
+        }
+        if self.phase != other.phase {
+            return Some(format!("it is {} and {}", self.phase, other.phase));
+        }
+        let parts = [
+            ("its events differ", self.branches == other.branches),
+            ("its state differs", self.digest == other.digest),
+            ("whether its id names it differs", self.is_current == other.is_current),
+        ];
+        parts.into_iter().find(|(_, is_equal)| !is_equal).map(|(part, _)| part.to_owned())
+    }
 }
 
 fn picture(store: &Store, run: &RunKey) -> Result<Picture, Finding> {
     let broken = |text: &str| Finding::of(run, text.into());
     let stored = store.run(run).ok_or_else(|| broken("it is not on every cluster"))?;
     let state = MutableState::decode(stored).map_err(|_| broken("it cannot be read"))?;
-    let branch = &state.histories.current().branch;
-    let events = store.history(branch, EventId::FIRST, state.next_event_id());
-    Ok(Picture { events, digest: state.digest(), is_current: store.current(&run.workflow) == Some(run.run) })
+    let branches = state.histories.all().iter().map(|history| {
+        let end = history.versions.last().event_id.next();
+        (history.versions.to_string(), store.history(&history.branch, EventId::FIRST, end))
+    });
+    Ok(Picture {
+        branches: branches.collect(),
+        current: state.histories.current().versions.to_string(),
+        phase: match state.execution.phase {
+            Phase::Running => "running",
+            Phase::Zombie => "a zombie",
+            Phase::Closed(_) => "closed",
+        },
+        digest: state.digest(),
+        is_current: store.current(&run.workflow) == Some(run.run),
+    })
+}
+
+/// Whether a task waits for something that faults keep from it, and that will come. At rest nothing waits.
+fn may_pass(reason: &str) -> bool {
+    let begins =
+        ["the events before it cannot be fetched", "the branch that it belongs to cannot be read", "it waits behind"];
+    begins.iter().any(|begin| reason.starts_with(begin))
 }

@@ -2,22 +2,30 @@
 
 mod acknowledged;
 mod agreement;
+mod dispatched;
+mod granted;
+mod namespaces;
 mod one_open_run;
+mod planned;
 mod rebuilt;
 mod tasks;
 mod timers;
 mod unbroken;
 mod watermark;
+mod zombies;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use replicator::{
-    ids::{EventId, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
-    shard::io::{Report, Transaction},
+    ids::{EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
+    namespace::Namespace,
+    shard::io::{Dispatch, Report, Transaction},
     workflow::MutableState,
 };
 
 use crate::{plan::Plan, store::Store};
+
+pub use granted::Attempt;
 
 /// Something that checkers are shown.
 pub enum Seen<'a> {
@@ -43,6 +51,24 @@ pub enum Seen<'a> {
         cluster: usize,
         /// What.
         report: &'a Report,
+    },
+    /// A shard that nobody has taken over offers a task to workers.
+    Dispatched {
+        /// The cluster of the shard.
+        cluster: usize,
+        /// The task.
+        dispatch: &'a Dispatch,
+        /// Everything that rests there.
+        store: &'a Store,
+    },
+    /// A worker was given an attempt.
+    Granted {
+        /// The cluster that gave it.
+        cluster: usize,
+        /// The attempt.
+        attempt: &'a Attempt,
+        /// The worker's request.
+        request_id: &'a str,
     },
     /// A shard tells a peer's shard that every task below a mark is durable.
     Acked {
@@ -79,6 +105,11 @@ pub enum Fact {
         request_id: String,
         /// The run.
         run: RunId,
+    },
+    /// A run was ended from outside.
+    Terminated {
+        /// The workflow.
+        workflow: WorkflowKey,
     },
     /// A workflow task was completed.
     WorkflowTaskCompleted {
@@ -130,6 +161,14 @@ pub struct Violation {
     pub finding: Finding,
 }
 
+/// All clusters once everything is at rest, in the order of their numbers.
+pub struct AtRest<'a> {
+    /// What rests in each.
+    pub stores: Vec<&'a Store>,
+    /// What each knows of namespaces.
+    pub records: Vec<&'a BTreeMap<NamespaceId, Namespace>>,
+}
+
 /// Looks after one promise.
 pub(crate) trait Checker {
     /// The promise.
@@ -139,7 +178,7 @@ pub(crate) trait Checker {
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding>;
 
     /// Look at all clusters once everything is at rest.
-    fn rest(&mut self, _stores: &[&Store]) -> Result<(), Finding> {
+    fn rest(&mut self, _world: &AtRest<'_>) -> Result<(), Finding> {
         Ok(())
     }
 }
@@ -152,12 +191,17 @@ impl Checkers {
         Self(vec![
             Box::new(unbroken::Unbroken::default()),
             Box::new(one_open_run::OneOpenRun::default()),
+            Box::new(zombies::Zombies::default()),
             Box::new(rebuilt::Rebuilt::default()),
             Box::new(tasks::Tasks::default()),
             Box::new(timers::Timers::default()),
             Box::new(watermark::Watermark::new(plan)),
+            Box::new(dispatched::Dispatched),
+            Box::new(granted::Granted::default()),
+            Box::new(planned::Planned::new(plan)),
             Box::new(agreement::Agreement),
-            Box::new(acknowledged::Acknowledged::default()),
+            Box::new(namespaces::Namespaces),
+            Box::new(acknowledged::Acknowledged::new(plan)),
         ])
     }
 
@@ -167,9 +211,9 @@ impl Checkers {
         self.0.iter_mut().try_for_each(promised)
     }
 
-    pub(crate) fn rest(&mut self, stores: &[&Store]) -> Result<(), (&'static str, Finding)> {
+    pub(crate) fn rest(&mut self, world: &AtRest<'_>) -> Result<(), (&'static str, Finding)> {
         let promised =
-            |checker: &mut Box<dyn Checker>| checker.rest(stores).map_err(|finding| (checker.promise(), finding));
+            |checker: &mut Box<dyn Checker>| checker.rest(world).map_err(|finding| (checker.promise(), finding));
         self.0.iter_mut().try_for_each(promised)
     }
 }

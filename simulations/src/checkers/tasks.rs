@@ -26,8 +26,8 @@ impl Checker for Tasks {
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
-        let is_needed = |category| !matches!(category, Category::Replication | Category::Tombstone);
-        for task in transaction.tasks.iter().filter(|task| is_needed(task.kind.category())) {
+        let is_of_runs = |category| matches!(category, Category::Transfer | Category::Timer);
+        for task in transaction.tasks.iter().filter(|task| is_of_runs(task.kind.category())) {
             let place = (transaction.shard, task.kind.category(), task.key);
             self.by_run.entry((*cluster, task.run.clone())).or_default().insert(place);
             self.runs.insert((*cluster, place), task.run.clone());

@@ -1,12 +1,14 @@
-//! A history is append-only and without a hole: event ids follow one another, versions never fall, and only the cluster
-//! whose version it is writes under it.
+//! A history is append-only and without a hole: along every branch event ids follow one another and versions never fall,
+//! nothing that was written is ever written again, and only the cluster whose version it is writes under it.
 
 use std::collections::BTreeMap;
 
 use replicator::{
-    ids::{BranchId, RunKey},
+    ids::{BranchId, EventId, RunKey},
     shard::io::Transaction,
     task::{ReplicationTask, TaskKind},
+    version::histories::BranchHistory,
+    workflow::MutableState,
 };
 
 use super::{Checker, Finding, Seen};
@@ -26,29 +28,49 @@ impl Checker for Unbroken {
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
         for state in *runs {
-            let branch = &state.histories.current().branch;
-            let begin = (branch.begin().0 - 1, 0);
-            let mut end = *self.ends.get(&(*cluster, branch.id)).unwrap_or(&begin);
-            for batch in transaction.history.iter().filter(|batch| batch.branch == branch.id) {
-                for event in program::events(&batch.events) {
-                    if event.event_id != end.0 + 1 || event.version < end.1 {
-                        let text = format!(
-                            "event {} under version {} follows event {} under version {}",
-                            event.event_id, event.version, end.0, end.1
-                        );
-                        return Err(Finding::of(&state.run, text));
-                    }
-                    end = (event.event_id, event.version);
-                }
-                born_here(*cluster, transaction, &state.run, end.1)?;
+            for history in state.histories.all() {
+                self.follow(*cluster, transaction, state, history)?;
             }
-            let last = state.histories.current().versions.last();
-            if (last.event_id.0, last.version.0) != end {
-                let text = format!("the state says that {last} is last, the history that {}@{} is", end.0, end.1);
-                return Err(Finding::of(&state.run, text));
-            }
-            self.ends.insert((*cluster, branch.id), end);
         }
+        Ok(())
+    }
+}
+
+impl Unbroken {
+    fn follow(
+        &mut self,
+        cluster: usize,
+        transaction: &Transaction,
+        state: &MutableState,
+        history: &BranchHistory,
+    ) -> Result<(), Finding> {
+        let BranchHistory { branch, versions } = history;
+        let before = branch.begin().0 - 1;
+        let begin = (before, versions.version_of(EventId(before)).map_or(0, |version| version.0));
+        let mut end = *self.ends.get(&(cluster, branch.id)).unwrap_or(&begin);
+        for batch in transaction.history.iter().filter(|batch| batch.branch == branch.id) {
+            for event in program::events(&batch.events) {
+                if event.event_id != end.0 + 1 || event.version < end.1 {
+                    let text = format!(
+                        "event {} under version {} follows event {} under version {}",
+                        event.event_id, event.version, end.0, end.1
+                    );
+                    return Err(Finding::of(&state.run, text));
+                }
+                end = (event.event_id, event.version);
+                if versions.version_of(EventId(end.0)).is_none_or(|version| version.0 != end.1) {
+                    let text = format!("the branch {versions} does not say that it holds {}@{}", end.0, end.1);
+                    return Err(Finding::of(&state.run, text));
+                }
+            }
+            born_here(cluster, transaction, &state.run, end.1)?;
+        }
+        let last = versions.last();
+        if (last.event_id.0, last.version.0) != end {
+            let text = format!("the state says that {last} is last, the history that {}@{} is", end.0, end.1);
+            return Err(Finding::of(&state.run, text));
+        }
+        self.ends.insert((cluster, branch.id), end);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A peer's task is acknowledged when it is durable and not before, and no cluster lets go of one that a peer lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
     ids::{RunKey, ShardId, TaskId, shard_of},
@@ -17,21 +17,31 @@ pub(super) struct Watermark {
     /// Tasks that a shard wrote for its peers: the run, and where it stood.
     told: BTreeMap<(usize, ShardId), BTreeMap<TaskId, (RunKey, VersionHistoryItem)>>,
     have: BTreeMap<(usize, RunKey), VersionHistories>,
+    /// Tasks that a cluster keeps apart because it cannot apply them yet: its, whose, of which shard, and their number there.
+    kept: BTreeSet<(usize, usize, ShardId, TaskId)>,
     /// Marks that were acknowledged, so that each task is looked at once.
     marks: BTreeMap<(usize, ShardId, usize, ShardId), TaskId>,
 }
 
 impl Watermark {
     pub(super) fn new(plan: &Plan) -> Self {
-        Self { shards: plan.shards.clone(), told: BTreeMap::new(), have: BTreeMap::new(), marks: BTreeMap::new() }
+        let (told, have, kept, marks) = Default::default();
+        Self { shards: plan.shards.clone(), told, have, kept, marks }
     }
 
     fn has(&self, cluster: usize, run: &RunKey, item: VersionHistoryItem) -> bool {
         self.have.get(&(cluster, run.clone())).is_some_and(|histories| histories.containing(item).is_some())
     }
 
-    fn lacks(&self, cluster: usize, task: TaskId, run: &RunKey, item: VersionHistoryItem) -> Result<(), Finding> {
-        if self.has(cluster, run, item) {
+    fn lacks(
+        &self,
+        cluster: usize,
+        source: (usize, ShardId),
+        task: TaskId,
+        run: &RunKey,
+        item: VersionHistoryItem,
+    ) -> Result<(), Finding> {
+        if self.has(cluster, run, item) || self.kept.contains(&(cluster, source.0, source.1, task)) {
             return Ok(());
         }
         Err(Finding::of(run, format!("task {} reaches to {item}, which is not durable in {}", task.0, name(cluster))))
@@ -49,6 +59,12 @@ impl Checker for Watermark {
                 for state in *runs {
                     self.have.insert((*cluster, state.run.clone()), state.histories.clone());
                 }
+                for task in &transaction.tasks {
+                    if let TaskKind::Quarantined(kept) = &task.kind {
+                        let source = usize::try_from(kept.cluster.0 - 1).expect("a known cluster");
+                        self.kept.insert((*cluster, source, kept.shard, kept.source));
+                    }
+                }
                 let told = self.told.entry((*cluster, transaction.shard)).or_default();
                 for task in transaction.tasks.iter().filter(|task| task.kind.category() == Category::Replication) {
                     if let TaskKind::Replication(ReplicationTask::History(stretch)) = &task.kind {
@@ -63,7 +79,7 @@ impl Checker for Watermark {
                 let let_go = std::mem::replace(told, kept);
                 for (task, (run, item)) in let_go {
                     for peer in (0..self.shards.len()).filter(|peer| peer != cluster) {
-                        self.lacks(peer, task, &run, item)?;
+                        self.lacks(peer, (*cluster, transaction.shard), task, &run, item)?;
                     }
                 }
                 Ok(())
@@ -78,7 +94,7 @@ impl Checker for Watermark {
                     for (task, (run, item)) in tasks {
                         let at = shard_of(run.workflow.namespace, &run.workflow.workflow, self.shards[*by]);
                         if at == *by_shard {
-                            self.lacks(*by, *task, run, *item)?;
+                            self.lacks(*by, (*source, *source_shard), *task, run, *item)?;
                         }
                     }
                 }

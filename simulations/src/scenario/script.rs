@@ -51,6 +51,7 @@ impl Script {
             seed: 1,
             kind,
             shards: vec![1; clusters],
+            old_wire: vec![false; clusters],
             namespaces: vec![A],
             network: NetworkShape { latency: Range::millis(5, 5), loss: 0 },
             store: StoreShape {
@@ -60,6 +61,7 @@ impl Script {
                 answer: quick,
                 unknown: 0,
                 failed: 0,
+                page: 1_000,
             },
             workers: WorkerShape {
                 poll: Range::millis(1, 1),
@@ -112,7 +114,7 @@ impl Script {
 
     /// An operator moves the namespace.
     pub fn fails_over(&mut self, to: usize) -> &mut Self {
-        self.happens(What::FailOver { namespace: 0, to })
+        self.happens(What::FailOver { namespace: 0, to, by: to })
     }
 
     /// Nothing arrives in either direction for so many seconds.

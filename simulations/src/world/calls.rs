@@ -131,6 +131,9 @@ impl World {
     ) {
         self.coverage.hit("path: peer history fetched");
         let Some(cluster) = self.nodes.get(&node).map(|node| node.cluster) else { return };
+        if self.are_apart(cluster, number_of(from)) {
+            return self.after(Duration::ZERO, Event::Loaded(node, load, Loaded::Failed("disconnected".into()).into()));
+        }
         let request = Request { workflow: run.workflow.clone(), run: Some(run.run), call: What::View };
         let ask = PeerHistory { node, load, after, before, found: None };
         self.call(cluster, number_of(from), request, Purpose::PeerHistory(Box::new(ask)));

@@ -89,7 +89,10 @@ impl World {
                         facts.push(Fact::Signaled { workflow: key, request_id, run: parse(&started.run_id) });
                     }
                     (Ask::Cancel, _) => self.coverage.hit("path: cancelled"),
-                    (Ask::Terminate, _) => self.coverage.hit("path: terminated"),
+                    (Ask::Terminate, _) => {
+                        self.coverage.hit("path: terminated");
+                        facts.push(Fact::Terminated { workflow: key });
+                    }
                     _ => {}
                 }
                 for fact in &facts {

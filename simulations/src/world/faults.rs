@@ -1,5 +1,7 @@
 //! What the plan says comes to pass.
 
+use std::time::Duration;
+
 use super::{Event, World};
 use crate::{plan::What, random::Range, trace::Place};
 
@@ -18,7 +20,14 @@ impl World {
         match what {
             What::Register(namespace) => self.register(namespace),
             What::Client(wish) => self.order(wish),
-            What::FailOver { namespace, to } => self.fail_over(namespace, to),
+            What::FailOver { namespace, to, by } => self.fail_over(namespace, to, by),
+            What::Edit { namespace, by } => self.edit(namespace, by),
+            What::Disconnect(one, other, time) => {
+                let pair = (one.min(other), one.max(other));
+                let until = self.apart.entry(pair).or_default();
+                *until = (*until).max(now + time);
+                self.break_streams(one, other);
+            }
             What::Crash(cluster, time) => {
                 if self.clusters[cluster].is_up {
                     self.crash_cluster(cluster);
@@ -29,6 +38,7 @@ impl World {
             What::Pause(cluster, time) => {
                 let here = &mut self.clusters[cluster];
                 here.paused_until = here.paused_until.max(now + time);
+                self.after(time, Event::Wake(cluster));
             }
             What::Move(cluster, shard, time) => self.move_shard(cluster, shard, time),
             What::Cut(from, to, time) => self.network.cut(from, to, now + time),
@@ -38,6 +48,10 @@ impl World {
             What::Skew(cluster, millis) => {
                 self.clusters[cluster].skew += millis * 1_000_000;
                 self.arm_again(cluster);
+            }
+            What::Drift(cluster, millionths, time) => {
+                let ticks = (time.as_nanos() / DRIFT_TICK.as_nanos()) as u32;
+                self.on_drift(cluster, millionths, ticks);
             }
             What::Stall(cluster, time) => {
                 let here = &mut self.clusters[cluster];
@@ -50,8 +64,23 @@ impl World {
         }
     }
 
+    /// A clock that drifts is set a little, again and again.
+    pub(super) fn on_drift(&mut self, cluster: usize, millionths: i64, ticks: u32) {
+        if ticks == 0 || self.is_healed {
+            return;
+        }
+        self.clusters[cluster].skew += DRIFT_TICK.as_nanos() as i64 * millionths / 1_000_000;
+        self.arm_again(cluster);
+        self.after(DRIFT_TICK, Event::Drift(cluster, millionths, ticks - 1));
+    }
+
+    /// Whether operators disconnected two clusters.
+    pub(super) fn are_apart(&self, one: usize, other: usize) -> bool {
+        self.apart.get(&(one.min(other), one.max(other))).is_some_and(|until| self.now < *until)
+    }
+
     /// Another host takes a shard. The one that had it does not know, and goes on until it is told to end.
-    fn move_shard(&mut self, cluster: usize, shard: u32, lingers: std::time::Duration) {
+    fn move_shard(&mut self, cluster: usize, shard: u32, lingers: Duration) {
         let old = self.clusters[cluster].owners[shard as usize - 1];
         let (Some(old), true) = (old, self.clusters[cluster].is_up) else { return };
         self.start_node(cluster, shard);
@@ -59,3 +88,6 @@ impl World {
         self.after(lingers, Event::Retire(old));
     }
 }
+
+/// How often a clock that drifts is set.
+const DRIFT_TICK: Duration = Duration::from_millis(100);

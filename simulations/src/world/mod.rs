@@ -8,6 +8,7 @@ mod clients;
 mod endings;
 mod faults;
 mod namespaces;
+mod paths;
 mod rest;
 mod shards;
 mod storage;
@@ -15,18 +16,19 @@ mod streams;
 mod workers;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     time::Duration,
 };
 
 use proto::temporal::server::api::replication::v1::NamespaceTaskAttributes;
 use replicator::{
-    ids::{ClusterId, EventId, NamespaceId, RunKey, WorkflowId, WorkflowKey},
+    ids::{BranchId, ClusterId, EventId, NamespaceId, RunKey, WorkflowId, WorkflowKey},
     namespace::Namespace,
     shard::io::{CommitOutcome, Load, LoadId, Loaded, Reply, Transaction, TransactionId},
     time::Timestamp,
     version::{FailoverVersion, Topology, VersionHistoryItem},
+    workflow::{MutableState, execution::Phase},
 };
 
 use crate::{
@@ -59,9 +61,13 @@ pub struct World {
     nodes: BTreeMap<NodeId, Node>,
     network: Network,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Dials under way.
+    dialling: BTreeSet<(NodeId, Line)>,
     calls: BTreeMap<CallId, Call>,
     orders: Vec<Order>,
     namespaces: Vec<Tenant>,
+    /// Pairs of clusters that operators disconnected, and until when; the lower number first.
+    apart: BTreeMap<(usize, usize), Timestamp>,
     random: Concerns,
     is_healed: bool,
     next_id: u64,
@@ -82,6 +88,8 @@ struct Cluster {
     incarnation: u64,
     is_up: bool,
     paused_until: Timestamp,
+    /// What happens in it when it goes on, in order.
+    asleep: Vec<Event>,
     /// What its clock is ahead of the world's, in nanoseconds.
     skew: i64,
     store: Store,
@@ -103,13 +111,48 @@ struct Cluster {
 struct Standing {
     last: VersionHistoryItem,
     buffered: usize,
-    is_open: bool,
+    phase: Stand,
+    branches: usize,
+    current_branch: BranchId,
+    /// Inputs of losers that it was given.
+    reapplied: usize,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stand {
+    Running,
+    Zombie,
+    Closed,
+}
+
+impl Standing {
+    fn of(state: &MutableState) -> Self {
+        Self {
+            last: state.histories.current().versions.last(),
+            buffered: state.local.buffered.len(),
+            phase: match state.execution.phase {
+                Phase::Running => Stand::Running,
+                Phase::Zombie => Stand::Zombie,
+                Phase::Closed(_) => Stand::Closed,
+            },
+            branches: state.histories.all().len(),
+            current_branch: state.histories.current().branch.id,
+            reapplied: state.reapplied.table.len(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.phase != Stand::Closed
+    }
 }
 
 /// A namespace, as the operator sees it.
 struct Tenant {
     id: NamespaceId,
     active: usize,
+    /// The highest version that any cluster gave it.
+    version: FailoverVersion,
     is_registered: bool,
     /// The cluster that it moves to, while what the other one wrote drains.
     moving_to: Option<usize>,
@@ -173,8 +216,12 @@ enum Event {
     Drain(usize),
     /// A cluster starts again.
     Restart(usize, u64),
+    /// A clock is a little further off, and so many times more.
+    Drift(usize, i64, u32),
     /// A host that lost its shard ends.
     Retire(NodeId),
+    /// A cluster that paused goes on.
+    Wake(usize),
     /// Faults end.
     Heal,
     /// Is everything at rest?
@@ -193,6 +240,7 @@ impl World {
         let tenant = |(number, active): (usize, &usize)| Tenant {
             id: NamespaceId::from_bytes([u8::try_from(number + 1).expect("few namespaces"); 16]),
             active: *active,
+            version: first_version(*active),
             is_registered: false,
             moving_to: None,
             moved: Timestamp::ZERO,
@@ -204,8 +252,10 @@ impl World {
             nodes: BTreeMap::new(),
             network: Network::new(seed, plan.network),
             connections: BTreeMap::new(),
+            dialling: BTreeSet::new(),
             calls: BTreeMap::new(),
             orders: Vec::new(),
+            apart: BTreeMap::new(),
             namespaces: plan.namespaces.iter().enumerate().map(tenant).collect(),
             random: Concerns {
                 clients: Random::of(seed, "clients", 0),
@@ -247,12 +297,19 @@ impl World {
             self.find("the world goes on", Finding::of_all("the same moment never ends".into()));
             return false;
         }
-        if let Some(until) = self.sleeps_until(&event) {
-            self.agenda.put(until, event);
-            return true;
+        match self.sleeper(&event) {
+            Some(cluster) => self.clusters[cluster].asleep.push(event),
+            None => self.handle(event),
         }
-        self.handle(event);
         true
+    }
+
+    /// A cluster that paused goes on, unless it pauses for longer.
+    fn wake(&mut self, cluster: usize) {
+        if self.clusters[cluster].paused_until <= self.now {
+            let missed = std::mem::take(&mut self.clusters[cluster].asleep);
+            missed.into_iter().for_each(|event| self.handle(event));
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -286,15 +343,17 @@ impl World {
             Event::Refresh(cluster, from, namespace) => self.on_refresh(cluster, from, namespace),
             Event::Drain(namespace) => self.on_drain(namespace),
             Event::Restart(cluster, incarnation) => self.on_restart(cluster, incarnation),
+            Event::Drift(cluster, millionths, ticks) => self.on_drift(cluster, millionths, ticks),
             Event::Retire(node) => self.end_node(node),
+            Event::Wake(cluster) => self.wake(cluster),
             Event::Heal => self.heal(),
             Event::Look => self.look(),
             Event::Nudge => self.nudge(),
         }
     }
 
-    /// A cluster that pauses does nothing: what happens in it happens later.
-    fn sleeps_until(&self, event: &Event) -> Option<Timestamp> {
+    /// The cluster in which something happens, if it pauses: then it happens later.
+    fn sleeper(&self, event: &Event) -> Option<usize> {
         let of_node = |node: &NodeId| self.nodes.get(node).map(|node| node.cluster);
         let cluster = match event {
             Event::Timeout(node, _)
@@ -317,7 +376,9 @@ impl World {
             Event::Dialled(line, _) => Some(line.source),
             _ => None,
         };
-        cluster.map(|cluster| self.clusters[cluster].paused_until).filter(|until| *until > self.now)
+        cluster.filter(|cluster| {
+            self.now < self.clusters[*cluster].paused_until || !self.clusters[*cluster].asleep.is_empty()
+        })
     }
 
     fn after(&mut self, delay: Duration, event: Event) {
@@ -391,6 +452,7 @@ impl Cluster {
         let mut topology = Topology::new(INCREMENT, name(number).into(), cluster_id(number)).expect("a proper cluster");
         for other in 0..plan.clusters() {
             topology.add(name(other).into(), cluster_id(other)).expect("a proper cluster");
+            topology.set_shards(cluster_id(other), plan.shards[other]);
         }
         Self {
             topology,
@@ -398,6 +460,7 @@ impl Cluster {
             incarnation: 0,
             is_up: false,
             paused_until: Timestamp::ZERO,
+            asleep: Vec::new(),
             skew: 0,
             store: Store::default(),
             group: Vec::new(),

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use proto::temporal::server::api::{
-    enums::v1::NamespaceOperation,
-    replication::v1::{NamespaceTaskAttributes, replication_task::Attributes},
+use proto::temporal::{
+    api::workflowservice::v1::UpdateNamespaceRequest,
+    server::api::{
+        enums::v1::NamespaceOperation,
+        replication::v1::{NamespaceTaskAttributes, replication_task::Attributes},
+    },
 };
 use replicator::{
     ids::NamespaceId,
     namespace::{
-        Namespace,
+        Federation, Namespace,
         merge::{Known, merge},
         replication,
+        update::update,
     },
     version::ClusterName,
 };
@@ -64,6 +68,9 @@ impl World {
             return self.after(RETRY, Event::Publish(from, to, number));
         };
         let told = attributes(record);
+        if self.are_apart(from, to) {
+            return self.after(RETRY, Event::Publish(from, to, number));
+        }
         match self.network.send(self.now, from, to) {
             Verdict::Lose => self.after(RETRY, Event::Publish(from, to, number)),
             Verdict::Deliver(time) => self.after(time, Event::Published(from, to, Box::new(told))),
@@ -111,29 +118,54 @@ impl World {
         }
     }
 
+    /// An operator changes what a namespace says of itself.
+    pub(super) fn edit(&mut self, number: usize, by: usize) {
+        let id = self.namespaces[number].id;
+        let here = &self.clusters[by];
+        // What is told of a namespace that drains would tell that it moves.
+        if !here.is_up || !here.records.contains_key(&id) || self.namespaces[number].moving_to.is_some() {
+            return;
+        }
+        self.coverage.hit("path: namespace edited");
+        let mut request = UpdateNamespaceRequest::default();
+        request.update_info.get_or_insert_default().description = format!("as of {}", self.now.0);
+        self.update(by, id, &request);
+        self.announce(by, id);
+        self.publish(by, number);
+    }
+
+    fn update(&mut self, cluster: usize, id: NamespaceId, request: &UpdateNamespaceRequest) {
+        let (now, here) = (self.local(cluster), &mut self.clusters[cluster]);
+        let record = here.records.get_mut(&id).expect("the caller has looked");
+        let federation = Federation::alone(here.topology.clone());
+        *record = update(record, request, now, &federation).expect("a proper request").namespace;
+    }
+
     /// An operator moves a namespace.
-    pub(super) fn fail_over(&mut self, number: usize, to: usize) {
+    pub(super) fn fail_over(&mut self, number: usize, to: usize, by: usize) {
         let tenant = &self.namespaces[number];
-        let from = tenant.active;
-        if tenant.moving_to.is_some() || from == to || !tenant.is_registered {
+        let (from, kind) = (tenant.active, self.plan.kind);
+        if tenant.moving_to.is_some() || !tenant.is_registered || from == to && kind != Kind::Forced {
             return;
         }
         // Where clusters must hear each other first, they get the time to.
-        if self.plan.kind == Kind::Heard && self.now.since(tenant.moved) < HEARD_WITHIN {
+        if kind == Kind::Heard && self.now.since(tenant.moved) < HEARD_WITHIN {
             return;
         }
-        // Who decides: the cluster that stops, or the one that begins.
-        let decides = if self.plan.kind == Kind::Drained { from } else { to };
+        let decides = match kind {
+            Kind::Drained => from,
+            Kind::Heard => to,
+            Kind::Forced => by,
+        };
         let id = tenant.id;
-        let here = &mut self.clusters[decides];
+        let here = &self.clusters[decides];
         if !here.is_up || !here.records.contains_key(&id) {
             return;
         }
-        let record = here.records.get_mut(&id).expect("it was just found");
-        let version = here.topology.next_version(&name(to).into(), record.failover_version);
-        record.failover_version = version.expect("a known cluster");
-        record.active = name(to).into();
-        let version = record.failover_version;
+        let mut request = UpdateNamespaceRequest::default();
+        request.replication_config.get_or_insert_default().active_cluster_name = name(to).into();
+        self.update(decides, id, &request);
+        let version = self.clusters[decides].records[&id].failover_version;
         self.note(
             Place::Cluster(decides),
             "failover",
@@ -141,15 +173,22 @@ impl World {
             format_args!("of namespace {number} from {} to {} under {version}", name(from), name(to)),
         );
         self.announce(decides, id);
-        if self.plan.kind == Kind::Drained {
+        self.coverage.hit(match kind {
+            Kind::Drained => "path: failover, drained",
+            Kind::Heard => "path: failover, heard",
+            Kind::Forced => "path: failover, forced",
+        });
+        if kind == Kind::Drained {
             self.namespaces[number].moving_to = Some(to);
-            self.after(RETRY / 10, Event::Drain(number));
-        } else {
-            self.coverage.hit("path: failover, heard");
-            self.namespaces[number].active = to;
-            self.namespaces[number].moved = self.now;
-            self.publish(to, number);
+            return self.after(RETRY / 10, Event::Drain(number));
         }
+        let tenant = &mut self.namespaces[number];
+        tenant.moved = self.now;
+        // Of two operators who know nothing of each other the one with the higher version wins.
+        if version > tenant.version {
+            (tenant.active, tenant.version) = (to, version);
+        }
+        self.publish(decides, number);
     }
 
     /// Once every other cluster has what the old one wrote, the new one begins.
@@ -159,7 +198,6 @@ impl World {
         if !self.has_drained(number, from) || !self.clusters[to].is_up {
             return self.after(RETRY / 10, Event::Drain(number));
         }
-        self.coverage.hit("path: failover, drained");
         let id = self.namespaces[number].id;
         let told = attributes(&self.clusters[from].records[&id]);
         self.namespaces[number].active = to;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Event, World};
 use crate::{
-    checkers::Finding,
+    checkers::{AtRest, Finding},
     plan::{Ask, Wish},
     trace::{Place, name},
 };
@@ -15,10 +15,10 @@ impl World {
         self.is_healed = true;
         self.note(Place::World, "heals", None, format_args!("everything"));
         self.network.heal();
+        self.apart.clear();
         self.heal_stores();
         self.heal_workers();
         for cluster in 0..self.clusters.len() {
-            self.clusters[cluster].paused_until = self.now;
             if !self.clusters[cluster].is_up {
                 self.start_cluster(cluster);
             }
@@ -37,7 +37,7 @@ impl World {
         let mut wishes = Vec::new();
         for (number, tenant) in self.namespaces.iter().enumerate() {
             let runs = self.clusters[tenant.active].runs.iter();
-            let open = runs.filter(|(run, standing)| standing.is_open && run.workflow.namespace == tenant.id);
+            let open = runs.filter(|(run, standing)| standing.is_open() && run.workflow.namespace == tenant.id);
             for (run, _) in open {
                 // Who still waits for an answer does not ask again.
                 if self.is_asked(&run.workflow) {
@@ -57,8 +57,11 @@ impl World {
         let Some(reason) = self.unrest() else {
             self.is_at_rest = true;
             self.note(Place::World, "rests", None, format_args!("everything"));
-            let stores: Vec<&crate::store::Store> = self.clusters.iter().map(|cluster| &cluster.store).collect();
-            if let Err((promise, finding)) = self.checkers.rest(&stores) {
+            let at_rest = AtRest {
+                stores: self.clusters.iter().map(|cluster| &cluster.store).collect(),
+                records: self.clusters.iter().map(|cluster| &cluster.records).collect(),
+            };
+            if let Err((promise, finding)) = self.checkers.rest(&at_rest) {
                 self.find(promise, finding);
             }
             return;
@@ -77,8 +80,14 @@ impl World {
             return Some(format!("namespace {number} has not drained"));
         }
         for (cluster, here) in self.clusters.iter().enumerate() {
-            if let Some((run, _)) = here.runs.iter().find(|(_, standing)| standing.is_open) {
-                return Some(format!("{} of {} is open", run.workflow.workflow, name(cluster)));
+            for (number, tenant) in self.namespaces.iter().enumerate() {
+                if here.records.get(&tenant.id) != self.clusters[tenant.active].records.get(&tenant.id) {
+                    return Some(format!("{} has not heard of namespace {number}", name(cluster)));
+                }
+            }
+            if let Some((run, standing)) = here.runs.iter().find(|(_, standing)| standing.is_open()) {
+                let (workflow, phase) = (&run.workflow.workflow, standing.phase);
+                return Some(format!("{workflow} of {} is open: {phase:?}, run {}", name(cluster), run.run));
             }
             if !here.writing.is_empty() {
                 return Some(format!("{} writes", name(cluster)));
@@ -86,8 +95,10 @@ impl World {
         }
         for here in &self.clusters {
             for (run, standing) in &here.runs {
-                let there =
-                    |other: &super::Cluster| other.runs.get(run).is_some_and(|there| there.last == standing.last);
+                let same = |there: &super::Standing| {
+                    (there.last, there.branches, there.phase) == (standing.last, standing.branches, standing.phase)
+                };
+                let there = |other: &super::Cluster| other.runs.get(run).is_some_and(same);
                 if let Some(behind) = self.clusters.iter().position(|other| !there(other)) {
                     return Some(format!("{} of {} is behind", run.workflow.workflow, name(behind)));
                 }
@@ -99,6 +110,10 @@ impl World {
         for node in self.nodes.values() {
             if !node.core.is_ready() {
                 return Some(format!("{}/{} is not ready", name(node.cluster), node.shard));
+            }
+            if let Some(kept) = node.core.quarantined().next() {
+                let workflow = &kept.run.workflow.workflow;
+                return Some(format!("{workflow} is kept apart in {}: {}", name(node.cluster), kept.reason));
             }
             if let Some(lag) = node.core.lags().find(|lag| !lag.is_open || lag.tasks != Some(0)) {
                 return Some(format!("{}/{} lags: {lag:?}", name(node.cluster), node.shard));

@@ -106,7 +106,7 @@ impl World {
                         self.reply(call, cluster, reply);
                     }
                 }
-                Output::Dispatch(dispatch) => self.dispatch(cluster, dispatch),
+                Output::Dispatch(dispatch) => self.dispatch(id, cluster, dispatch),
                 Output::Withdraw(run, scheduled) => self.clusters[cluster].matching.withdraw(&run, scheduled),
                 Output::Frame(key, frame) => self.send_frame(id, key, *frame),
                 Output::Notify(_) => {}
@@ -150,7 +150,16 @@ impl World {
         }
     }
 
-    fn dispatch(&mut self, cluster: usize, dispatch: Dispatch) {
+    fn dispatch(&mut self, id: NodeId, cluster: usize, dispatch: Dispatch) {
+        let here = &self.clusters[cluster];
+        let shard = self.nodes[&id].shard;
+        // What another host has not taken over stands as its last write left it.
+        if here.owners[shard.0 as usize - 1] == Some(id) {
+            let seen = Seen::Dispatched { cluster, dispatch: &dispatch, store: &here.store };
+            if let Err((promise, finding)) = self.checkers.see(&seen) {
+                self.find(promise, finding);
+            }
+        }
         let (run, scheduled) = (dispatch.run.clone(), dispatch.scheduled);
         let Some(ticket) = self.clusters[cluster].matching.add(dispatch) else { return };
         self.offer_later(cluster, run, scheduled, ticket);

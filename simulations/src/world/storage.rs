@@ -8,7 +8,7 @@ use replicator::{
     workflow::MutableState,
 };
 
-use super::{Event, Standing, World, shards::NodeId};
+use super::{Event, Standing, World, paths, shards::NodeId};
 use crate::{checkers::Seen, trace::Place};
 
 impl World {
@@ -104,11 +104,8 @@ impl World {
             }
             let stored = here.store.run(&write.run).expect("it was just written");
             let state = MutableState::decode(stored).expect("the shard wrote what can be read");
-            let standing = Standing {
-                last: state.histories.current().versions.last(),
-                buffered: state.local.buffered.len(),
-                is_open: state.is_open(),
-            };
+            let standing = Standing::of(&state);
+            paths::count(&mut self.coverage, transaction, here.runs.get(&write.run), &state, &standing);
             here.runs.insert(write.run.clone(), standing);
             runs.push(state);
         }
@@ -134,21 +131,26 @@ impl World {
         self.tell(id, |core, now| core.handle_commit(now, transaction, outcome));
     }
 
-    /// The process ends in the middle: of the group that waits for its sync, all is lost, or it was synced and nobody
-    /// was told.
+    /// The process ends in the middle: of the group that waits for its sync, all is lost or some of it, or it was synced
+    /// and nobody was told.
     pub(super) fn lose_unsynced(&mut self, cluster: usize) {
         let here = &mut self.clusters[cluster];
         let group = std::mem::take(&mut here.group);
         if group.is_empty() {
             return;
         }
-        if here.random.chance(250_000) {
-            for (_, transaction) in group {
-                self.make_durable(cluster, &transaction);
-            }
-        } else {
+        let kept = match here.random.below(4) {
+            0 => group.len(),
+            1 => here.random.index(group.len()),
+            _ => 0,
+        };
+        if kept < group.len() {
             self.coverage.hit("fault: unsynced writes lost");
-            self.note(Place::Cluster(cluster), "loses", None, format_args!("{} unsynced writes", group.len()));
+            let lost = group.len() - kept;
+            self.note(Place::Cluster(cluster), "loses", None, format_args!("{lost} unsynced writes, and keeps {kept}"));
+        }
+        for (_, transaction) in group.into_iter().take(kept) {
+            self.make_durable(cluster, &transaction);
         }
     }
 
@@ -176,7 +178,7 @@ impl World {
         let fails = here.random.chance(self.plan.store.failed);
         // A read that fails may have failed on its way back: a shard may be taken without its taker knowing.
         let serves = !fails || here.random.chance(500_000);
-        let loaded = serves.then(|| here.store.read(shard, what));
+        let loaded = serves.then(|| here.store.read(shard, what, self.plan.store.page));
         let loaded = loaded.filter(|_| !fails).unwrap_or_else(|| {
             self.coverage.hit("path: read failed");
             Loaded::Failed("simulated".into())

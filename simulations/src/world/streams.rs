@@ -11,7 +11,7 @@ use super::{Event, World, cluster_id, number_of, shards::NodeId};
 use crate::{checkers::Seen, network::Verdict, random::Range, trace::Place};
 
 /// The pair of shards that a stream joins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Line {
     /// The cluster that dials, and is told.
     pub(super) target: usize,
@@ -89,8 +89,21 @@ impl World {
 
     pub(super) fn on_dial(&mut self, line: Line) {
         let Some(node) = self.clusters[line.target].owners[line.target_shard as usize - 1] else { return };
+        // A process keeps one stream to a shard, and dials when that is gone.
+        let is_there = |connection: &Connection| {
+            connection.target == node && connection.line == line && connection.unaware[End::Target as usize]
+        };
+        if self.dialling.contains(&(node, line)) || self.connections.values().any(is_there) {
+            return;
+        }
+        if self.are_apart(line.target, line.source) {
+            return self.dial_again(line);
+        }
         match self.network.send(self.now, line.target, line.source) {
-            Verdict::Deliver(time) => self.after(time, Event::Dialled(line, node)),
+            Verdict::Deliver(time) => {
+                self.dialling.insert((node, line));
+                self.after(time, Event::Dialled(line, node));
+            }
             Verdict::Lose => self.dial_again(line),
         }
     }
@@ -102,6 +115,7 @@ impl World {
     }
 
     pub(super) fn on_dialled(&mut self, line: Line, target: NodeId) {
+        self.dialling.remove(&(target, line));
         if !self.nodes.contains_key(&target) {
             return;
         }
@@ -128,19 +142,27 @@ impl World {
         let node_id = self.connections[&id].node(end);
         let Some(node) = self.nodes.get_mut(&node_id) else { return };
         let place = Place::Shard(node.cluster, node.shard.0);
-        node.streams.insert(key, id);
+        let replaced = node.streams.insert(key, id).filter(|replaced| *replaced != id);
         self.note(place, "opens", None, format_args!("{}", Shown(key)));
+        // Whoever is at the other end of the one that was replaced will notice.
+        if let Some(replaced) = replaced {
+            self.break_connection(replaced);
+        }
         self.tell(node_id, |core, now| core.handle_stream(now, key, StreamEvent::Opened));
     }
 
     /// A shard sends a frame.
-    pub(super) fn send_frame(&mut self, id: NodeId, key: StreamKey, frame: Frame) {
+    pub(super) fn send_frame(&mut self, id: NodeId, key: StreamKey, mut frame: Frame) {
         let Some(node) = self.nodes.get(&id) else { return };
         let (cluster, shard) = (node.cluster, node.shard);
         if let Frame::Ack(state) = &frame {
             let low = TaskId(state.inclusive_low_watermark);
             let (source, source_shard) = (number_of(key.cluster), key.shard);
             self.show(&Seen::Acked { by: cluster, by_shard: shard, source, source_shard, low });
+        }
+        if self.plan.old_wire[cluster] || self.plan.old_wire[number_of(key.cluster)] {
+            self.coverage.hit("path: wire without our newest fields");
+            forget_newest(&mut frame);
         }
         let Some(connection) = self.nodes.get(&id).and_then(|node| node.streams.get(&key).copied()) else { return };
         self.note(Place::Shard(cluster, shard.0), "sends", None, format_args!("{} {}", Shown(key), Said(&frame)));
@@ -253,6 +275,14 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         ids.into_iter().for_each(|id| self.break_connection(id));
+    }
+}
+
+/// What is left of a frame where one end does not know our newest fields.
+fn forget_newest(frame: &mut Frame) {
+    if let Frame::Tasks(messages) = frame {
+        messages.meridian = None;
+        messages.replication_tasks.iter_mut().for_each(|task| task.meridian = None);
     }
 }
 

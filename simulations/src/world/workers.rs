@@ -10,7 +10,7 @@ use proto::temporal::api::{
     workflowservice::v1 as api,
 };
 use replicator::{
-    ids::{EventId, RunKey},
+    ids::{BranchId, EventId, RunKey},
     shard::io::{
         ActivityClaim, Call, DispatchQueue, Failure, Reply, Request, Response, StartedActivity, StartedWorkflowTask,
     },
@@ -19,7 +19,7 @@ use replicator::{
 
 use super::{Event, World, calls::Purpose};
 use crate::{
-    checkers::{Fact, Seen},
+    checkers::{Attempt, Fact, Seen},
     network::Verdict,
     program::{self, Program},
     random::Range,
@@ -33,6 +33,7 @@ pub(super) struct Take {
     run: RunKey,
     scheduled: EventId,
     ticket: u64,
+    request_id: String,
 }
 
 /// Work that is done, but for saying so.
@@ -72,7 +73,7 @@ impl World {
             DispatchQueue::Activity(_) => Call::StartActivity {
                 scheduled,
                 attempt: dispatch.attempt,
-                request_id,
+                request_id: request_id.clone(),
                 poll: Box::new(api::PollActivityTaskQueueRequest { identity, ..Default::default() }),
             },
             DispatchQueue::Workflow(name) | DispatchQueue::Sticky(name, _) => {
@@ -83,7 +84,7 @@ impl World {
                 }
                 Call::StartWorkflowTask {
                     scheduled,
-                    request_id,
+                    request_id: request_id.clone(),
                     poll: Box::new(api::PollWorkflowTaskQueueRequest {
                         task_queue: queue(name),
                         identity,
@@ -93,12 +94,12 @@ impl World {
             }
         };
         let request = Request { workflow: run.workflow.clone(), run: Some(run.run), call };
-        let take = Take { cluster, incarnation, run: run.clone(), scheduled, ticket };
+        let take = Take { cluster, incarnation, run: run.clone(), scheduled, ticket, request_id };
         self.call(cluster, cluster, request, Purpose::Take(take));
     }
 
     pub(super) fn on_taken(&mut self, take: Take, reply: Option<Reply>) {
-        let Take { cluster, incarnation, run, scheduled, ticket } = take;
+        let Take { cluster, incarnation, run, scheduled, ticket, request_id } = take;
         let here = &mut self.clusters[cluster];
         if here.incarnation != incarnation {
             return;
@@ -110,6 +111,10 @@ impl World {
             Some(Err(_)) => here.matching.remove(&run, scheduled, ticket),
             Some(Ok(response)) => {
                 here.matching.remove(&run, scheduled, ticket);
+                let branch = here.runs.get(&run).map(|standing| standing.current_branch);
+                if let Some(attempt) = branch.and_then(|branch| attempt(&run, scheduled, branch, &response)) {
+                    self.show(&Seen::Granted { cluster, attempt: &attempt, request_id: &request_id });
+                }
                 self.hand_over(cluster, run, response);
             }
         }
@@ -231,6 +236,16 @@ impl World {
         self.plan.workers.vanish = 0;
         self.plan.workers.fail = 0;
     }
+}
+
+/// The attempt that a worker was given.
+fn attempt(run: &RunKey, scheduled: EventId, branch: BranchId, response: &Response) -> Option<Attempt> {
+    let (attempt, version) = match response {
+        Response::WorkflowTask(task) => (task.claim.attempt, task.claim.version),
+        Response::ActivityTask(task) => (task.poll.attempt, task.version),
+        _ => return None,
+    };
+    Some(Attempt { run: run.clone(), scheduled, attempt, version, branch })
 }
 
 /// How long matching waits before it offers again what could not be started.
