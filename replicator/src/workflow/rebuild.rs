@@ -129,10 +129,10 @@ impl MutableState {
     /// Items and tasks of `old` are in the store; what is not the state's any more has to leave it.
     fn mark_stored(&mut self, old: &Self) {
         self.activities.release(old.activities.table.iter().filter_map(|(id, activity)| Some((*id, activity.task?))));
-        self.activities.table.mark_stored(old.activities.table.keys());
-        self.timers.table.mark_stored(old.timers.table.keys());
-        self.signals.requests.mark_stored(old.signals.requests.keys());
-        self.reapplied.table.mark_stored(old.reapplied.table.keys());
+        self.activities.table.rest_on(&old.activities.table);
+        self.timers.table.rest_on(&old.timers.table);
+        self.signals.requests.rest_on(&old.signals.requests);
+        self.reapplied.table.rest_on(&old.reapplied.table);
     }
 }
 

@@ -134,12 +134,19 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
         self.items.insert(key, slot);
     }
 
-    /// These items rest in the store, whether or not they are here: they are to be written again, or deleted.
-    pub fn mark_stored<'k>(&mut self, keys: impl Iterator<Item = &'k K>)
+    /// The items of `stored` rest in the store: of what is here only what differs from them is to be written, and what is
+    /// not here is to be deleted.
+    pub fn rest_on(&mut self, stored: &Self)
     where
-        K: 'k,
+        V: PartialEq,
     {
-        self.changed.extend(keys.cloned());
+        for (key, value) in stored.iter() {
+            if self.get(key) == Some(value) && !stored.changed.contains(key) {
+                self.changed.remove(key);
+            } else {
+                self.changed.insert(key.clone());
+            }
+        }
     }
 
     /// Sum of the digests of all items, so that their order does not matter.
@@ -206,6 +213,27 @@ mod tests {
         fn deadline(&self) -> Option<Timestamp> {
             (!self.0.is_multiple_of(3)).then_some(Timestamp((self.0 / 3) as i64))
         }
+    }
+
+    #[test]
+    fn of_what_rests_in_the_store_only_what_differs_is_written() {
+        let table = |items: [(i64, u64); 3]| {
+            let mut table = Table::default();
+            for (key, value) in items {
+                table.insert(key, Note(value));
+            }
+            table
+        };
+        let mut stored = table([(1, 7), (2, 8), (3, 9)]);
+        stored.take_changed();
+        let mut again = table([(1, 7), (2, 80), (4, 9)]);
+        again.rest_on(&stored);
+        assert_eq!(again.take_changed(), BTreeSet::from([2, 3, 4]));
+        let unwritten = table([(1, 7), (2, 8), (3, 9)]);
+        let mut again = table([(1, 7), (2, 8), (3, 9)]);
+        again.take_changed();
+        again.rest_on(&unwritten);
+        assert_eq!(again.take_changed(), BTreeSet::from([1, 2, 3]), "it is not stored yet");
     }
 
     proptest! {
