@@ -40,7 +40,12 @@ use replicator::{
 };
 use store::{Store, sqlite};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, codec::CompressionEncoding::Gzip, server::NamedService, service::Routes};
+use tonic::{
+    Status,
+    codec::CompressionEncoding::Gzip,
+    server::NamedService,
+    service::{Routes, interceptor::InterceptedService},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::warn;
 
@@ -170,11 +175,12 @@ impl Cluster {
             .send_compressed(Gzip)
             .max_decoding_message_size(LONGEST_FRAME)
             .max_encoding_message_size(LONGEST_FRAME);
+        let guard = metadata::Guard::new(metadata.clusters().clone());
         let operator = OperatorServiceServer::new(Operator::new(metadata.clone()));
         let operator = operator.accept_compressed(Gzip).send_compressed(Gzip);
         let routes = Routes::new(WorkflowService::new(Frontend::new(parts)))
             .add_service(Built::new(operator, &OPERATOR_METHODS))
-            .add_service(Built::new(admin, &ADMIN_METHODS))
+            .add_service(InterceptedService::new(Built::new(admin, &ADMIN_METHODS), guard))
             .add_service(StatusServiceServer::new(lags.clone()))
             .add_service(QuarantineServiceServer::new(operations.clone()))
             .add_service(DivergenceServiceServer::new(operations.clone()))

@@ -1,6 +1,8 @@
 //! What peers ask of our runs: streams, missing events, and how a run stands.
 
-use metadata::{MessageStream, Metadata, ReplicationEndpoint};
+use std::sync::Arc;
+
+use metadata::{Introduction, MessageStream, Metadata, ReplicationEndpoint, View};
 use prost::Message;
 use proto::temporal::{
     api::{
@@ -20,7 +22,7 @@ use replicator::{
     stream::outgoing::items,
     version::{FailoverVersion, VersionHistoryItem},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
 
@@ -84,15 +86,30 @@ impl ReplicationEndpoint for Endpoint {
             return Err(Status::invalid_argument(format!("shard {reader_shard} does not follow shard {shard}")));
         }
 
+        if let Some(caller) = Introduction::of(request.metadata())?.filter(|caller| caller.id != peer.id) {
+            return Err(Status::failed_precondition(format!("cluster {} reads as cluster {}", caller.name, peer.name)));
+        }
+
         let key = StreamKey { cluster: peer.id, shard: ShardId(reader_shard), role: StreamRole::Source };
         let events = self.history.handle(ShardId(shard)).events.clone();
         let (frames, outgoing) = mpsc::unbounded_channel();
         let open = Open::new(key, events.clone(), frames);
         let mut acks = request.into_inner();
         let hears = open.clone();
+        let disconnected = disconnected(self.metadata.clusters().watch(), peer.id);
         (self.history.ports().spawn)(Box::pin(async move {
             use admin::stream_workflow_replication_messages_request::Attributes;
-            while let Some(Ok(message)) = acks.next().await {
+            tokio::pin!(disconnected);
+            loop {
+                let message = tokio::select! {
+                    message = acks.next() => message,
+                    () = &mut disconnected => {
+                        // The shard lets go of its end, and with it the stream ends.
+                        let _ = events.send(Event::StreamClosed(key, hears.number));
+                        return;
+                    }
+                };
+                let Some(Ok(message)) = message else { return };
                 if let Some(Attributes::SyncReplicationState(state)) = message.attributes {
                     let frame = Box::new(Frame::Ack(state));
                     let _ = events.send(Event::StreamFrame(key, hears.number, frame));
@@ -193,6 +210,15 @@ impl ReplicationEndpoint for Endpoint {
             database_mutable_state: Some(state),
             ..admin::DescribeMutableStateResponse::default()
         }))
+    }
+}
+
+/// Waits until the peer is no longer connected.
+async fn disconnected(mut clusters: watch::Receiver<Arc<View>>, peer: ClusterId) {
+    while clusters.borrow_and_update().peer(peer).is_some() {
+        if clusters.changed().await.is_err() {
+            return;
+        }
     }
 }
 

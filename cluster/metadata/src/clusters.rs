@@ -24,6 +24,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
+    introduction::Introduction,
     peer::{Peer, is_address},
     ports::Ports,
     status::{cluster_not_found, unavailable},
@@ -333,6 +334,16 @@ impl Own {
         }
     }
 
+    fn introduction(&self, to: ClusterId) -> Introduction {
+        Introduction {
+            name: self.name.clone(),
+            id: ClusterId(i32::try_from(self.initial_failover_version).unwrap_or(0)),
+            cluster_id: self.cluster_id.to_string().into(),
+            increment: self.failover_version_increment,
+            to,
+        }
+    }
+
     fn topology(&self) -> Result<Topology, TopologyError> {
         let id = i32::try_from(self.initial_failover_version).map_err(|_| TopologyError::InitialVersion)?;
         let mut topology = Topology::new(self.failover_version_increment, self.name.clone(), ClusterId(id))?;
@@ -400,7 +411,9 @@ fn build(ports: &Ports, own: &Own, stored: &[ClusterRecord], before: Option<&Vie
                     None => (ports.dial)(&record.cluster_address),
                 };
                 let address = record.cluster_address.clone();
-                view.peers.insert(name.clone(), Peer { name: name.clone(), id, address, shard_count, channel });
+                let introduction = own.introduction(id);
+                let peer = Peer { name: name.clone(), id, address, shard_count, channel, introduction };
+                view.peers.insert(name.clone(), peer);
             } else {
                 disconnected.insert(name.clone());
             }

@@ -11,6 +11,7 @@ pub mod ports;
 pub mod status;
 
 pub mod clusters;
+pub mod introduction;
 pub mod namespaces;
 pub mod peer;
 
@@ -24,6 +25,7 @@ pub mod service;
 
 pub use clusters::{Clusters, Join, OpenError, Own, View};
 pub use endpoint::{MessageStream, ReplicationEndpoint};
+pub use introduction::{Guard, Introduction};
 pub use namespaces::Namespaces;
 pub use peer::Peer;
 pub use ports::Ports;

@@ -2,7 +2,9 @@
 
 use proto::temporal::server::api::adminservice::v1::admin_service_client::AdminServiceClient;
 use replicator::{ids::ClusterId, version::ClusterName};
-use tonic::transport::Channel;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
+
+use crate::introduction::Introduction;
 
 /// A connected remote cluster.
 #[derive(Clone, Debug)]
@@ -17,13 +19,16 @@ pub struct Peer {
     pub shard_count: u32,
     /// The way there, shared by everything that goes there.
     pub channel: Channel,
+    /// What it is told of this cluster with every call.
+    pub introduction: Introduction,
 }
 
 impl Peer {
     /// Its admin service. Answers may be as long as those of a Temporal cluster are allowed to be.
     #[must_use]
-    pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel.clone()).max_decoding_message_size(LONGEST_ANSWER)
+    pub fn admin(&self) -> AdminServiceClient<InterceptedService<Channel, Introduction>> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.introduction.clone())
+            .max_decoding_message_size(LONGEST_ANSWER)
     }
 }
 

@@ -6,17 +6,17 @@ mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use metadata::{Join, Metadata, OpenError, Own};
+use metadata::{Introduction, Join, Metadata, OpenError, Own};
 use proto::temporal::{
     api::operatorservice::v1::{
         ClusterMetadata, ListClustersRequest, ListSearchAttributesRequest, RemoveRemoteClusterRequest,
     },
-    server::api::adminservice::v1 as admin,
+    server::api::adminservice::v1::{self as admin, admin_service_client::AdminServiceClient},
 };
-use replicator::version::ClusterName;
+use replicator::{ids::ClusterId, version::ClusterName};
 use tonic::{Code, Status};
 
-use crate::world::{Node, memory::MemoryStore, own, pair, ports};
+use crate::world::{Node, dial, memory::MemoryStore, own, pair, ports};
 
 #[tokio::test]
 async fn clusters_know_each_other_both_ways() {
@@ -238,4 +238,59 @@ async fn remove(node: &Node, name: &str) -> Result<(), Status> {
 fn check<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, message: &str) {
     let status = answer.unwrap_err();
     assert_eq!((status.code(), status.message()), (code, message));
+}
+
+/// Whoever is not who he says is refused by name, whatever he asks (W-34).
+#[tokio::test]
+async fn a_caller_that_is_not_who_it_says_is_refused_on_every_call() {
+    let (a, b) = pair().await;
+    let a_view = a.metadata.clusters().view();
+    let true_b = b.metadata.clusters().view().peers[&ClusterName::from("a")].introduction.clone();
+    type Lie = fn(&mut Introduction);
+    let cases: [(Lie, &str); 6] = [
+        (|b| b.to = ClusterId(3), "this is cluster a with id 1, not 3"),
+        (|b| b.name = "z".into(), "cluster z is not known here"),
+        (|b| b.name = "a".into(), "cluster a is not known here"),
+        (
+            |b| b.id = ClusterId(3),
+            "cluster b is known here with the initial failover version 2, and says that it has 3",
+        ),
+        (
+            |b| b.increment = 100,
+            "cluster b is known here with the failover version increment 10, and says that it has 100",
+        ),
+        (
+            |b| b.cluster_id = "another".into(),
+            "cluster b is known here with the cluster id 00000000-0000-0000-0000-000000000002, \
+             and says that it has another",
+        ),
+    ];
+    for (lie, text) in cases {
+        let mut introduction = true_b.clone();
+        lie(&mut introduction);
+        assert_eq!(introduction.check(&a_view).unwrap_err().message(), text);
+        let mut peer = AdminServiceClient::with_interceptor(dial(&a.address.to_string()), introduction);
+        let who = peer.describe_cluster(admin::DescribeClusterRequest::default()).await;
+        check(who.map(|_| ()), Code::FailedPrecondition, text);
+        let namespace = peer.get_namespace(admin::GetNamespaceRequest::default()).await;
+        check(namespace.map(|_| ()), Code::FailedPrecondition, text);
+        let history = peer.get_workflow_execution_raw_history_v2(Default::default()).await;
+        check(history.map(|_| ()), Code::FailedPrecondition, text);
+        let stream = peer.stream_workflow_replication_messages(tokio_stream::empty()).await;
+        check(stream.map(|_| ()), Code::FailedPrecondition, text);
+    }
+    let mut peer = AdminServiceClient::with_interceptor(dial(&a.address.to_string()), true_b);
+    peer.describe_cluster(admin::DescribeClusterRequest::default()).await.unwrap();
+    let as_another = admin::GetNamespaceReplicationMessagesRequest { cluster_name: "a".into(), ..Default::default() };
+    let refusal = peer.get_namespace_replication_messages(as_another).await.map(|_| ());
+    check(refusal, Code::FailedPrecondition, "cluster b asks as cluster a");
+    // Nobody takes the messages of a cluster that is not known.
+    let unknown = admin::GetNamespaceReplicationMessagesRequest { cluster_name: "x".into(), ..Default::default() };
+    let refusal = a.peer_view().get_namespace_replication_messages(unknown).await.map(|_| ());
+    check(refusal, Code::FailedPrecondition, "cluster x is not known here");
+
+    let off = Join { address: b.address.to_string(), ..Default::default() };
+    a.metadata.join(off).await.unwrap();
+    let refusal = peer.describe_cluster(admin::DescribeClusterRequest::default()).await.map(|_| ());
+    check(refusal, Code::FailedPrecondition, "cluster b is not connected here");
 }

@@ -155,7 +155,8 @@ async fn a_shard_has_a_namespace_fetched() {
 
 #[tokio::test]
 async fn a_temporal_cluster_is_answered_at_once() {
-    let a = Node::start("a", 1).await;
+    let (a, x) = (Node::start("a", 1).await, Node::start("x", 7).await);
+    a.upsert(x.address).await.unwrap();
     let ask = |retrieved, processed| GetNamespaceReplicationMessagesRequest {
         last_retrieved_message_id: retrieved,
         last_processed_message_id: processed,
@@ -186,7 +187,8 @@ async fn a_temporal_cluster_is_answered_at_once() {
 /// The queue has the message before the table has the namespace: whoever is told everything then is told that too.
 #[tokio::test]
 async fn a_peer_that_comes_while_a_namespace_is_written_hears_of_it() {
-    let (a, b) = pair().await;
+    let ((a, b), x) = (pair().await, Node::start("x", 7).await);
+    a.upsert(x.address).await.unwrap();
     b.metadata.stop();
     a.store.fail([Fault::Late]);
     let calls = a.calls.clone();
@@ -207,7 +209,8 @@ async fn a_peer_that_comes_while_a_namespace_is_written_hears_of_it() {
 
 #[tokio::test]
 async fn who_waits_for_news_is_answered_when_the_server_stops() {
-    let a = Node::start("a", 1).await;
+    let (a, x) = (Node::start("a", 1).await, Node::start("x", 7).await);
+    a.upsert(x.address).await.unwrap();
     let mut peer = a.peer_view();
     let mut request = Request::new(GetNamespaceReplicationMessagesRequest {
         last_retrieved_message_id: -1,

@@ -17,13 +17,18 @@ use proto::temporal::server::api::{
     persistence::v1::ClusterMetadata,
 };
 use replicator::{ids::NamespaceId, namespace::replication, version::ClusterName};
-use tonic::{Request, Response, Status, Streaming, async_trait, codegen::BoxStream, metadata::MetadataValue};
+use tonic::{
+    Request, Response, Status, Streaming, async_trait,
+    codegen::BoxStream,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use crate::{
     Metadata,
     clusters::{Join, View},
     endpoint::ReplicationEndpoint,
     feed::WAIT,
+    introduction::Introduction,
     status::namespace_not_found,
 };
 
@@ -55,6 +60,20 @@ impl Admin {
     #[must_use]
     pub fn new(metadata: Metadata, about: About, runs: Arc<dyn ReplicationEndpoint>) -> Self {
         Self { metadata, about, runs }
+    }
+
+    /// Only a cluster that is known has a place in the queue, and only its own (W-34).
+    fn check_reader(&self, metadata: &MetadataMap, reader: &str) -> Result<(), Status> {
+        let view = self.metadata.clusters().view();
+        let name = ClusterName::from(reader);
+        if let Some(caller) = Introduction::of(metadata)?.filter(|caller| caller.name != name) {
+            return Err(Status::failed_precondition(format!("cluster {} asks as cluster {name}", caller.name)));
+        }
+        // One without a name is refused for that.
+        if !reader.is_empty() && (!view.records.contains_key(&name) || name == *view.current()) {
+            return Err(Status::failed_precondition(format!("cluster {name} is not known here")));
+        }
+        Ok(())
     }
 
     /// This one host runs every service.
@@ -137,6 +156,7 @@ impl AdminService for Admin {
         &self,
         request: Request<GetNamespaceReplicationMessagesRequest>,
     ) -> Result<Response<GetNamespaceReplicationMessagesResponse>, Status> {
+        self.check_reader(request.metadata(), &request.get_ref().cluster_name)?;
         let wait = request.metadata().contains_key(WAIT);
         let mut response = Response::new(self.metadata.feed().messages(request.get_ref(), wait).await?);
         if wait {

@@ -7,7 +7,7 @@ pub mod memory;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metadata::{
-    MessageStream, Metadata, Own, Ports, ReplicationEndpoint,
+    Guard, MessageStream, Metadata, Own, Ports, ReplicationEndpoint,
     service::{About, Admin, NamespaceCalls, Offer, Operator},
 };
 use proto::temporal::{
@@ -27,6 +27,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, async_trait,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
@@ -59,7 +60,7 @@ impl Node {
         metadata.start();
         let stop = CancellationToken::new();
         let server = tonic::transport::Server::builder()
-            .add_service(AdminServiceServer::new(Admin::new(metadata.clone(), About::default(), Arc::new(NoRuns))))
+            .add_service(admin_of(&metadata))
             .add_service(OperatorServiceServer::new(Operator::new(metadata.clone())))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
         tokio::spawn(server);
@@ -152,12 +153,18 @@ impl Node {
     }
 }
 
+/// What peers call.
+fn admin_of(metadata: &Metadata) -> InterceptedService<AdminServiceServer<Admin>, Guard> {
+    let admin = Admin::new(metadata.clone(), About::default(), Arc::new(NoRuns));
+    AdminServiceServer::with_interceptor(admin, Guard::new(metadata.clusters().clone()))
+}
+
 /// Answer peers at an address of its own.
 pub async fn serve(metadata: Metadata) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tonic::transport::Server::builder()
-        .add_service(AdminServiceServer::new(Admin::new(metadata, About::default(), Arc::new(NoRuns))))
+        .add_service(admin_of(&metadata))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     address
