@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Config, Redirection};
+use config::{Config, Redirection, ReplicationBacklog};
 use frontend::{Built, Frontend, Policy, Registry, WorkflowService};
 use history::{History, TaskSink};
 use matching::Matching;
@@ -35,7 +35,8 @@ use proto::{
 use replicator::{
     entropy::Entropy,
     ids::{EventId, RunKey},
-    shard::io::Dispatch,
+    shard::io::{Dispatch, Limit},
+    stream::BacklogLimit,
     version::ClusterName,
 };
 use store::{Store, sqlite};
@@ -120,6 +121,7 @@ impl Cluster {
                 clusters: metadata.clusters().watch(),
                 report: metrics.reporter(metadata.clone(), ports.now.clone()),
                 refresh_namespace: refresher(&metadata, &ports),
+                backlog_limit: backlog_limit(config.persistence.backlog),
             },
         );
         let told = history.clone();
@@ -235,6 +237,13 @@ impl Cluster {
         for (peer, lag) in self.lags.by_peer().await {
             families.replication_tasks_lag.with_label_values(&[&*peer]).set(lag.tasks.map_or(i64::MAX, gauge));
             families.replication_lag_seconds.with_label_values(&[&*peer]).set(lag.age.as_secs_f64());
+            families.replication_seeding.with_label_values(&[&*peer]).set(gauge(lag.seeding));
+            families.replication_gap.with_label_values(&[&*peer]).set(i64::from(lag.has_gap));
+            for limit in Limit::ALL {
+                let held_back = lag.held_back.filter(|(by, _)| *by == limit);
+                let seconds = held_back.map_or(0.0, |(_, time)| time.as_secs_f64());
+                families.replication_held_back_seconds.with_label_values(&[&*peer, limit.as_str()]).set(seconds);
+            }
         }
         families.replication_quarantined.reset();
         for kept in self.history.quarantined().await.into_values().flatten() {
@@ -374,6 +383,16 @@ fn refresher(
             }
         }));
     })
+}
+
+/// What the configuration says, and what the core chooses where it says nothing.
+fn backlog_limit(configured: ReplicationBacklog) -> BacklogLimit {
+    let default = BacklogLimit::default();
+    BacklogLimit {
+        rows: configured.max_tasks.unwrap_or(default.rows),
+        bytes: configured.max_megabytes.map_or(default.bytes, |megabytes| megabytes.saturating_mul(1 << 20)),
+        age: configured.max_age.unwrap_or(default.age),
+    }
 }
 
 fn gauge(count: usize) -> i64 {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Cluster, Config, Format, Frontend, Level, Location, Log, Persistence, Redirection};
+use config::{Cluster, Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog};
 
 /// The clusters of a development process, in the order of their names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,6 +54,7 @@ impl Plan {
                 persistence: Persistence {
                     location: folder.map_or(Location::Memory, |folder| Location::File(file(folder, &name))),
                     num_history_shards: SHARDS,
+                    backlog: ReplicationBacklog::default(),
                 },
                 frontend: Frontend { grpc: at(0), http: Some(at(HEALTH)) },
                 metrics: Some(at(METRICS)),

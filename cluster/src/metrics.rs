@@ -43,6 +43,12 @@ pub struct Families {
     pub replication_tasks_lag: IntGaugeVec,
     /// Age of the oldest of them.
     pub replication_lag_seconds: prometheus::GaugeVec,
+    /// Namespaces of which a peer is being told everything.
+    pub replication_seeding: IntGaugeVec,
+    /// Whether a peer was away for longer than tasks are kept for it.
+    pub replication_gap: IntGaugeVec,
+    /// For how long a limit has kept tasks from being sent.
+    pub replication_held_back_seconds: prometheus::GaugeVec,
     /// Polls that wait.
     pub pending_polls: IntGauge,
     /// Task queues in memory.
@@ -152,6 +158,18 @@ impl Metrics {
                 Report::Released { from, task, run } => {
                     info!(%shard, cluster = name(from), %task, ?run, "a peer's task that was kept is done with");
                 }
+                Report::Gap { from } => {
+                    warn!(%shard, cluster = name(from), "a peer no longer has what it did not tell; it is asked for all");
+                }
+                Report::GapTold { to } => {
+                    warn!(%shard, cluster = name(to), "a peer was away for too long and will be told everything anew");
+                }
+                Report::Forsaken { namespace, from } => {
+                    warn!(%shard, %namespace, cluster = name(from), "a peer tells of a namespace that is not known here");
+                }
+                Report::Untold { run, to, reason } => {
+                    error!(%shard, ?run, cluster = name(to), reason, "a peer asked for a run that cannot be read");
+                }
                 Report::Conflict { run, won, lost } => {
                     families.replication_conflicts.with_label_values(&[namespace(run.workflow.namespace)]).inc();
                     info!(%shard, ?run, %won, %lost, "branches of a run diverged, and another one is current now");
@@ -249,6 +267,23 @@ impl Families {
                 let opts =
                     Opts::new("replication_lag_seconds", "Age of the oldest task that a peer has not acknowledged");
                 registered(registry, prometheus::GaugeVec::new(opts, &["to_cluster"]).expect(CONSTANT))
+            },
+            replication_seeding: gauge(
+                registry,
+                "replication_seeding",
+                "Namespaces of which a peer is being told everything",
+                &["to_cluster"],
+            ),
+            replication_gap: gauge(
+                registry,
+                "replication_gap",
+                "Whether a peer was away for longer than tasks are kept for it",
+                &["to_cluster"],
+            ),
+            replication_held_back_seconds: {
+                let opts =
+                    Opts::new("replication_held_back_seconds", "For how long a limit has kept tasks from being sent");
+                registered(registry, prometheus::GaugeVec::new(opts, &["to_cluster", "limit"]).expect(CONSTANT))
             },
             pending_polls: plain(registry, "pending_polls", "Polls that wait"),
             loaded_task_queue_count: plain(registry, "loaded_task_queue_count", "Task queues in memory"),

@@ -9,7 +9,7 @@ use proto::meridian::status::v1::{
 };
 use replicator::{
     ids::{ClusterId, ShardId},
-    shard::io::{Lag, StreamRole},
+    shard::io::{Lag, Limit, StreamRole},
     time::{Timestamp, proto_duration},
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -33,6 +33,12 @@ pub(crate) struct PeerLag {
     pub(crate) tasks: Option<usize>,
     /// Age of the oldest of them.
     pub(crate) age: Duration,
+    /// Whether it was away for longer than tasks are kept for it.
+    pub(crate) has_gap: bool,
+    /// Namespaces of which it is being told everything, at most of one shard.
+    pub(crate) seeding: usize,
+    /// What keeps more from being sent to it, and for how long.
+    pub(crate) held_back: Option<(Limit, Duration)>,
 }
 
 impl Lags {
@@ -46,13 +52,24 @@ impl Lags {
 }
 
 fn sum(of_shards: &BTreeMap<ShardId, Vec<Lag>>, peer: ClusterId, now: Timestamp) -> PeerLag {
-    let mut sum = PeerLag { is_connected: !of_shards.is_empty(), tasks: Some(0), age: Duration::ZERO };
+    let mut sum = PeerLag {
+        is_connected: !of_shards.is_empty(),
+        tasks: Some(0),
+        age: Duration::ZERO,
+        has_gap: false,
+        seeding: 0,
+        held_back: None,
+    };
     for lags in of_shards.values() {
         let ours = |lag: &&Lag| lag.stream.cluster == peer && lag.stream.role == StreamRole::Source;
         let mut is_open = false;
         for lag in lags.iter().filter(ours) {
             is_open |= lag.is_open;
             sum.tasks = sum.tasks.zip(lag.tasks).map(|(all, some)| all + some);
+            sum.has_gap |= lag.has_gap;
+            sum.seeding = sum.seeding.max(lag.seeding);
+            let held_back = lag.held_back.map(|(limit, since)| (limit, now.since(since)));
+            sum.held_back = [sum.held_back, held_back].into_iter().flatten().max_by_key(|(_, time)| *time);
             sum.age = sum.age.max(lag.since.map_or(Duration::ZERO, |since| now.since(since)));
         }
         sum.is_connected &= is_open;
@@ -71,6 +88,10 @@ impl StatusService for Lags {
             connected: lag.is_connected,
             lag_tasks: lag.tasks.map(|tasks| i64::try_from(tasks).unwrap_or(i64::MAX)),
             lag: Some(proto_duration(lag.age)),
+            has_gap: lag.has_gap,
+            seeding_namespaces: i64::try_from(lag.seeding).unwrap_or(i64::MAX),
+            held_back_by: lag.held_back.map(|(limit, _)| limit.as_str().into()).unwrap_or_default(),
+            held_back: lag.held_back.map(|(_, time)| proto_duration(time)),
         });
         Ok(Response::new(GetReplicationStatusResponse { peers: peers.collect() }))
     }
@@ -84,7 +105,8 @@ mod tests {
 
     fn lag(cluster: i32, shard: u32, is_open: bool, tasks: Option<usize>, since: i64) -> Lag {
         let stream = StreamKey { cluster: ClusterId(cluster), shard: ShardId(shard), role: StreamRole::Source };
-        Lag { stream, is_open, tasks, since: tasks.filter(|tasks| 0 < *tasks).map(|_| Timestamp::from_millis(since)) }
+        let since = tasks.filter(|tasks| 0 < *tasks).map(|_| Timestamp::from_millis(since));
+        Lag { stream, is_open, tasks, since, has_gap: false, seeding: 0, held_back: None }
     }
 
     #[test]
@@ -103,5 +125,17 @@ mod tests {
         check([vec![here], vec![lag(2, 2, false, Some(0), 0)]], (false, Some(3), 100));
         check([vec![here], vec![]], (false, Some(3), 100));
         check([vec![here], vec![lag(2, 2, true, None, 0)]], (true, None, 100));
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_stream_is_said_of_the_peer() {
+        let mut held = lag(2, 1, true, Some(3), 900);
+        held.held_back = Some((Limit::Bytes, Timestamp::from_millis(400)));
+        let mut gap = lag(2, 2, false, None, 0);
+        (gap.has_gap, gap.seeding) = (true, 2);
+        let shards = [(ShardId(1), vec![held]), (ShardId(2), vec![gap])].into();
+        let found = sum(&shards, ClusterId(2), Timestamp::from_millis(1000));
+        assert_eq!((found.has_gap, found.seeding), (true, 2));
+        assert_eq!(found.held_back, Some((Limit::Bytes, Duration::from_millis(600))));
     }
 }

@@ -147,6 +147,11 @@ impl Store {
                 let tasks = self.tasks_after(shard, Category::Replication, Some(after)).take(*limit);
                 Loaded::Backlog(tasks.map(|task| self.backlog(task)).collect())
             }
+            Load::Runs { namespace, after, limit } => {
+                let place = |run: &RunKey| (run.workflow.workflow.clone(), run.run);
+                let runs = self.runs.keys().filter(|run| run.workflow.namespace == *namespace);
+                Loaded::Runs(runs.filter(|run| Some(place(run)) > *after).take(*limit).cloned().collect())
+            }
             Load::Branch { branch, first, end, .. } => {
                 let mut batches = self.history(branch, *first, *end);
                 let rest: Vec<Bytes> = batches.drain(page.min(batches.len())..).collect();

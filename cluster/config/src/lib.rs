@@ -19,6 +19,7 @@ mod report;
 mod section;
 mod yaml;
 
+mod backlog;
 mod cluster;
 mod frontend;
 mod global;
@@ -30,6 +31,7 @@ mod config;
 mod file;
 
 pub use crate::{
+    backlog::ReplicationBacklog,
     cluster::Cluster,
     config::{Config, parse},
     file::{LoadError, MAX_FILE_BYTES, load},

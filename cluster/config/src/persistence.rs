@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{report::Report, section::Section};
+use crate::{backlog::ReplicationBacklog, report::Report, section::Section};
 
 /// Where this cluster keeps everything.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Persistence {
     pub location: Location,
     /// Number of history shards; 1 ≤ it ≤ [`MAX_HISTORY_SHARDS`]. Never changes in the life of a database.
     pub num_history_shards: u32,
+    /// What each of them keeps for peers that are away.
+    pub backlog: ReplicationBacklog,
 }
 
 /// Where a SQLite database is.
@@ -38,10 +40,16 @@ impl Persistence {
         for key in ["secondaryVisibilityStore", "advancedVisibilityStore"] {
             persistence.refused(key, "visibility records are kept in the default store only; remove this key", report);
         }
+        let backlog = if persistence.is_set("replicationBacklog") {
+            let backlog = persistence.section("replicationBacklog", report);
+            backlog.and_then(|section| ReplicationBacklog::read(section, report)).unwrap_or_default()
+        } else {
+            ReplicationBacklog::default()
+        };
         persistence.finish(report);
         let location = read_datastores(datastores?, &default?, report);
         let num_history_shards = u32::try_from(num_history_shards?).expect("in range");
-        Some(Self { location: location?, num_history_shards })
+        Some(Self { location: location?, num_history_shards, backlog })
     }
 }
 
@@ -130,7 +138,7 @@ mod tests {
     #[test]
     fn locations() {
         let check = |sql: &str, location| {
-            let expected = Persistence { location, num_history_shards: 4 };
+            let expected = Persistence { location, num_history_shards: 4, backlog: ReplicationBacklog::default() };
             assert_eq!(read("persistence", &with_sql(sql), Persistence::read), (Some(expected), vec![]), "{sql}");
         };
         let file = Location::File("a.db".into());

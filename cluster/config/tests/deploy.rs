@@ -1,6 +1,8 @@
 //! The configurations that come with the server: accepted, and with these notices.
 
-use config::{Cluster, Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, parse};
+use config::{
+    Cluster, Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog, parse,
+};
 
 const A: &str = include_str!("../../../deploy/cluster-a.yaml");
 const B: &str = include_str!("../../../deploy/cluster-b.yaml");
@@ -11,7 +13,11 @@ fn cluster_a() {
         A,
         Config {
             log: Log { level: Level::Info, format: Format::Json, stdout: true },
-            persistence: Persistence { location: Location::File("cluster-a.db".into()), num_history_shards: 4 },
+            persistence: Persistence {
+                location: Location::File("cluster-a.db".into()),
+                num_history_shards: 4,
+                backlog: ReplicationBacklog::default(),
+            },
             frontend: Frontend {
                 grpc: "127.0.0.1:7233".parse().unwrap(),
                 http: Some("127.0.0.1:7243".parse().unwrap()),
@@ -37,7 +43,11 @@ fn cluster_b() {
         B,
         Config {
             log: Log { level: Level::Info, format: Format::Json, stdout: true },
-            persistence: Persistence { location: Location::File("cluster-b.db".into()), num_history_shards: 4 },
+            persistence: Persistence {
+                location: Location::File("cluster-b.db".into()),
+                num_history_shards: 4,
+                backlog: ReplicationBacklog::default(),
+            },
             frontend: Frontend {
                 grpc: "127.0.0.1:8233".parse().unwrap(),
                 http: Some("127.0.0.1:8243".parse().unwrap()),

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use metadata::clusters::View;
@@ -23,6 +24,7 @@ use replicator::{
     version::VersionHistoryItem,
 };
 use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
 
 use crate::{history::Ports, quarantine::Ask, recent::Recent, watches::Watches};
 
@@ -193,7 +195,9 @@ impl Driver {
                 Output::Withdraw(run, scheduled) => self.ports.sink.withdraw(run, scheduled),
                 Output::Frame(key, frame) => {
                     // A stream that has just closed says so by an event of its own.
-                    let _ = self.streams.get(&key).map(|(_, frames)| frames.send(*frame));
+                    if let Some((_, frames)) = self.streams.get(&key) {
+                        let _ = frames.send(*frame);
+                    }
                 }
                 Output::Notify(notification) => self.watches.notify(notification),
                 Output::Report(report) => (self.ports.report)(self.shard.id(), *report),
@@ -259,7 +263,9 @@ async fn peer_history(
     let mut client = peer.admin();
     let mut whole = None;
     loop {
-        let page = match client.get_workflow_execution_raw_history_v2(request.clone()).await {
+        let asked = client.get_workflow_execution_raw_history_v2(request.clone());
+        let answer = tokio::time::timeout(FETCH, asked).await;
+        let page = match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the peer does not answer"))) {
             Ok(page) => page.into_inner(),
             Err(status) if status.code() == tonic::Code::NotFound => return Loaded::PeerNotFound,
             Err(status) => return Loaded::Failed(status.message().to_owned()),
@@ -274,3 +280,6 @@ async fn peer_history(
         }
     }
 }
+
+/// How long a peer may take for a page of events. What waits for them is kept aside then, so that its stream goes on.
+const FETCH: Duration = Duration::from_secs(30);

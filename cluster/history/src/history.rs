@@ -15,6 +15,7 @@ use replicator::{
         Shard,
         io::{Dispatch, Failure, Lag, Reply, Report, Request, RunView},
     },
+    stream::BacklogLimit,
     time::Timestamp,
     version::ClusterName,
 };
@@ -55,6 +56,8 @@ pub struct Ports {
     pub report: Arc<dyn Fn(ShardId, Report) + Send + Sync>,
     /// A peer knows a namespace better than we do: fetch it from there, and put it here when it has changed.
     pub refresh_namespace: Arc<dyn Fn(NamespaceId, ClusterName) + Send + Sync>,
+    /// How much each shard keeps for a peer that is away.
+    pub backlog_limit: BacklogLimit,
 }
 
 /// Speaks to the shards of this process. Clones share them.
@@ -82,6 +85,7 @@ impl History {
             let recent = Arc::new(Mutex::new(Recent::default()));
             let topology = ports.clusters.borrow().federation.topology.clone();
             let shard = Shard::new(id, topology, ports.seed ^ u64::from(id.0).rotate_left(32));
+            let shard = shard.with_backlog_limit(ports.backlog_limit);
             let driver = Driver::new(shard, ports.clone(), events.clone(), Arc::clone(&recent), Arc::clone(&watches));
             (ports.spawn)(Box::pin(driver.run(inbox)));
             handles.push(Handle { events, recent });

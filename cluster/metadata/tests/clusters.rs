@@ -274,7 +274,8 @@ async fn a_caller_that_is_not_who_it_says_is_refused_on_every_call() {
         check(who.map(|_| ()), Code::FailedPrecondition, text);
         let namespace = peer.get_namespace(admin::GetNamespaceRequest::default()).await;
         check(namespace.map(|_| ()), Code::FailedPrecondition, text);
-        let history = peer.get_workflow_execution_raw_history_v2(Default::default()).await;
+        let history =
+            peer.get_workflow_execution_raw_history_v2(admin::GetWorkflowExecutionRawHistoryV2Request::default()).await;
         check(history.map(|_| ()), Code::FailedPrecondition, text);
         let stream = peer.stream_workflow_replication_messages(tokio_stream::empty()).await;
         check(stream.map(|_| ()), Code::FailedPrecondition, text);

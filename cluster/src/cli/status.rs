@@ -52,8 +52,12 @@ enum Link {
     Itself,
     /// It takes what we have.
     Connected,
+    /// It takes what we have, and is being told all that it missed.
+    Seeding,
     /// It should take what we have and does not.
     Unreachable,
+    /// It does not, and some of what it has not had is no longer kept: it will be told everything anew.
+    Gap,
     /// An operator switched the connection off.
     Disabled,
     /// The server does not say.
@@ -133,6 +137,8 @@ impl Known {
                 _ if cluster.cluster_name == self.cluster => Link::Itself,
                 _ if !cluster.is_connection_enabled => Link::Disabled,
                 None => Link::Unknown,
+                Some(Some(peer)) if peer.seeding_namespaces > 0 => Link::Seeding,
+                Some(Some(peer)) if peer.has_gap => Link::Gap,
                 Some(Some(peer)) if peer.connected => Link::Connected,
                 Some(_) => Link::Unreachable,
             };
@@ -211,7 +217,9 @@ impl fmt::Display for Link {
         f.write_str(match self {
             Self::Itself => "itself",
             Self::Connected => "connected",
+            Self::Seeding => "being re-seeded",
             Self::Unreachable => "unreachable",
+            Self::Gap => "to be re-seeded",
             Self::Disabled => "disabled",
             Self::Unknown => "unknown",
         })
@@ -280,7 +288,7 @@ mod tests {
 
     fn peers() -> Vec<PeerStatus> {
         let lag = Some(prost_types::Duration { seconds: 1, nanos: 250_000_000 });
-        vec![PeerStatus { cluster_name: "b".into(), connected: true, lag_tasks: Some(7), lag }]
+        vec![PeerStatus { cluster_name: "b".into(), connected: true, lag_tasks: Some(7), lag, ..Default::default() }]
     }
 
     #[test]
@@ -307,6 +315,14 @@ orders     b       b a       12       registered
         assert_eq!(value["clusters"][1]["lag"], serde_json::json!({"events": 7, "seconds": 1.25}));
         assert_eq!(value["clusters"][3]["link"], "unreachable");
         assert_eq!(value["namespaces"][1]["failover_version"], 12);
+    }
+
+    #[test]
+    fn a_peer_that_missed_too_much_is_shown_so() {
+        let link = |peer: PeerStatus| known(Some(&[peer])).clusters[1].link.to_string();
+        let peer = PeerStatus { cluster_name: "b".into(), has_gap: true, ..Default::default() };
+        assert_eq!(link(peer.clone()), "to be re-seeded");
+        assert_eq!(link(PeerStatus { connected: true, seeding_namespaces: 2, ..peer }), "being re-seeded");
     }
 
     #[test]

@@ -9,12 +9,14 @@ use super::{
     ownership::Ownership,
     quarantine::Refused,
     slot::Phase,
+    streams::RECORD_AFTER,
     work::Work,
 };
 use crate::{
     defects::{Defect, planted},
-    ids::{TaskId, WorkflowKey},
+    ids::{RunKey, TaskId, WorkflowKey},
     shard::io::BacklogTask,
+    stream::tail,
     task::{Category, HistoryTask, TaskKey, TaskKind, TransferTask},
     time::Timestamp,
 };
@@ -38,6 +40,10 @@ pub(super) struct InFlight {
     pub(super) applied: Vec<(StreamKey, TaskId)>,
     /// What was decided and is decided again if the write fails. Requests are not among it: they are answered.
     pub(super) works: Vec<Work>,
+    /// What peers asked to be told from the beginning, and is told with this.
+    pub(super) seeded: Vec<(StreamKey, RunKey)>,
+    /// With the shard's own record: watermarks of peers that have gaps, which count when it is durable.
+    pub(super) record: Option<Vec<(StreamKey, TaskId)>>,
     /// A peer's task that is being kept.
     pub(super) refused: Option<Refused>,
 }
@@ -65,10 +71,20 @@ impl Shard {
             }
         }
         for row in flight.rows {
+            let begins = self.backlog.add(now, row.task.key.id, tail::weight(&row), &self.backlog_limit);
+            if begins && self.replicated(now).is_some_and(|replicated| replicated > self.floor) {
+                self.chores.record.get_or_insert(now + RECORD_AFTER);
+            }
             self.tail.add(row);
         }
         self.outbox.on_committed(id);
+        for (key, high) in flight.record.into_iter().flatten() {
+            if let Some(target) = self.targets.get_mut(&key) {
+                target.on_watermark(high);
+            }
+        }
         self.on_applied(now, &flight.applied);
+        self.on_seeded(now, &flight.seeded);
         if let Some(key) = flight.workflow {
             if let Some(slot) = self.slots.get_mut(&key) {
                 assert_eq!(slot.phase, Phase::Committing(id), "one write at a time");
@@ -135,6 +151,10 @@ impl Shard {
         }
         self.on_not_dropped(&flight.completed);
         self.keep_tombstones(&flight.completed);
+        if let Some(gaps) = flight.record.take() {
+            self.gaps.extend(gaps);
+            self.chores.record.get_or_insert(now + RETRY);
+        }
         if let Some(refused) = flight.refused.take() {
             self.on_not_kept(now, &flight.tasks, refused);
         }
@@ -156,6 +176,9 @@ impl Shard {
             if matches!(slot.phase, Phase::Loading(_)) {
                 slot.unload();
             }
+        }
+        for seeder in self.seeders.values_mut() {
+            seeder.begin_again();
         }
         assert!(matches!(self.ownership, Ownership::Owned { .. }), "only an owner renews");
         self.queues.clear();

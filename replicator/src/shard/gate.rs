@@ -57,6 +57,8 @@ impl Shard {
             (Some(_), false, false) | (Some(_), true, true) => {}
         }
         self.pump_all();
+        self.want_seeds(now);
+        self.walk_all();
     }
 
     /// Forget a gate when its time is over.

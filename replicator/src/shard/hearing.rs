@@ -3,14 +3,16 @@
 use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
 use core::time::Duration;
 
-use proto::temporal::server::api::{
-    adminservice::v1::GetWorkflowExecutionRawHistoryV2Response, replication::v1 as wire,
+use proto::{
+    meridian::replication::v1::AckExtension,
+    temporal::server::api::{adminservice::v1::GetWorkflowExecutionRawHistoryV2Response, replication::v1 as wire},
 };
 
 use super::{
     Shard,
     io::{Frame, Load, Loaded, Output, StreamKey},
     quarantine::{Refused, unknown_run},
+    seeding,
     shard::Wanted,
     work::{How, Told, Work},
 };
@@ -30,8 +32,7 @@ impl Shard {
         for task in messages.replication_tasks {
             let Some(target) = self.targets.get_mut(&key) else { return };
             let id = TaskId(task.source_task_id);
-            let written = task.visibility_time.map_or(Timestamp::ZERO, Timestamp::from);
-            if !target.on_task(id, written) {
+            if !target.on_task(id) {
                 continue;
             }
             match Incoming::parse(&task) {
@@ -45,8 +46,15 @@ impl Shard {
         }
         let high = TaskId(messages.exclusive_high_watermark);
         let Some(target) = self.targets.get_mut(&key) else { return };
+        let extension = messages.meridian.unwrap_or_default();
+        if extension.gap {
+            return self.on_gap(now, key, high);
+        }
         target.on_watermark(high);
-        for settled in messages.meridian.into_iter().flat_map(|ours| ours.settled) {
+        for progress in extension.seeded.into_iter().filter_map(seeding::progress) {
+            target.on_seeded(high, progress);
+        }
+        for settled in extension.settled {
             if let Ok(namespace) = NamespaceId::parse(&settled.namespace_id) {
                 target.on_settled(high, namespace, FailoverVersion(settled.failover_version));
             }
@@ -54,7 +62,7 @@ impl Shard {
         self.on_applied(now, &[]);
     }
 
-    fn hear(&mut self, now: Timestamp, told: Told) {
+    pub(super) fn hear(&mut self, now: Timestamp, told: Told) {
         let (namespace, from) = (told.incoming.run.workflow.namespace, told.stream.cluster);
         let version = told.incoming.version();
         let workflow = told.incoming.run.workflow.clone();
@@ -63,10 +71,7 @@ impl Shard {
             return self.on_applied(now, told.acknowledges().as_slice());
         }
         match self.namespaces.get(&namespace) {
-            None => {
-                self.outbox.push(Output::RefreshNamespace { namespace, from });
-                self.strangers.entry(namespace).or_default().push(told);
-            }
+            None => self.hear_stranger(now, namespace, told),
             Some(known) if !known.clusters.contains(self.topology.current()) => {
                 // It is none of this cluster's business any more (ND-2).
                 self.on_applied(now, told.acknowledges().as_slice());
@@ -80,13 +85,6 @@ impl Shard {
         }
     }
 
-    /// The namespace of some tasks has become known.
-    pub(super) fn hear_strangers(&mut self, now: Timestamp, namespace: NamespaceId) {
-        for told in self.strangers.remove(&namespace).unwrap_or_default() {
-            self.hear(now, told);
-        }
-    }
-
     /// Peers' tasks are durable, or need nothing.
     pub(super) fn on_applied(&mut self, now: Timestamp, applied: &[(StreamKey, TaskId)]) {
         for (key, task) in applied {
@@ -94,8 +92,9 @@ impl Shard {
                 target.on_applied(*task);
             }
         }
-        let mut settled = Vec::new();
+        let (mut settled, mut seeded) = (Vec::new(), Vec::new());
         for target in self.targets.values_mut() {
+            seeded.push((target.key, target.take_seeded()));
             settled
                 .extend(target.take_settled().into_iter().map(|(namespace, version)| (target.key, namespace, version)));
             if target.owes_ack() {
@@ -105,14 +104,19 @@ impl Shard {
         for (key, namespace, version) in settled {
             self.on_settled(now, key, namespace, version);
         }
+        for (key, told) in seeded {
+            self.on_seeds_told(now, key, told);
+        }
     }
 
     /// Tell sources how far everything is durable.
     pub(super) fn acknowledge(&mut self) {
-        for target in self.targets.values_mut() {
-            if let Some(low) = target.take_ack() {
+        for target in self.targets.values_mut().filter(|target| target.is_open) {
+            let (news, questions) = (target.take_ack(), Self::questions(&mut self.seeds, target.key));
+            if news.is_some() || !questions.is_empty() {
                 let state = wire::SyncReplicationState {
-                    inclusive_low_watermark: low.0,
+                    inclusive_low_watermark: news.unwrap_or_else(|| target.low()).0,
+                    meridian: Some(AckExtension { wanted: questions, done_tasks: target.done() }),
                     ..wire::SyncReplicationState::default()
                 };
                 self.outbox.push(Output::Frame(target.key, Box::new(Frame::Ack(state))));
@@ -194,10 +198,14 @@ impl Shard {
             (IncomingKind::History(_), How::Streamed(_)) if planted(Defect::RefusedIsDropped) => {
                 self.on_applied(now, &[(told.stream, told.incoming.task)]);
             }
-            (IncomingKind::History(_), How::Streamed(_)) => self.keep_told(now, told, reason),
+            (IncomingKind::History(_) | IncomingKind::Reference { .. }, How::Streamed(_)) => {
+                self.keep_told(now, told, reason)
+            }
             (IncomingKind::Activity { .. } | IncomingKind::Deletion { .. }, How::Kept(key)) => self.drop_kept(*key),
             // It stays where it is, and is tried again.
-            (IncomingKind::History(_), How::Kept(key)) => self.quarantine.note(*key, reason),
+            (IncomingKind::History(_) | IncomingKind::Reference { .. }, How::Kept(key)) => {
+                self.quarantine.note(*key, reason)
+            }
             // What waits for it cannot be applied either.
             (_, How::Fetched) => {
                 let Some(slot) = self.slots.get_mut(&told.incoming.run.workflow) else { return };

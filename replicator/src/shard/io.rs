@@ -22,8 +22,10 @@ use crate::{
     ids::{ClusterId, EventId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
-    version::{FailoverVersion, VersionHistories, VersionHistory},
+    version::{FailoverVersion, VersionHistories},
 };
+
+pub use super::report::Report;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Requests and replies
@@ -373,102 +375,6 @@ pub enum Output {
     },
 }
 
-/// Happenings that operators count or read. None of them needs an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Report {
-    /// The shard decides from now on.
-    Ready {
-        /// Its range.
-        range: RangeId,
-        /// Tasks that its queues hold.
-        tasks: usize,
-    },
-    /// The shard was taken by someone else, or a write is in doubt; it is being acquired again.
-    OwnershipLost {
-        /// What showed it.
-        outcome: CommitOutcome,
-    },
-    /// A run was not stored as this shard thought. It is read again.
-    ConditionFailed {
-        /// The workflow.
-        workflow: Option<WorkflowKey>,
-    },
-    /// A namespace is active here from now on.
-    Promoted {
-        /// The namespace.
-        namespace: crate::ids::NamespaceId,
-        /// Its version.
-        version: FailoverVersion,
-        /// Streams on which the cluster that was active has not said that it settled.
-        unheard: usize,
-    },
-    /// A peer's task is durable here.
-    Applied {
-        /// The peer.
-        from: ClusterId,
-        /// When it wrote the task.
-        written: Timestamp,
-    },
-    /// A peer made something else of the same events.
-    DigestDiffers {
-        /// The run.
-        run: RunKey,
-        /// The peer.
-        from: ClusterId,
-    },
-    /// A peer's task cannot be applied. It is kept, with all that is told of its run from here on.
-    Refused {
-        /// The peer.
-        from: ClusterId,
-        /// The task.
-        task: TaskId,
-        /// The run, if the task names one.
-        run: Option<RunKey>,
-        /// Why.
-        reason: String,
-    },
-    /// A task that was kept is gone: it was applied after all, or an operator let it go.
-    Released {
-        /// The peer.
-        from: ClusterId,
-        /// The task.
-        task: TaskId,
-        /// Its run.
-        run: RunKey,
-    },
-    /// Two branches of a run were written in two clusters, and the current one gave way to that of the higher version.
-    Conflict {
-        /// The run.
-        run: RunKey,
-        /// The branch that is current.
-        won: VersionHistory,
-        /// The branch that was.
-        lost: VersionHistory,
-    },
-    /// Events of a run were found to be on a branch that is not current.
-    Lost {
-        /// The run.
-        run: RunKey,
-        /// How many.
-        events: i64,
-        /// Their bytes.
-        bytes: i64,
-    },
-    /// Inputs of losing branches were looked through.
-    Reapplied {
-        /// The run whose branches they are on.
-        from: RunKey,
-        /// The workflow's current run.
-        into: Option<RunId>,
-        /// Inputs that it was given.
-        given: usize,
-        /// Inputs that it had.
-        known: usize,
-        /// Inputs that nobody can be given any more, because the workflow is over.
-        lost: usize,
-    },
-}
-
 /// A peer's task that is kept because it could not be applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuarantinedTask {
@@ -501,6 +407,35 @@ pub struct Lag {
     pub tasks: Option<usize>,
     /// When the oldest of them was written.
     pub since: Option<Timestamp>,
+    /// Whether tasks are gone that it has not had: it will be told everything anew.
+    pub has_gap: bool,
+    /// Namespaces of which it is being told everything.
+    pub seeding: usize,
+    /// What keeps more from being sent, and since when.
+    pub held_back: Option<(Limit, Timestamp)>,
+}
+
+/// What keeps a source from sending more. Each bounds what the peer has to hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// Tasks that it was sent and is not done with.
+    Tasks,
+    /// Bytes of them.
+    Bytes,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Tasks, Self::Bytes];
+
+    /// As operators read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks-in-flight",
+            Self::Bytes => "bytes-in-flight",
+        }
+    }
 }
 
 /// A task that waits for a worker.
@@ -809,6 +744,16 @@ pub enum Load {
         /// At most so many.
         limit: usize,
     },
+    /// Runs of a namespace after `after`, in the order of workflow id and run id, at most `limit`. Of all shards: whose a
+    /// workflow is follows from its id.
+    Runs {
+        /// The namespace.
+        namespace: crate::ids::NamespaceId,
+        /// Exclusive; `None` is the beginning.
+        after: Option<(crate::ids::WorkflowId, RunId)>,
+        /// At most so many.
+        limit: usize,
+    },
     /// Batches of a branch of ours that make up events `first` to before `end`, oldest first; both lie where batches begin.
     /// At least one batch, and no more than fit into memory at ease.
     Branch {
@@ -852,6 +797,8 @@ pub enum Loaded {
     Tasks(Vec<HistoryTask>),
     /// To [`Load::Backlog`].
     Backlog(Vec<BacklogTask>),
+    /// To [`Load::Runs`]. Fewer than the limit: there are no more.
+    Runs(Vec<RunKey>),
     /// To [`Load::Branch`].
     Branch {
         /// The batches, as first written.

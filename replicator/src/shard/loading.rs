@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use core::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use proto::meridian::persistence::v1::ShardRecord;
 
@@ -18,7 +19,7 @@ use crate::{
     defects::{Defect, planted},
     ids::{ClusterId, RunKey, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
-    stream::{Source, Tail},
+    stream::{Backlog, Seeds, Source, Tail},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
     workflow::{
@@ -38,6 +39,14 @@ impl Shard {
         self.ownership.become_owned(range);
         // A record that does not parse is as good as none: peers are told again what they may have.
         let record = ShardRecord::decode(state).unwrap_or_default();
+        self.floor = self.floor.max(TaskId(record.floor));
+        // What is in memory already is newer.
+        if self.seeds.is_empty() {
+            self.seeds = Seeds::of(&record);
+        }
+        if self.backlog.is_empty() {
+            self.backlog = Backlog::of(&record.backlog);
+        }
         for reader in record.readers {
             let (cluster, shard) = (ClusterId(reader.cluster_id), ShardId(reader.shard_id));
             let key = StreamKey { cluster, shard, role: StreamRole::Source };
@@ -102,6 +111,8 @@ impl Shard {
             self.advance(now, &key);
         }
         self.pump_all();
+        self.want_seeds(now);
+        self.walk_all();
     }
 
     /// Ask for what a slot needs.
@@ -124,7 +135,7 @@ impl Shard {
                     slot.runs.extend(run.map(|run| (run.state.run.run, run)));
                     None
                 }
-                Err(problem) => Some(problem),
+                Err(problem) => return self.on_slot_damaged(now, key, &problem),
             },
             Loaded::Run(Some(stored)) => match decode(stored) {
                 // What was read earlier is out of date: another host has had the shard since.
@@ -137,7 +148,7 @@ impl Shard {
                     slot.runs.insert(run.state.run.run, run);
                     None
                 }
-                Err(problem) => Some(problem),
+                Err(problem) => return self.on_slot_damaged(now, key, &problem),
             },
             Loaded::Run(None) => {
                 slot.absent.extend(slot.missing_run());
@@ -152,6 +163,7 @@ impl Shard {
             Loaded::Failed(problem) => Some(problem),
             Loaded::Shard { .. }
             | Loaded::Tasks(_)
+            | Loaded::Runs(_)
             | Loaded::Backlog(_)
             | Loaded::PeerHistory(_)
             | Loaded::PeerNotFound => Some("an answer to another question".into()),
@@ -179,11 +191,31 @@ impl Shard {
                 let failure = Failure::Unavailable(alloc::format!("the history could not be read: {problem}"));
                 self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             }
+            Some(Work::Seed(run, to)) => self.on_seed_unreadable(now, run, to, problem),
             // It is still in its queue.
             Some(Work::Task(_)) => _ = self.chores.reapply.get_or_insert(now + REST),
             other => slot.parked.extend(other),
         }
         self.advance(now, key);
+    }
+
+    /// What is stored of the workflow makes no sense, and trying again does not help: what peers told of it is kept aside, so
+    /// that nobody else waits for it.
+    fn on_slot_damaged(&mut self, now: Timestamp, key: &WorkflowKey, problem: &str) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let (told, rest) = core::mem::take(&mut slot.parked).into_iter().partition(is_incoming);
+        slot.parked = rest;
+        for work in Vec::<Work>::from(told) {
+            match work {
+                Work::Incoming(told) => {
+                    let reason = alloc::format!("what is stored of its workflow cannot be read: {problem}");
+                    self.give_up(now, *told, reason);
+                }
+                Work::Seed(run, to) => self.on_seed_unreadable(now, run, to, problem.into()),
+                Work::Request(..) | Work::Task(_) | Work::Moved(..) => {}
+            }
+        }
+        self.on_slot_unreadable(now, key, problem);
     }
 
     /// Callers are told to try again; what else waits is tried again by itself.
@@ -203,25 +235,54 @@ impl Shard {
         }
     }
 
-    /// Store how far peers are, and let go of what all of them have.
-    pub(super) fn record(&self) -> (bytes::Bytes, Option<TaskId>) {
-        let readers = self.sources.values().map(shard_record_reader).collect();
-        let known = self.topology.clusters().filter(|(name, _)| *name != self.topology.current());
-        let mut acked: BTreeMap<ClusterId, TaskId> = BTreeMap::new();
-        for source in self.sources.values() {
-            let entry = acked.entry(source.key.cluster).or_insert(source.acked);
-            *entry = source.acked.min(*entry);
+    /// The shard's record and what may be let go with it, if they are due. One is under way at a time: of two that commit
+    /// in any order the older might stay.
+    pub(super) fn take_record(&mut self, now: Timestamp) -> Option<(Bytes, Option<TaskId>)> {
+        if self.chores.record.is_none() || self.in_flight.values().any(|flight| flight.record.is_some()) {
+            return None;
         }
-        // A peer that was never heard of holds everything back, and so does one of its shards: what it has not had must not
-        // be deleted (ST-29).
+        self.chores.record = None;
+        let replicated = self.replicated(now).filter(|replicated| *replicated > self.floor);
+        if !planted(Defect::LetGoTooEarly) {
+            self.floor = self.floor.max(replicated.unwrap_or_default());
+        }
+        self.backlog.forget(self.floor);
+        let mut record = ShardRecord {
+            readers: self.sources.values().map(shard_record_reader).collect(),
+            floor: self.floor.0,
+            backlog: self.backlog.store(),
+            ..ShardRecord::default()
+        };
+        self.seeds.store(&mut record);
+        Some((record.encode_to_vec().into(), replicated))
+    }
+
+    /// Up to here no replication task is kept any longer: every peer has it, or one that is away has had time enough and
+    /// those that are there have it.
+    pub(super) fn replicated(&self, now: Timestamp) -> Option<TaskId> {
+        let known = self.topology.clusters().filter(|(name, _)| *name != self.topology.current());
+        let mut acked: BTreeMap<ClusterId, (TaskId, bool)> = BTreeMap::new();
+        for source in self.sources.values() {
+            let (least, is_there) = acked.entry(source.key.cluster).or_insert((source.acked, source.is_open));
+            (*least, *is_there) = (source.acked.min(*least), *is_there || source.is_open);
+        }
+        // A peer that was never heard of has nothing, and neither has one of its shards (ST-29).
         let is_heard = |peer: ClusterId, shard: ShardId| {
             self.sources.contains_key(&StreamKey { cluster: peer, shard, role: StreamRole::Source })
         };
         let all_heard = |peer: ClusterId| self.topology.joined(self.id, peer).all(|shard| is_heard(peer, shard));
-        let of_peer = |peer| acked.get(&peer).copied().filter(|_| all_heard(peer)).unwrap_or_default();
-        let acked = known.map(|(_, id)| of_peer(id));
-        let least = if planted(Defect::LetGoTooEarly) { acked.max() } else { acked.min() };
-        (ShardRecord { readers }.encode_to_vec().into(), least.filter(|least| *least > TaskId(0)))
+        let of_peer = |peer: ClusterId| {
+            let (least, is_there) = acked.get(&peer).copied().unwrap_or_default();
+            (if all_heard(peer) { least } else { TaskId(0) }, is_there)
+        };
+        let peers: Vec<(TaskId, bool)> = known.map(|(_, id)| of_peer(id)).collect();
+        let acked = peers.iter().map(|(least, _)| *least);
+        let all = if planted(Defect::LetGoTooEarly) { acked.max() } else { acked.min() }.unwrap_or_default();
+        let there = peers.iter().filter(|(_, is_there)| *is_there).map(|(least, _)| *least).min();
+        let end = TaskId(self.readable_end().0 - 1);
+        let excess = self.backlog.excess(now, &self.backlog_limit).unwrap_or_default();
+        let least = all.max(excess.min(there.unwrap_or(end)));
+        (least > TaskId(0)).then_some(least)
     }
 }
 
@@ -235,6 +296,10 @@ fn shard_record_reader(source: &Source) -> proto::meridian::persistence::v1::Rea
 
 fn is_request(work: &Work) -> bool {
     matches!(work, Work::Request(..))
+}
+
+fn is_incoming(work: &Work) -> bool {
+    matches!(work, Work::Incoming(_) | Work::Seed(..))
 }
 
 fn decode(stored: StoredRun) -> Result<Run, alloc::string::String> {

@@ -2,7 +2,8 @@
 //!
 //! `io` is the whole seam. `shard` routes; the other files are its parts: what a workflow waits for (`slot`, `work`), how
 //! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`),
-//! what is told (`streams`) and heard (`hearing`), what cannot be applied (`quarantine`), and what was deleted (`tombstones`).
+//! what is told (`streams`) and heard (`hearing`), what is told from the beginning (`seeding`), what is told of namespaces
+//! that are not known (`strangers`), what cannot be applied (`quarantine`), and what was deleted (`tombstones`).
 
 pub mod io;
 
@@ -13,9 +14,12 @@ mod loading;
 mod outbox;
 mod ownership;
 mod quarantine;
+mod report;
+mod seeding;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod shard;
 mod slot;
+mod strangers;
 mod streams;
 mod tombstones;
 mod turn;

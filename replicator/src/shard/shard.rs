@@ -10,12 +10,15 @@ use super::{
     flight::InFlight,
     gate::Gate,
     io::{CommitOutcome, Failure, Load, LoadId, Loaded, Output, Report, Request, RequestId, StreamKey, TransactionId},
+    loading::RETRY,
     outbox::Outbox,
     ownership::Ownership,
     quarantine::Quarantine,
+    seeding::Seeder,
     slot::{Phase, Slot},
+    strangers::Strangers,
     tombstones::Tombstones,
-    work::{Told, Work},
+    work::Work,
 };
 use crate::{
     defects::{Defect, planted},
@@ -23,7 +26,7 @@ use crate::{
     ids::{NamespaceId, RunId, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
     queue::Queues,
-    stream::{Source, Tail, Target},
+    stream::{Backlog, BacklogLimit, Seeds, Source, Tail, Target},
     time::Timestamp,
     version::{FailoverVersion, Topology},
 };
@@ -66,16 +69,28 @@ pub struct Shard {
     pub(super) tail: Tail,
     /// When peers were last told of writes.
     pub(super) pumped: Timestamp,
+    /// Replication tasks up to this one are, or are about to be, deleted.
+    pub(super) floor: TaskId,
+    /// How much the replication queue holds.
+    pub(super) backlog: Backlog,
+    /// How much it may hold for a peer that is away.
+    pub(super) backlog_limit: BacklogLimit,
     /// The streams on which we tell.
     pub(super) sources: BTreeMap<StreamKey, Source>,
     /// The streams on which we are told.
     pub(super) targets: BTreeMap<StreamKey, Target>,
+    /// What peers' shards asked to be told from the beginning.
+    pub(super) seeders: BTreeMap<StreamKey, Seeder>,
+    /// What this shard is to be told from the beginning.
+    pub(super) seeds: Seeds,
+    /// Watermarks of peers that no longer have all below: they count when what is wanted instead is durable.
+    pub(super) gaps: Vec<(StreamKey, TaskId)>,
     /// Namespaces that just became active here and wait for what the last active cluster still has to tell.
     pub(super) gates: BTreeMap<NamespaceId, Gate>,
     /// Namespaces that are active elsewhere and for which something of ours is still on its way to the store.
     pub(super) settling: BTreeMap<NamespaceId, FailoverVersion>,
     /// What peers told about namespaces that are not known here yet.
-    pub(super) strangers: BTreeMap<NamespaceId, Vec<Told>>,
+    pub(super) strangers: BTreeMap<NamespaceId, Strangers>,
     /// Writes under way.
     pub(super) in_flight: BTreeMap<TransactionId, InFlight>,
     /// Reads under way, but for that of the shard itself.
@@ -101,6 +116,8 @@ pub(super) enum Wanted {
     Queue(crate::task::Category),
     /// Tasks that a peer has not had and memory does not hold.
     Backlog(StreamKey),
+    /// Runs of which a peer is to be told everything.
+    Runs(StreamKey),
     /// Events of a run that a peer has.
     PeerHistory(WorkflowKey, RunId),
 }
@@ -116,6 +133,8 @@ pub(super) struct Chores {
     pub(super) pump: Option<Timestamp>,
     /// Put inputs of losing branches into winners, because they could not be read.
     pub(super) reapply: Option<Timestamp>,
+    /// Let go of what is told of namespaces that are not known.
+    pub(super) strangers: Option<Timestamp>,
     /// Take the shard, because the last attempt failed.
     pub(super) acquire: Option<Timestamp>,
 }
@@ -137,8 +156,14 @@ impl Shard {
             tombstones: Tombstones::default(),
             tail: Tail::default(),
             pumped: Timestamp::ZERO,
+            floor: TaskId(0),
+            backlog: Backlog::default(),
+            backlog_limit: BacklogLimit::default(),
             sources: BTreeMap::new(),
             targets: BTreeMap::new(),
+            seeders: BTreeMap::new(),
+            seeds: Seeds::default(),
+            gaps: Vec::new(),
             gates: BTreeMap::new(),
             settling: BTreeMap::new(),
             strangers: BTreeMap::new(),
@@ -150,6 +175,12 @@ impl Shard {
             turns: 0,
             next_id: 1,
         }
+    }
+
+    /// Keep so much of the replication queue, and no more, for a peer that is away.
+    #[must_use]
+    pub fn with_backlog_limit(self, backlog_limit: BacklogLimit) -> Self {
+        Self { backlog_limit, ..self }
     }
 
     /// Take the shard over: fence whoever had it, and read what it left.
@@ -181,6 +212,7 @@ impl Shard {
             None => {}
             Some(Wanted::Slot(key)) => self.on_slot_loaded(now, id, &key, loaded),
             Some(Wanted::Queue(category)) => self.on_queue_loaded(now, category, loaded),
+            Some(Wanted::Runs(stream)) => self.on_runs_loaded(now, stream, id, loaded),
             Some(Wanted::Backlog(stream)) => self.on_backlog_loaded(now, stream, id, loaded),
             Some(Wanted::PeerHistory(key, run)) => self.on_fetched(now, &key, run, loaded),
         }
@@ -223,6 +255,10 @@ impl Shard {
             self.retries.pop_first();
             self.advance(now, &key);
         }
+        if self.chores.strangers.is_some_and(|due| due <= now) {
+            self.chores.strangers = None;
+            self.forsake_overdue(now);
+        }
         if self.chores.ack.is_some_and(|due| due <= now) {
             self.chores.ack = None;
             self.acknowledge();
@@ -232,8 +268,11 @@ impl Shard {
             self.pump_soon(now);
         }
         if self.chores.record.is_some_and(|due| due <= now) {
-            self.chores.record = None;
             self.write_record(now);
+            // While one is under way, the next waits.
+            if let Some(due) = &mut self.chores.record {
+                *due = (*due).max(now + RETRY);
+            }
         }
     }
 
@@ -249,7 +288,8 @@ impl Shard {
         let timers = owned.then(|| self.queues.next_due()).flatten();
         let gates = self.gates.values().map(|gate| gate.until).min();
         let retries = self.retries.first().map(|(due, _)| *due);
-        let chores = [self.chores.ack, self.chores.pump, self.chores.record, self.chores.reapply];
+        let Chores { ack, pump, record, reapply, strangers, acquire: _ } = self.chores;
+        let chores = [ack, pump, record, reapply, strangers];
         let kept = self.quarantine.next_due().filter(|_| self.queues_read);
         let tombstones = self.tombstones.next_due().filter(|_| self.queues_read);
         let owned_only =
@@ -353,6 +393,9 @@ impl Shard {
         self.tail = Tail::default();
         for source in self.sources.values_mut() {
             source.rewind();
+        }
+        for seeder in self.seeders.values_mut() {
+            seeder.begin_again();
         }
         self.acquire();
     }

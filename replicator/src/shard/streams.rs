@@ -10,9 +10,12 @@ use proto::{
 
 use super::{
     Shard,
-    io::{BacklogTask, Frame, Lag, Load, LoadId, Loaded, Output, StreamEvent, StreamKey, StreamRole, Transaction},
+    io::{
+        BacklogTask, Frame, Lag, Load, LoadId, Loaded, Output, Report, StreamEvent, StreamKey, StreamRole, Transaction,
+    },
     loading::RETRY,
     ownership::Ownership,
+    seeding::{self, Seeder},
     shard::Wanted,
     work::Work,
 };
@@ -38,11 +41,13 @@ impl Shard {
             }
             (StreamRole::Source, StreamEvent::Frame(frame)) => {
                 if let Frame::Ack(state) = *frame {
-                    self.on_ack(now, key, &state);
+                    self.on_ack(now, key, state);
                 }
             }
             (StreamRole::Target, StreamEvent::Opened) => {
                 self.targets.entry(key).or_insert_with(|| Target::new(key)).open();
+                self.seeds.on_opened(key);
+                self.want_seeds(now);
             }
             (StreamRole::Target, StreamEvent::Closed) => {
                 if let Some(target) = self.targets.get_mut(&key) {
@@ -62,6 +67,8 @@ impl Shard {
     pub fn handle_topology(&mut self, topology: crate::version::Topology) {
         self.sources.retain(|key, _| topology.name_of(key.cluster).is_some());
         self.targets.retain(|key, _| topology.name_of(key.cluster).is_some());
+        self.seeders.retain(|key, _| topology.name_of(key.cluster).is_some());
+        self.seeds.retain(|cluster| topology.name_of(cluster).is_some());
         self.topology = topology;
     }
 
@@ -81,16 +88,23 @@ impl Shard {
         let source = self.sources.entry(key).or_insert_with(|| Source::new(key, TaskId(0)));
         source.open(now);
         source.owes_settled = elsewhere.into_iter().map(|(id, version)| (end, id, version)).collect();
+        // It asks again for what it wants from the beginning.
+        self.seeders.remove(&key);
         self.pump(key);
     }
 
-    fn on_ack(&mut self, now: Timestamp, key: StreamKey, state: &wire::SyncReplicationState) {
+    fn on_ack(&mut self, now: Timestamp, key: StreamKey, state: wire::SyncReplicationState) {
         let Some(source) = self.sources.get_mut(&key) else { return };
-        if source.on_ack(now, TaskId(state.inclusive_low_watermark)) {
+        let extension = state.meridian;
+        let done = extension.as_ref().map(|ours| ours.done_tasks);
+        if source.on_ack(now, TaskId(state.inclusive_low_watermark), done) {
             self.chores.record.get_or_insert(now + RECORD_AFTER);
-            if let (_, Some(least)) = self.record() {
+            if let Some(least) = self.replicated(now) {
                 self.tail.forget(least);
             }
+        }
+        if let Some(extension) = extension {
+            self.on_wanted(key, extension.wanted);
         }
         self.pump(key);
     }
@@ -123,9 +137,14 @@ impl Shard {
         }
         let end = self.readable_end();
         loop {
+            let floor = self.floor;
             let Some(source) = self.sources.get_mut(&key) else { return };
             if !source.has_window() {
                 return;
+            }
+            if source.has_gap(floor) {
+                self.tell_gap(key, end);
+                continue;
             }
             if source.sent.next() >= end {
                 break;
@@ -147,6 +166,20 @@ impl Shard {
             self.tell(key, rows);
         }
         self.tell_settled(key, end);
+        self.walk_on(key);
+    }
+
+    /// What the peer has not had is gone: say so, and go on with what is written from now on.
+    fn tell_gap(&mut self, key: StreamKey, end: TaskId) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        source.skip_gap(TaskId(end.0 - 1));
+        let messages = wire::WorkflowReplicationMessages {
+            exclusive_high_watermark: end.0,
+            meridian: Some(StreamExtension { gap: true, ..StreamExtension::default() }),
+            ..wire::WorkflowReplicationMessages::default()
+        };
+        self.outbox.push(Output::Frame(key, Box::new(Frame::Tasks(messages))));
+        self.report(Report::GapTold { to: key.cluster });
     }
 
     /// Send rows that follow what was sent, in one frame or more.
@@ -174,7 +207,8 @@ impl Shard {
     /// Send tasks: all up to `last` that concern the peer.
     fn send(&mut self, key: StreamKey, tasks: Vec<wire::ReplicationTask>, last: TaskId) {
         let Some(source) = self.sources.get_mut(&key) else { return };
-        source.on_sent(tasks.iter().map(|task| TaskId(task.source_task_id)), last);
+        let sizes = tasks.iter().map(|task| (TaskId(task.source_task_id), prost::Message::encoded_len(task)));
+        source.on_sent(sizes, last);
         if tasks.is_empty() {
             return;
         }
@@ -190,29 +224,42 @@ impl Shard {
     /// is told: better twice than never.
     fn concerns(&self, key: StreamKey, row: &BacklogTask) -> bool {
         let workflow = &row.task.run.workflow;
+        if let TaskKind::Replication(told) = &row.task.kind
+            && told.to().is_some_and(|to| to != key.cluster)
+        {
+            return false;
+        }
         let namespace = self.namespaces.get(&workflow.namespace);
         let name = self.topology.name_of(key.cluster);
         namespace.zip(name).is_none_or(|(namespace, name)| namespace.clusters.contains(name))
             && self.topology.is_way_of(workflow, key.cluster, key.cluster, key.shard)
     }
 
-    /// Say which namespaces moved away, once everything that was written for them before was sent.
+    /// Say which namespaces moved away, and which runs that the peer asked for were told, once everything that was written
+    /// of them before was sent.
     fn tell_settled(&mut self, key: StreamKey, end: TaskId) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         let sent = source.sent;
-        let (due, later) = source.owes_settled.drain(..).partition(|(watermark, _, _)| watermark.0 <= sent.0 + 1);
+        let is_due = |watermark: TaskId| watermark.0 <= sent.0 + 1;
+        let (due, later) = source.owes_settled.drain(..).partition(|(watermark, _, _)| is_due(*watermark));
         source.owes_settled = later;
         let due: Vec<(TaskId, NamespaceId, FailoverVersion)> = due;
-        if due.is_empty() {
+        let owed = self.seeders.get_mut(&key).map(|seeder| &mut seeder.owes);
+        let seeded: Vec<_> =
+            owed.map(|owes| owes.extract_if(.., |(mark, _)| is_due(*mark)).collect()).unwrap_or_default();
+        if due.is_empty() && seeded.is_empty() {
             return;
         }
         let settled = due.into_iter().map(|(_, namespace, version)| Settled {
             namespace_id: namespace.to_string(),
             failover_version: version.0,
         });
+        let seeded = seeded.into_iter().map(|(_, progress)| seeding::seeded(progress));
+        let extension =
+            StreamExtension { settled: settled.collect(), seeded: seeded.collect(), ..StreamExtension::default() };
         let messages = wire::WorkflowReplicationMessages {
-            exclusive_high_watermark: end.0,
-            meridian: Some(StreamExtension { settled: settled.collect() }),
+            exclusive_high_watermark: end.0.max(sent.0 + 1),
+            meridian: Some(extension),
             ..wire::WorkflowReplicationMessages::default()
         };
         self.outbox.push(Output::Frame(key, Box::new(Frame::Tasks(messages))));
@@ -253,23 +300,32 @@ impl Shard {
             None if source.acked.next() >= self.readable_end() => Some(0),
             None => None,
         };
-        Lag { stream: source.key, is_open: source.is_open, tasks, since: oldest }
+        let seeder = self.seeders.get(&source.key);
+        Lag {
+            stream: source.key,
+            is_open: source.is_open,
+            tasks,
+            since: oldest,
+            has_gap: source.acked < self.floor,
+            seeding: seeder.map_or(0, Seeder::namespaces),
+            held_back: source.held_back(),
+        }
     }
 
     /// Store how far peers are, in a write of its own because no other came by.
     pub(super) fn write_record(&mut self, now: Timestamp) {
         let Ownership::Owned { range, .. } = &self.ownership else { return };
         let range = *range;
-        let (state, replicated) = self.record();
+        let Some((state, replicated)) = self.take_record(now) else { return };
         let transaction = Transaction {
             replicated,
             shard_state: Some(state),
             ..Transaction::of(self.next_transaction(), self.id, range)
         };
-        let flight = InFlight { lowest: TaskId(i64::MAX), ..InFlight::default() };
+        let record = Some(core::mem::take(&mut self.gaps));
+        let flight = InFlight { lowest: TaskId(i64::MAX), record, ..InFlight::default() };
         self.in_flight.insert(transaction.id, flight);
         self.outbox.begin(transaction.id, Output::Commit(Box::new(transaction)));
-        let _ = now;
     }
 
     /// Timers that are due go to their slots; those of namespaces that are elsewhere wait until they are here.
@@ -305,6 +361,6 @@ const FRAME_BYTES: usize = 1 << 20;
 /// of ten, and a peer is as far behind as the way to it is long anyhow.
 const BEAT: i64 = 16_000_000;
 /// How far peers are is stored with the next write, or by itself after this long.
-const RECORD_AFTER: Duration = Duration::from_secs(2);
+pub(super) const RECORD_AFTER: Duration = Duration::from_secs(2);
 
 const _: () = assert!(FRAME_TASKS <= WINDOW, "a frame fits the window");

@@ -7,10 +7,11 @@ use super::{
     Shard,
     flight::InFlight,
     io::{
-        CurrentWrite, Load, Output, Reply, Report, RequestId, RunChange, RunWrite, StreamKey, Transaction,
+        BacklogTask, CurrentWrite, Load, Output, Reply, Report, RequestId, RunChange, RunWrite, StreamKey, Transaction,
         VisibilityWrite,
     },
     ownership::Ownership,
+    seeding::{self, Seed},
     slot::Phase,
     work::{How, Told, Work},
 };
@@ -59,6 +60,10 @@ struct Turn {
     released: Vec<TaskKey>,
     /// Peers' tasks of runs of which something is kept: they wait behind it.
     behind: Vec<Told>,
+    /// Tasks that tell a peer all of a run, with their events.
+    seeds: Vec<BacklogTask>,
+    /// What was asked for and is told with them, or needs no telling.
+    seeded: Vec<(StreamKey, RunKey)>,
     /// What stops the turn.
     stop: Option<Stop>,
 }
@@ -257,6 +262,7 @@ impl Shard {
             None => {
                 says.for_each(|output| self.outbox.push(output));
                 self.on_applied(now, &turn.applied);
+                self.on_seeded(now, &turn.seeded);
             }
             Some((transaction, after)) => {
                 let id = transaction.id;
@@ -266,9 +272,11 @@ impl Shard {
                     tasks: transaction.tasks.clone(),
                     is_unoffered: !self.is_active(key.namespace),
                     completed: transaction.completed.clone(),
-                    rows: rows(&transaction),
+                    rows: rows(&transaction, turn.seeds),
                     applied: turn.applied,
                     works: turn.works,
+                    seeded: turn.seeded,
+                    record: transaction.shard_state.is_some().then(|| core::mem::take(&mut self.gaps)),
                     refused: None,
                 };
                 self.outbox.begin(id, Output::Commit(Box::new(transaction)));
@@ -323,17 +331,15 @@ impl Shard {
             self.bury(now, key, &deletion, &mut closed);
         }
         closed.completed.extend(turn.released.drain(..).map(|key| (Category::Quarantine, key)));
-        if closed.runs.is_empty() && closed.completed.is_empty() && closed.tasks.is_empty() {
+        if closed.runs.is_empty() && closed.completed.is_empty() && closed.tasks.is_empty() && turn.seeds.is_empty() {
             return None;
         }
+        closed.tasks.extend(turn.seeds.iter().map(|row| row.task.clone()));
         let withdrawn = closed.withdrawn.into_iter().map(|(run, event)| Output::Withdraw(run, event));
         let after = withdrawn.chain(closed.notifications.into_iter().map(Output::Notify)).collect();
-        let (shard_state, replicated) = match self.chores.record.take() {
-            // The shard's own record travels with a write that happens anyway.
-            Some(_) => {
-                let (state, replicated) = self.record();
-                (Some(state), replicated)
-            }
+        // The shard's own record travels with a write that happens anyway.
+        let (shard_state, replicated) = match self.take_record(now) {
+            Some((state, replicated)) => (Some(state), replicated),
             None => (None, None),
         };
         let transaction = Transaction {
@@ -429,6 +435,16 @@ impl Turn {
                 decide_moved(draft, run.run);
                 self.works.push(Work::Moved(run));
             }
+            Work::Seed(run, to) => match seeding::seed(draft, run.run, to) {
+                Seed::Tasks(tasks) => {
+                    self.mode = mode;
+                    self.seeds.extend(tasks);
+                    self.seeded.push((to, run.clone()));
+                    self.works.push(Work::Seed(run, to));
+                }
+                Seed::Later => self.stop = Some(Stop::AfterWrite(Work::Seed(run, to))),
+                Seed::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Seed(run, to), Need::Stretch(stretch))),
+            },
         }
     }
 
@@ -562,9 +578,12 @@ fn decide_moved(draft: &mut Draft<'_>, run: RunId) {
     }
 }
 
-fn rows(transaction: &Transaction) -> Vec<crate::shard::io::BacklogTask> {
+fn rows(transaction: &Transaction, seeds: Vec<BacklogTask>) -> Vec<BacklogTask> {
+    let is_seed = |task: &&HistoryTask| seeds.iter().any(|seed| seed.task.key == task.key);
     let told = transaction.tasks.iter().filter(|task| matches!(task.kind, TaskKind::Replication(_)));
-    told.map(|task| tail::with_events(task.clone(), &transaction.history)).collect()
+    let told = told.filter(|task| !is_seed(task)).map(|task| tail::with_events(task.clone(), &transaction.history));
+    let told: Vec<BacklogTask> = told.collect();
+    told.into_iter().chain(seeds).collect()
 }
 
 fn is_told(work: &Work) -> bool {

@@ -22,6 +22,8 @@ pub(super) enum Work {
     Incoming(Box<Told>),
     /// The namespace is active elsewhere; what the run kept back is written under the version under which it was.
     Moved(RunKey),
+    /// A peer's shard asked to be told all of the run.
+    Seed(RunKey, StreamKey),
 }
 
 /// What a peer told.
@@ -64,11 +66,12 @@ impl Work {
                     IncomingKind::History(history) => {
                         (history.new_run.as_ref().map(|new| new.run), history.base.as_ref().map(|base| base.run))
                     }
+                    IncomingKind::Reference { new_run, .. } => (new_run.as_ref().map(|new| new.run), None),
                     IncomingKind::Activity { .. } | IncomingKind::Deletion { .. } => (None, None),
                 };
                 [told.incoming.run.run].into_iter().chain(next).chain(base).collect()
             }
-            Self::Moved(run) => [run.run].into(),
+            Self::Moved(run) | Self::Seed(run, _) => [run.run].into(),
         }
     }
 }

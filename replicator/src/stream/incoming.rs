@@ -49,6 +49,15 @@ pub enum IncomingKind {
         /// Its last event then, if the peer tells it.
         last: Option<VersionHistoryItem>,
     },
+    /// Events were written that are too large for a message. They are to be fetched.
+    Reference {
+        /// Version history of their branch, up to the end of the transaction that wrote them.
+        versions: VersionHistory,
+        /// The last of them.
+        last: VersionHistoryItem,
+        /// The run that was started in the same transaction.
+        new_run: Option<Box<IncomingRun>>,
+    },
 }
 
 /// Events that a peer wrote.
@@ -115,6 +124,7 @@ impl Incoming {
         match &self.kind {
             IncomingKind::History(history) => history.batches[0].version(),
             IncomingKind::Activity { attributes, .. } => FailoverVersion(attributes.version),
+            IncomingKind::Reference { last, .. } => last.version,
             IncomingKind::Deletion { last } => last.map_or(FailoverVersion::EMPTY, |last| last.version),
         }
     }
@@ -141,6 +151,12 @@ impl Incoming {
             }
             IncomingKind::Activity { versions, .. } => !is_here && is_late(run, versions.last()),
             IncomingKind::Deletion { last } => !is_here && last.is_some_and(|last| is_late(run, last)),
+            IncomingKind::Reference { last, new_run, .. } => {
+                let end =
+                    |new: &IncomingRun| VersionHistoryItem { event_id: new.batch.last(), version: new.batch.version() };
+                new_run.take_if(|new| is_late(new.run, end(new)));
+                !is_here && is_late(run, *last)
+            }
         }
     }
 }
@@ -165,7 +181,6 @@ fn history_task(
 ) -> Result<(RunKey, IncomingKind), Malformed> {
     let run = run_key(&attributes.namespace_id, &attributes.workflow_id, &attributes.run_id)?;
     let versions = versions(&attributes.version_history_items)?;
-    let batches = batches(attributes.events.iter().chain(&attributes.events_batches), &versions)?;
     let extension = task.meridian.clone().unwrap_or_default();
     let new_run = match &attributes.new_run_events {
         None => None,
@@ -182,6 +197,13 @@ fn history_task(
             })
         }
     };
+    if let Some(omitted) = &extension.omitted {
+        let event_id = EventId(omitted.next_event_id.saturating_sub(1));
+        let version = versions.version_of(event_id).ok_or(Malformed("events do not lie on their branch"))?;
+        let last = VersionHistoryItem { event_id, version };
+        return Ok((run, IncomingKind::Reference { versions, last, new_run: new_run.map(Box::new) }));
+    }
+    let batches = batches(attributes.events.iter().chain(&attributes.events_batches), &versions)?;
     let base = match &attributes.base_execution_info {
         None => None,
         Some(info) => {

@@ -4,14 +4,18 @@
 //! in order, and says how far everything is durable. Nothing else is remembered about a peer, so a broken stream costs
 //! repetition and never a gap.
 
+pub mod backlog;
 pub mod incoming;
 pub mod outgoing;
 pub mod receive;
+pub mod seeds;
 pub mod source;
 pub mod tail;
 pub mod target;
 
+pub use backlog::{Backlog, BacklogLimit};
 pub use incoming::Incoming;
+pub use seeds::Seeds;
 pub use source::Source;
 pub use tail::Tail;
 pub use target::Target;

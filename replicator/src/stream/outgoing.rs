@@ -4,7 +4,7 @@ use alloc::{string::ToString, vec::Vec};
 
 use prost::Message;
 use proto::{
-    meridian::replication::v1::TaskExtension,
+    meridian::replication::v1::{Omitted, TaskExtension},
     temporal::{
         api::{common::v1::DataBlob, enums::v1::EncodingType},
         server::api::{
@@ -51,10 +51,21 @@ pub fn to_wire(row: &BacklogTask) -> Option<wire::ReplicationTask> {
                     lowest_common_ancestor_event_version: base.last.version.0,
                 }
             });
-            let mut events: Vec<DataBlob> = row.events.iter().cloned().map(blob).collect();
+            let bytes: usize = row.events.iter().map(bytes::Bytes::len).sum();
+            let is_large = bytes > LARGEST;
+            if is_large {
+                extension.omitted = Some(Omitted {
+                    first_event_id: batch.first.0,
+                    next_event_id: batch.next.0,
+                    bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+                });
+            }
+            let told = row.events.iter().filter(|_| !is_large);
+            let mut events: Vec<DataBlob> = told.cloned().map(blob).collect();
             // One batch goes into the field that every version reads (RT-6).
             let (one, many) = match events.len() {
-                0 => return None,
+                0 if !is_large => return None,
+                0 => (None, Vec::new()),
                 1 => (events.pop(), Vec::new()),
                 _ => (None, events),
             };
@@ -88,6 +99,9 @@ pub fn to_wire(row: &BacklogTask) -> Option<wire::ReplicationTask> {
         ..wire::ReplicationTask::default()
     })
 }
+
+/// Bytes of events that a task carries; more are fetched by whoever wants them. Well below what a message may hold.
+pub const LARGEST: usize = 16 << 20;
 
 /// A deletion says everything in its row, as Temporal's does, and beside that how far the run had come.
 fn raw_task_info(task: &HistoryTask, kind: &ReplicationTask) -> Option<ReplicationTaskInfo> {

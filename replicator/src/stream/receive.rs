@@ -78,6 +78,9 @@ pub fn receive(draft: &mut Draft<'_>, incoming: &Incoming) -> Received {
             Err(reason) => Received::Refused(reason),
         },
         IncomingKind::Deletion { last } => receive_deletion(draft, id, *last),
+        IncomingKind::Reference { versions, last, new_run } => {
+            receive_reference(draft, id, versions, *last, new_run.as_deref())
+        }
         IncomingKind::Activity { versions, attributes } => {
             let is_active = draft.require_active_for(id).is_ok();
             let Some(run) = draft.runs.get_mut(&id) else { return Received::Missing { after: None, before: None } };
@@ -116,6 +119,33 @@ fn receive_deletion(draft: &Draft<'_>, id: RunId, last: Option<VersionHistoryIte
         }
         (None, Some((run, here))) if !run.state.is_open() && draft.require_active().is_err() => Received::Deleted(here),
         _ => Received::Duplicate,
+    }
+}
+
+/// Events that are not in the task: they are fetched, unless they are here.
+fn receive_reference(
+    draft: &mut Draft<'_>,
+    id: RunId,
+    versions: &VersionHistory,
+    last: VersionHistoryItem,
+    new_run: Option<&IncomingRun>,
+) -> Received {
+    let run = draft.runs.get(&id);
+    let histories = run.map(|run| &run.state.histories);
+    if histories.is_none_or(|histories| histories.containing(last).is_none()) {
+        let after = histories.and_then(|histories| histories.lowest_common_ancestor(versions));
+        let next = last.event_id.next();
+        let before = versions.version_of(next).map(|version| VersionHistoryItem { event_id: next, version });
+        return Received::Missing { after: after.map(|(_, item)| item), before };
+    }
+    let Some(new) = new_run.filter(|new| !draft.runs.contains_key(&new.run)) else { return Received::Duplicate };
+    let is_ours = run.is_some_and(|run| run.changes.is_touched() && !run.changes.passive);
+    if is_ours || placement::must_wait(draft, new.run, RunClock::after(&new.batch)) {
+        return Received::Later;
+    }
+    match begin_next(draft, id, Some(new)) {
+        Ok(digest_differs) => Received::Applied { digest_differs, conflict: None, lost: Lost::default() },
+        Err(reason) => Received::Refused(reason),
     }
 }
 

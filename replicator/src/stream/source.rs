@@ -5,7 +5,7 @@ use alloc::{collections::VecDeque, vec::Vec};
 use crate::{
     defects::{Defect, planted},
     ids::{NamespaceId, TaskId},
-    shard::io::{LoadId, StreamKey},
+    shard::io::{Limit, LoadId, StreamKey},
     time::Timestamp,
     version::FailoverVersion,
 };
@@ -23,8 +23,14 @@ pub struct Source {
     pub acked: TaskId,
     /// Every task up to and including this one was sent on the stream that is open.
     pub sent: TaskId,
-    /// Tasks that were sent and are not acknowledged, oldest first.
-    unacked: VecDeque<TaskId>,
+    /// Tasks that were sent and are not acknowledged, oldest first, with their bytes.
+    unacked: VecDeque<(TaskId, usize)>,
+    /// Bytes of `unacked`.
+    unacked_bytes: usize,
+    /// Tasks that were sent on the stream that is open.
+    sent_tasks: u64,
+    /// Tasks of the stream that is open that the peer is done with, if it tells.
+    done_tasks: Option<u64>,
     /// A read of older tasks, if one is under way.
     reading: Option<Reading>,
     /// When the peer last said anything.
@@ -51,6 +57,9 @@ impl Source {
             acked,
             sent: acked,
             unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            sent_tasks: 0,
+            done_tasks: None,
             reading: None,
             heard: Timestamp::ZERO,
             owes_settled: Vec::new(),
@@ -60,6 +69,7 @@ impl Source {
     /// The stream opened: go on after what is known to have arrived.
     pub fn open(&mut self, now: Timestamp) {
         self.is_open = true;
+        (self.sent_tasks, self.done_tasks) = (0, None);
         self.rewind();
         self.heard = now;
     }
@@ -70,12 +80,29 @@ impl Source {
             self.sent = self.acked;
         }
         self.unacked.clear();
+        self.unacked_bytes = 0;
         self.reading = None;
     }
 
-    /// Everything up to and including `last` was sent, `tasks` among it.
-    pub fn on_sent(&mut self, tasks: impl IntoIterator<Item = TaskId>, last: TaskId) {
-        self.unacked.extend(tasks);
+    /// Whether tasks that the peer has not had are gone, those up to and including `floor` being so.
+    #[must_use]
+    pub fn has_gap(&self, floor: TaskId) -> bool {
+        self.sent < floor
+    }
+
+    /// Go on behind tasks that are gone, up to and including `last`, and wait for the peer to take note of that.
+    pub fn skip_gap(&mut self, last: TaskId) {
+        self.unacked.push_back((last, 0));
+        self.sent = last;
+    }
+
+    /// Everything up to and including `last` was sent, `tasks` among it, of so many bytes each.
+    pub fn on_sent(&mut self, tasks: impl IntoIterator<Item = (TaskId, usize)>, last: TaskId) {
+        for (task, bytes) in tasks {
+            self.unacked.push_back((task, bytes));
+            self.unacked_bytes += bytes;
+            self.sent_tasks += 1;
+        }
         self.sent = self.sent.max(last);
         self.skip_to_sent();
     }
@@ -95,14 +122,16 @@ impl Source {
 
     /// The peer says that everything below `low` is durable there (ST-8). Returns whether that is news.
     ///
-    /// A watermark above what was sent is nonsense and counts as what was sent.
-    pub fn on_ack(&mut self, now: Timestamp, low: TaskId) -> bool {
+    /// A watermark above what was sent is nonsense and counts as what was sent. `done`: so many tasks of this stream it is
+    /// done with, in whatever order.
+    pub fn on_ack(&mut self, now: Timestamp, low: TaskId, done: Option<u64>) -> bool {
         self.heard = now;
+        self.done_tasks = done.max(self.done_tasks);
         let acked = TaskId(low.0.saturating_sub(1)).min(self.sent);
         let news = acked > self.acked;
         self.acked = self.acked.max(acked);
-        while self.unacked.front().is_some_and(|task| *task <= self.acked) {
-            self.unacked.pop_front();
+        while self.unacked.front().is_some_and(|(task, _)| *task <= self.acked) {
+            self.unacked_bytes -= self.unacked.pop_front().map_or(0, |(_, bytes)| bytes);
         }
         self.skip_to_sent();
         news
@@ -122,12 +151,36 @@ impl Source {
     /// Whether more may be sent: bounds what a slow peer has to hold.
     #[must_use]
     pub fn has_window(&self) -> bool {
-        self.is_open && self.reading.is_none() && self.unacked.len() < WINDOW
+        self.is_open && self.reading.is_none() && self.limit().is_none()
+    }
+
+    /// What keeps more from being sent, and since when: the peer has said nothing since.
+    #[must_use]
+    pub fn held_back(&self) -> Option<(Limit, Timestamp)> {
+        self.limit().filter(|_| self.is_open).map(|limit| (limit, self.heard))
+    }
+
+    /// One task that takes long must not hold back all others by holding back the watermark: where the peer tells, what
+    /// counts is what it is not done with. Its bytes are in proportion.
+    fn limit(&self) -> Option<Limit> {
+        let unacked = self.unacked.len();
+        let in_flight = self.done_tasks.map_or(unacked, |done| {
+            usize::try_from(self.sent_tasks.saturating_sub(done)).unwrap_or(usize::MAX).min(unacked)
+        });
+        if in_flight >= WINDOW || unacked >= LONGEST_UNACKED {
+            return Some(Limit::Tasks);
+        }
+        let bytes = self.unacked_bytes.checked_div(unacked).unwrap_or(0).saturating_mul(in_flight);
+        (bytes >= WINDOW_BYTES).then_some(Limit::Bytes)
     }
 }
 
 /// Tasks in flight to one peer's shard. Far above what a round trip needs, far below what would burden the peer.
 pub const WINDOW: usize = 4096;
+/// Bytes in flight to one peer's shard. The same.
+pub const WINDOW_BYTES: usize = 16 << 20;
+/// Tasks that are remembered behind one that takes long.
+const LONGEST_UNACKED: usize = 16 * WINDOW;
 
 #[cfg(test)]
 mod tests {
@@ -142,11 +195,11 @@ mod tests {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));
-        source.on_sent([TaskId(15), TaskId(18)], TaskId(20));
+        source.on_sent([(TaskId(15), 1), (TaskId(18), 1)], TaskId(20));
         for (low, acked, news) in
             [(i64::MIN, 10, false), (11, 10, false), (16, 15, true), (12, 15, false), (99, 20, true)]
         {
-            assert_eq!(source.on_ack(Timestamp(1), TaskId(low)), news, "low watermark {low}");
+            assert_eq!(source.on_ack(Timestamp(1), TaskId(low), None), news, "low watermark {low}");
             assert_eq!(source.acked, TaskId(acked));
         }
         source.close();
@@ -154,12 +207,47 @@ mod tests {
         assert_eq!(source.sent, TaskId(20));
     }
 
+    /// So many tasks of so many bytes are sent; the peer is done with `done` of them, and the first is not among those.
+    #[track_caller]
+    fn check_window(tasks: i64, bytes: usize, done: Option<u64>, expected: Option<Limit>) {
+        let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
+        let mut source = Source::new(key, TaskId(0));
+        source.open(Timestamp(0));
+        source.on_sent((1..=tasks).map(|task| (TaskId(task), bytes)), TaskId(tasks));
+        source.on_ack(Timestamp(7), TaskId(1), done);
+        assert_eq!(source.held_back(), expected.map(|limit| (limit, Timestamp(7))));
+        assert_eq!(source.has_window(), expected.is_none());
+    }
+
+    #[test]
+    fn what_a_peer_has_to_hold_is_bounded() {
+        check_window(4095, 1, None, None);
+        check_window(4096, 1, None, Some(Limit::Tasks));
+        check_window(4096, 1, Some(4095), None);
+        check_window(16, 1 << 20, None, Some(Limit::Bytes));
+        check_window(16, 1 << 20, Some(8), None);
+        check_window(16 * 4096, 1, Some(16 * 4096 - 1), Some(Limit::Tasks));
+    }
+
+    #[test]
+    fn a_gap_is_passed_when_the_peer_says_so() {
+        let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
+        let mut source = Source::new(key, TaskId(10));
+        source.open(Timestamp(0));
+        assert!(!source.has_gap(TaskId(10)) && source.has_gap(TaskId(11)));
+        source.skip_gap(TaskId(30));
+        source.on_sent([], TaskId(35));
+        assert_eq!(source.acked, TaskId(10), "the peer does not know of it yet");
+        source.on_ack(Timestamp(1), TaskId(31), None);
+        assert_eq!((source.acked, source.has_gap(TaskId(30))), (TaskId(35), false));
+    }
+
     #[test]
     fn ct_11_a_read_of_an_earlier_stream_is_not_taken_for_one_of_this() {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));
-        source.on_sent([TaskId(15)], TaskId(15));
+        source.on_sent([(TaskId(15), 1)], TaskId(15));
         source.begin_read(LoadId(1), TaskId(30));
         source.close();
         source.open(Timestamp(1));

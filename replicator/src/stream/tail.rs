@@ -101,7 +101,9 @@ pub fn with_events(task: HistoryTask, written: &[crate::shard::io::HistoryWrite]
     BacklogTask { task, events, new_run_events }
 }
 
-fn weight(row: &BacklogTask) -> usize {
+/// What a row costs in memory, and about what it costs in the store.
+#[must_use]
+pub fn weight(row: &BacklogTask) -> usize {
     let events: usize = row.events.iter().chain(&row.new_run_events).map(Bytes::len).sum();
     events + ROW_BYTES
 }

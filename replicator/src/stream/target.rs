@@ -1,12 +1,15 @@
 //! The hearing end of a stream.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use crate::{
     defects::{Defect, planted},
     ids::{NamespaceId, TaskId},
     shard::io::StreamKey,
-    time::Timestamp,
+    stream::seeds::Progress,
     version::FailoverVersion,
 };
 
@@ -17,14 +20,20 @@ pub struct Target {
     pub key: StreamKey,
     /// Whether the peer is there.
     pub is_open: bool,
-    /// Tasks that were heard and are not durable, with the time the source wrote them.
-    pending: BTreeMap<TaskId, Timestamp>,
+    /// Tasks that were heard and are not durable, and whether on the stream that is open.
+    pending: BTreeMap<TaskId, bool>,
+    /// Tasks of the stream that is open that are done with.
+    done_tasks: u64,
+    /// So many of them the source knows of.
+    told_done: u64,
     /// Everything below was heard (ST-9).
     high: TaskId,
     /// The watermark that was last acknowledged.
     acknowledged: TaskId,
     /// Namespaces that the peer has stopped writing for, by the watermark from which on that counts.
     settled: BTreeMap<(TaskId, NamespaceId), FailoverVersion>,
+    /// Runs that it was asked for and has told, by the watermark from which on that counts, in order.
+    seeded: VecDeque<(TaskId, Progress)>,
     /// Namespaces that it has stopped writing for, of which everything is durable here.
     done: BTreeMap<NamespaceId, FailoverVersion>,
 }
@@ -37,9 +46,12 @@ impl Target {
             key,
             is_open: false,
             pending: BTreeMap::new(),
+            done_tasks: 0,
+            told_done: 0,
             high: TaskId(0),
             acknowledged: TaskId(0),
             settled: BTreeMap::new(),
+            seeded: VecDeque::new(),
             done: BTreeMap::new(),
         }
     }
@@ -50,8 +62,11 @@ impl Target {
         self.high = TaskId(0);
         self.acknowledged = TaskId(0);
         self.settled.clear();
+        self.seeded.clear();
         self.done.clear();
+        (self.done_tasks, self.told_done) = (0, 0);
         // What is still being applied stays pending, so that its repetition is recognised and not acknowledged early.
+        self.pending.values_mut().for_each(|is_of_this_stream| *is_of_this_stream = false);
     }
 
     /// The stream is gone.
@@ -60,8 +75,8 @@ impl Target {
     }
 
     /// A task arrived. Returns whether it is to be applied: a repetition of one that is still pending is not.
-    pub fn on_task(&mut self, task: TaskId, written: Timestamp) -> bool {
-        self.pending.insert(task, written).is_none()
+    pub fn on_task(&mut self, task: TaskId) -> bool {
+        self.pending.insert(task, true).is_none()
     }
 
     /// Everything below `high` has arrived.
@@ -74,9 +89,29 @@ impl Target {
         self.settled.insert((high, namespace), version);
     }
 
+    /// Runs that the peer was asked for lie below the watermark `high`.
+    pub fn on_seeded(&mut self, high: TaskId, progress: Progress) {
+        self.seeded.push_back((high, progress));
+    }
+
+    /// Runs that the peer was asked for and that have just become durable here.
+    pub fn take_seeded(&mut self) -> Vec<Progress> {
+        let low = self.low();
+        let reached = self.seeded.iter().take_while(|(high, _)| *high <= low).count();
+        self.seeded.drain(..reached).map(|(_, progress)| progress).collect()
+    }
+
     /// A task is durable, or was found to need nothing.
     pub fn on_applied(&mut self, task: TaskId) {
-        self.pending.remove(&task);
+        if self.pending.remove(&task) == Some(true) {
+            self.done_tasks += 1;
+        }
+    }
+
+    /// Tasks of the stream that is open that are done with, in whatever order.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done_tasks
     }
 
     /// Everything below is durable here.
@@ -90,17 +125,17 @@ impl Target {
 
     /// The watermark to acknowledge, if it is news.
     pub fn take_ack(&mut self) -> Option<TaskId> {
-        let low = self.low();
-        (self.is_open && low > self.acknowledged).then(|| {
-            self.acknowledged = low;
-            low
+        self.owes_ack().then(|| {
+            (self.acknowledged, self.told_done) = (self.low(), self.done_tasks);
+            self.acknowledged
         })
     }
 
     /// Whether something is to be acknowledged.
     #[must_use]
     pub fn owes_ack(&self) -> bool {
-        self.is_open && self.low() > self.acknowledged && !planted(Defect::NothingIsAcknowledged)
+        let is_news = self.low() > self.acknowledged || self.done_tasks > self.told_done;
+        self.is_open && is_news && !planted(Defect::NothingIsAcknowledged)
     }
 
     /// Namespaces of which everything that the peer wrote has just become durable here.
@@ -138,10 +173,11 @@ mod tests {
     fn ct_11_the_low_watermark_is_the_first_unfinished_task() {
         let mut target = target();
         for task in [3, 5, 8] {
-            assert!(target.on_task(TaskId(task), Timestamp(0)));
+            assert!(target.on_task(TaskId(task)));
         }
         target.on_watermark(TaskId(10));
         check(&mut target, 5, Some(3));
+        assert_eq!(target.done(), 1);
         check(&mut target, 3, Some(8));
         check(&mut target, 8, Some(10));
         assert_eq!(target.take_ack(), None);
@@ -150,27 +186,42 @@ mod tests {
     #[test]
     fn ct_11_a_repetition_after_a_reconnect_is_not_applied_twice_and_not_acknowledged_early() {
         let mut target = target();
-        assert!(target.on_task(TaskId(3), Timestamp(0)));
+        assert!(target.on_task(TaskId(3)));
         target.on_watermark(TaskId(4));
+        assert!(target.on_task(TaskId(4)));
         target.close();
         target.open();
-        assert!(!target.on_task(TaskId(3), Timestamp(0)));
+        target.on_applied(TaskId(4));
+        assert!(!target.on_task(TaskId(3)));
         target.on_watermark(TaskId(6));
-        assert_eq!(target.take_ack(), Some(TaskId(3)));
+        assert_eq!((target.take_ack(), target.done()), (Some(TaskId(3)), 0), "4 was not told on this stream");
         check(&mut target, 3, Some(6));
+        assert_eq!(target.done(), 1);
     }
 
     #[test]
     fn a_namespace_is_settled_when_all_before_it_is_durable() {
         let mut target = target();
         let namespace = NamespaceId::from_bytes([9; 16]);
-        target.on_task(TaskId(3), Timestamp(0));
+        target.on_task(TaskId(3));
         target.on_watermark(TaskId(5));
         target.on_settled(TaskId(5), namespace, FailoverVersion(2));
         assert_eq!(target.take_settled(), []);
         target.on_applied(TaskId(3));
         assert_eq!(target.take_settled(), [(namespace, FailoverVersion(2))]);
         assert_eq!(target.take_settled(), []);
+    }
+
+    #[test]
+    fn seeds_count_when_they_are_durable() {
+        let mut target = target();
+        let progress = Progress { namespace: NamespaceId::from_bytes([9; 16]), after: None, is_complete: true };
+        target.on_task(TaskId(3));
+        target.on_watermark(TaskId(5));
+        target.on_seeded(TaskId(5), progress.clone());
+        assert_eq!(target.take_seeded(), []);
+        target.on_applied(TaskId(3));
+        assert_eq!(target.take_seeded(), [progress]);
     }
 
     #[test]

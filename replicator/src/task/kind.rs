@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     history::Branch,
-    ids::{EventId, RunId, RunKey},
+    ids::{ClusterId, EventId, RunId, RunKey},
     task::{Category, Quarantined, TaskKey},
     time::Timestamp,
     version::{FailoverVersion, VersionHistory, VersionHistoryItem},
@@ -133,6 +133,8 @@ pub enum ReplicationTask {
         scheduled: EventId,
         /// What the peer is told: an encoded `temporal.server.api.replication.v1.SyncActivityTaskAttributes`.
         attributes: Bytes,
+        /// The one cluster that it is for; `None`: every peer.
+        to: Option<ClusterId>,
     },
     /// The run was deleted.
     Deletion {
@@ -141,6 +143,18 @@ pub enum ReplicationTask {
         /// Its last event then: a peer that has more of it keeps it.
         last: VersionHistoryItem,
     },
+}
+
+impl ReplicationTask {
+    /// The one cluster that it is for; `None`: every peer.
+    #[must_use]
+    pub fn to(&self) -> Option<ClusterId> {
+        match self {
+            Self::History(stretch) => stretch.to,
+            Self::SyncActivity { to, .. } => *to,
+            Self::Deletion { .. } => None,
+        }
+    }
 }
 
 /// A batch of events that a transaction wrote, and the run that it started, if it did.
@@ -154,6 +168,8 @@ pub struct HistoryStretch {
     pub new_run: Option<(RunId, WrittenBatch)>,
     /// With the first batch of a run that a reset made: the run whose history it shares up to there.
     pub base: Option<Base>,
+    /// The one cluster that it is for; `None`: every peer.
+    pub to: Option<ClusterId>,
 }
 
 /// Where a batch lies and what its run was afterwards.

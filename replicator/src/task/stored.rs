@@ -79,12 +79,14 @@ impl HistoryTask {
                     version: base.last.version.0,
                     request_id: base.request_id.clone(),
                 }),
+                to_cluster: to_cluster(stretch.to),
             }),
-            TaskKind::Replication(ReplicationTask::SyncActivity { written, scheduled, attributes }) => {
+            TaskKind::Replication(ReplicationTask::SyncActivity { written, scheduled, attributes, to }) => {
                 Kind::ReplicationActivity(wire::TaskActivity {
                     written: written.0,
                     scheduled: scheduled.0,
                     attributes: attributes.clone(),
+                    to_cluster: to_cluster(*to),
                 })
             }
         };
@@ -152,11 +154,13 @@ impl HistoryTask {
                 batch: batch_from_wire(t.batch)?,
                 new_run: t.new_run.map(new_run).transpose()?,
                 base: t.base.map(base).transpose()?,
+                to: one_cluster(t.to_cluster),
             }))),
             Kind::ReplicationActivity(t) => TaskKind::Replication(ReplicationTask::SyncActivity {
                 written: Timestamp(t.written),
                 scheduled: EventId(t.scheduled),
                 attributes: t.attributes,
+                to: one_cluster(t.to_cluster),
             }),
         };
         let run = RunKey { workflow, run: RunId::from_bytes(sixteen(&task.run, "run")?) };
@@ -172,6 +176,14 @@ impl fmt::Display for MalformedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stored task is malformed: {}", self.0)
     }
+}
+
+fn to_cluster(to: Option<ClusterId>) -> i32 {
+    to.map_or(0, |to| to.0)
+}
+
+fn one_cluster(to: i32) -> Option<ClusterId> {
+    (to != 0).then_some(ClusterId(to))
 }
 
 fn new_run(new: wire::TaskNewRun) -> Result<(RunId, WrittenBatch), MalformedTask> {
@@ -247,7 +259,7 @@ mod tests {
             start_request_id: "request".into(),
             digest: Some(u64::MAX),
         };
-        let stretch = |new_run| HistoryStretch { written, batch: batch.clone(), new_run, base: None };
+        let stretch = |new_run| HistoryStretch { written, batch: batch.clone(), new_run, base: None, to: None };
         let base = Base { run: entropy.run_id(), last: item, request_id: "reset".into() };
         let shares = HistoryStretch { base: Some(base), ..stretch(None) };
         let mut kinds: Vec<_> = [
@@ -287,7 +299,7 @@ mod tests {
                 ReplicationTask::History(Box::new(stretch(None))),
                 ReplicationTask::History(Box::new(shares)),
                 ReplicationTask::Deletion { written, last: item },
-                ReplicationTask::SyncActivity { written, scheduled, attributes: "told".into() },
+                ReplicationTask::SyncActivity { written, scheduled, attributes: "told".into(), to: Some(ClusterId(3)) },
             ]
             .map(TaskKind::Replication),
         );

@@ -118,6 +118,12 @@ impl Topology {
         }
     }
 
+    /// How many shards a cluster has, if that is known.
+    #[must_use]
+    pub fn shards_of(&self, cluster: ClusterId) -> Option<u32> {
+        self.shards.get(&cluster).copied()
+    }
+
     /// The shards of a peer that share workflows with a shard of this cluster; none when a count is not known.
     pub fn joined(&self, shard: ShardId, peer: ClusterId) -> impl Iterator<Item = ShardId> + use<> {
         let [ours, theirs] = [self.current_id(), peer].map(|id| self.shards.get(&id).copied().unwrap_or(0));

@@ -239,14 +239,14 @@ impl Closed {
             if base.is_some() {
                 batch_told.start_request_id = state.execution.start.request_id.clone();
             }
-            let stretch = HistoryStretch { written: now, batch: batch_told, new_run, base };
+            let stretch = HistoryStretch { written: now, batch: batch_told, new_run, base, to: None };
             tell(batch.version(), ReplicationTask::History(Box::new(stretch)));
         }
         for activity in synced() {
             let scheduled = activity.scheduled;
             if let Some(told) = sync_activity::told(state, scheduled) {
                 let attributes = told.encode_to_vec().into();
-                tell(activity.version, ReplicationTask::SyncActivity { written: now, scheduled, attributes });
+                tell(activity.version, ReplicationTask::SyncActivity { written: now, scheduled, attributes, to: None });
             }
         }
     }

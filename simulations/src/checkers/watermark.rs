@@ -3,24 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
-    ids::{RunKey, ShardId, TaskId, shard_of},
+    ids::{ClusterId, RunKey, ShardId, TaskId, shard_of},
     task::{Category, ReplicationTask, TaskKind},
     version::{VersionHistories, VersionHistoryItem},
 };
 
 use super::{Checker, Finding, Seen};
-use crate::{plan::Plan, trace::name};
+use crate::{plan::Plan, trace::name, world::cluster_id};
 
 /// What each cluster has told, and what each has.
 pub(super) struct Watermark {
     shards: Vec<u32>,
-    /// Tasks that a shard wrote for its peers: the run, and where it stood.
-    told: BTreeMap<(usize, ShardId), BTreeMap<TaskId, (RunKey, VersionHistoryItem)>>,
+    /// Tasks that a shard wrote for its peers.
+    told: BTreeMap<(usize, ShardId), BTreeMap<TaskId, Told>>,
     have: BTreeMap<(usize, RunKey), VersionHistories>,
     /// Tasks that a cluster keeps apart because it cannot apply them yet: its, whose, of which shard, and their number there.
     kept: BTreeSet<(usize, usize, ShardId, TaskId)>,
     /// Marks that were acknowledged, so that each task is looked at once.
     marks: BTreeMap<(usize, ShardId, usize, ShardId), TaskId>,
+}
+
+/// A task that was written for peers.
+struct Told {
+    /// The run, and where it stood.
+    run: RunKey,
+    item: VersionHistoryItem,
+    /// The one peer that it is for; `None`: all of them.
+    to: Option<ClusterId>,
+}
+
+impl Told {
+    fn is_for(&self, peer: usize) -> bool {
+        self.to.is_none_or(|to| to == cluster_id(peer))
+    }
 }
 
 impl Watermark {
@@ -71,15 +86,15 @@ impl Checker for Watermark {
                         let last = stretch.batch.next.previous();
                         let version = stretch.batch.versions.version_of(last).expect("it lies on its branch");
                         let item = VersionHistoryItem { event_id: last, version };
-                        told.insert(task.key.id, (task.run.clone(), item));
+                        told.insert(task.key.id, Told { run: task.run.clone(), item, to: stretch.to });
                     }
                 }
                 let Some(replicated) = transaction.replicated else { return Ok(()) };
                 let kept = told.split_off(&replicated.next());
                 let let_go = std::mem::replace(told, kept);
-                for (task, (run, item)) in let_go {
-                    for peer in (0..self.shards.len()).filter(|peer| peer != cluster) {
-                        self.lacks(peer, (*cluster, transaction.shard), task, &run, item)?;
+                for (task, told) in let_go {
+                    for peer in (0..self.shards.len()).filter(|peer| peer != cluster && told.is_for(*peer)) {
+                        self.lacks(peer, (*cluster, transaction.shard), task, &told.run, told.item)?;
                     }
                 }
                 Ok(())
@@ -91,10 +106,10 @@ impl Checker for Watermark {
                     self.marks.insert(key, *low);
                     let told = self.told.get(&(*source, *source_shard));
                     let tasks = told.into_iter().flat_map(|told| told.range(before..*low));
-                    for (task, (run, item)) in tasks {
-                        let at = shard_of(run.workflow.namespace, &run.workflow.workflow, self.shards[*by]);
-                        if at == *by_shard {
-                            self.lacks(*by, (*source, *source_shard), *task, run, *item)?;
+                    for (task, told) in tasks.filter(|(_, told)| told.is_for(*by)) {
+                        let workflow = &told.run.workflow;
+                        if shard_of(workflow.namespace, &workflow.workflow, self.shards[*by]) == *by_shard {
+                            self.lacks(*by, (*source, *source_shard), *task, &told.run, told.item)?;
                         }
                     }
                 }

@@ -476,7 +476,7 @@ impl Cluster {
 }
 
 /// The id by which clusters know the cluster of a number.
-fn cluster_id(number: usize) -> ClusterId {
+pub(crate) fn cluster_id(number: usize) -> ClusterId {
     ClusterId(i32::try_from(number + 1).expect("few clusters"))
 }
 

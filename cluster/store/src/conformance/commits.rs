@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use replicator::{
-    ids::{RangeId, RecordVersion, ShardId, TaskId},
+    ids::{NamespaceId, RangeId, RecordVersion, RunKey, ShardId, TaskId, WorkflowKey},
     shard::io::{CommitOutcome, ItemKind, Load, Loaded, RunChange, RunWrite, Transaction},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
@@ -11,7 +11,8 @@ use replicator::{
 use super::{
     Fixture,
     model::{
-        Owner, SHARD, acquire, delete, item, listed, nothing, point, put, run, show, start, timer, transfer, workflow,
+        Owner, SHARD, acquire, delete, item, listed, namespace, nothing, point, put, run, show, start, timer, transfer,
+        workflow,
     },
 };
 
@@ -185,6 +186,34 @@ pub async fn a_pointer_goes_with_its_run(fixture: &dyn Fixture) {
     assert_eq!(owner.run(&second).await, None);
     owner.commits(start(&first)).await;
     assert_eq!(owner.current(&workflow("w")).await.map(|found| found.run), Some(first));
+}
+
+/// Whoever tells a peer everything walks over all runs of a namespace: each once, and nothing that is no run.
+pub async fn runs_of_a_namespace_come_in_order(fixture: &dyn Fixture) {
+    let owner = Owner::of(fixture).await;
+    let other = RunKey {
+        workflow: WorkflowKey { namespace: NamespaceId::from_bytes([7; 16]), workflow: "w".into() },
+        run: run("w", 9).run,
+    };
+    let expected = [run("a", 3), run("b", 1), run("b", 2), run("c", 4)];
+    for run in [&expected[3], &expected[1], &other, &expected[0]] {
+        owner.commits(start(run)).await;
+    }
+    owner.commits(Transaction { runs: vec![put(&expected[2], None, 1)], ..nothing() }).await;
+    let gone = run("b", 5);
+    owner.commits(Transaction { runs: vec![put(&gone, None, 1)], ..nothing() }).await;
+    owner.commits(Transaction { runs: vec![delete(&gone, 1, &[])], ..nothing() }).await;
+    let page = async |after: Option<&RunKey>, limit| {
+        let after = after.map(|run| (run.workflow.workflow.clone(), run.run));
+        match owner.store.load(SHARD, Load::Runs { namespace: namespace(), after, limit }).await {
+            Loaded::Runs(runs) => runs,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(page(None, 100).await, expected);
+    assert_eq!(page(None, 2).await, expected[..2]);
+    assert_eq!(page(Some(&expected[1]), 100).await, expected[2..]);
+    assert_eq!(page(Some(&expected[3]), 100).await, []);
 }
 
 /// Sent together, decided one after the other.

@@ -274,11 +274,11 @@ pub async fn a_backlog_comes_with_its_events(fixture: &dyn Fixture) {
         digest: Some(5),
     };
     let told = |id: i64, batch, new_run| {
-        let stretch = HistoryStretch { written: Timestamp(9), batch, new_run, base: None };
+        let stretch = HistoryStretch { written: Timestamp(9), batch, new_run, base: None, to: None };
         task(&first, 0, id, TaskKind::Replication(ReplicationTask::History(Box::new(stretch))))
     };
     let attributes = Bytes::from_static(b"attributes");
-    let sync = ReplicationTask::SyncActivity { written: Timestamp(9), scheduled: EventId(5), attributes };
+    let sync = ReplicationTask::SyncActivity { written: Timestamp(9), scheduled: EventId(5), attributes, to: None };
     let tasks: [HistoryTask; 4] = [
         told(20, written(&trunk, 1, 3), None),
         told(21, written(&trunk, 3, 6), Some((second.run, written(&next, 1, 2)))),

@@ -292,6 +292,9 @@ impl Store for SqliteStore {
                 Load::Backlog { after, limit } => {
                     read::backlog(&self.readers, shard, after, limit).await.map(Loaded::Backlog)
                 }
+                Load::Runs { namespace, after, limit } => {
+                    read::runs(&self.readers, namespace, after, limit).await.map(Loaded::Runs)
+                }
                 Load::Branch { workflow, branch, first, end } => {
                     let page =
                         read::history(&self.readers, &workflow, &branch, first, end, usize::MAX, HISTORY_BYTES).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use replicator::{
     history::Branch,
-    ids::{EventId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
+    ids::{EventId, NamespaceId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
     shard::io::{BacklogTask, ItemKey, ItemKind, StoredRun},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
@@ -175,6 +175,34 @@ pub(crate) async fn run(
     read.await.map_err(unavailable)?;
     reader.done();
     Ok(found.map(|found| StoredRun { items, ..found }))
+}
+
+/// Entries that name a run: neither the pointer nor a tree that outlived its run.
+const RUNS: &str = "SELECT name.workflow, name.run FROM name JOIN run ON run.row = name.row AND run.id = name.run \
+    WHERE name.namespace = ? AND (name.workflow, name.run) > (?, ?) ORDER BY name.workflow, name.run LIMIT ?";
+
+/// Read which runs a namespace has.
+pub(crate) async fn runs(
+    readers: &Readers,
+    namespace: NamespaceId,
+    after: Option<(WorkflowId, RunId)>,
+    limit: usize,
+) -> Result<Vec<RunKey>, Unavailable> {
+    let mut reader = readers.get().await?;
+    let (workflow, run) = after.map_or((String::new(), Bytes::new()), |(workflow, run)| {
+        (workflow.as_str().to_owned(), Bytes::copy_from_slice(run.as_bytes()))
+    });
+    let mut values = table::Values::default();
+    values.id(namespace.as_bytes()).add(workflow).add(run).add(i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut runs = Vec::new();
+    let read = reader.all(RUNS, values, |_, row| {
+        let workflow = WorkflowKey { namespace, workflow: WorkflowId::from(column::<String>(&row, 0)?) };
+        runs.push(RunKey { workflow, run: RunId::from_bytes(table::sixteen(&row, 1)?) });
+        Ok(())
+    });
+    read.await.map_err(unavailable)?;
+    reader.done();
+    Ok(runs)
 }
 
 const TASKS: &str = "SELECT fire_time, id, body FROM task \

@@ -201,3 +201,17 @@ fn an_operator_lets_a_set_of_tasks_go() {
     assert_eq!(world.signals(B, run), "one two three four");
     world.agree();
 }
+
+#[test]
+fn a_run_that_cannot_be_read_holds_back_itself_alone() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[0]);
+    world.restart(B);
+    world.clusters[B].store.damage(&key(run));
+    world.deliver(&wires[1]);
+    world.deliver(&wires[2]);
+    assert_eq!(kept(&world).len(), 2);
+    assert!(kept(&world)[0].1.starts_with("what is stored of its workflow cannot be read: "), "{:?}", kept(&world));
+    world.tick(100);
+    assert_eq!(world.clusters[B].acked[&A], wires[2].task.source_task_id + 1, "the stream does not wait");
+}

@@ -62,6 +62,11 @@ impl Store {
                 let tasks: Vec<_> = self.tasks.iter().filter(|((of, key), _)| is_told(*of, key)).take(limit).collect();
                 Loaded::Backlog(tasks.into_iter().map(|(_, task)| self.backlog(task)).collect())
             }
+            Load::Runs { namespace, after, limit } => {
+                let place = |run: &RunKey| (run.workflow.workflow.clone(), run.run);
+                let runs = self.runs.keys().filter(|run| run.workflow.namespace == namespace);
+                Loaded::Runs(runs.filter(|run| Some(place(run)) > after).take(limit).cloned().collect())
+            }
             Load::Branch { .. } if self.is_damaged && self.reads_before_damage == 0 => {
                 Loaded::Failed("a page is damaged".into())
             }
@@ -105,6 +110,11 @@ impl Store {
             }
         }
         batches
+    }
+
+    /// A bad disk makes a run unreadable.
+    pub(super) fn damage(&mut self, run: &RunKey) {
+        self.runs.get_mut(run).expect("the run is here").1 = Bytes::from_static(b"\xff");
     }
 
     pub(super) fn commit(&mut self, transaction: Transaction) -> CommitOutcome {

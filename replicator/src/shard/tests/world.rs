@@ -49,8 +49,12 @@ use crate::{
 pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) clusters: Vec<Cluster>,
-    namespace: Namespace,
+    pub(super) namespace: Namespace,
     topology: Topology,
+    /// Whether frames go whole, as they do on streams, and acknowledgements with them.
+    pub(super) is_wired: bool,
+    /// Frames on their way, if they go whole: from, to, frame.
+    pub(super) frames: VecDeque<(usize, usize, Frame)>,
     /// Tasks on their way, in the order in which they were told.
     pub(super) wires: Vec<Wire>,
     /// Whether peers answer when they are asked for missing events.
@@ -96,6 +100,8 @@ impl World {
             clusters: Vec::new(),
             topology: topology(0, count),
             namespace,
+            is_wired: false,
+            frames: VecDeque::new(),
             wires: Vec::new(),
             peers_answer: true,
             fetches: Vec::new(),
@@ -115,6 +121,10 @@ impl World {
         self.settle(index);
         let namespace = self.namespace.clone();
         self.clusters[index].shard.handle_namespace(self.now, namespace);
+        self.open_streams(index);
+    }
+
+    pub(super) fn open_streams(&mut self, index: usize) {
         for peer in (0..self.count()).filter(|peer| *peer != index) {
             for role in [StreamRole::Source, StreamRole::Target] {
                 self.clusters[index].shard.handle_stream(self.now, stream(peer, role), StreamEvent::Opened);
@@ -124,7 +134,7 @@ impl World {
     }
 
     fn count(&self) -> usize {
-        self.namespace.clusters.len()
+        self.topology.clusters().count()
     }
 
     /// The process dies and comes back with what it stored. Tasks that were on their way to it come again.
@@ -178,6 +188,9 @@ impl World {
 
     fn carry(&mut self, from: usize, key: StreamKey, frame: Frame) {
         let to = usize::try_from(key.cluster.0).unwrap() - 1;
+        if self.is_wired {
+            return self.frames.push_back((from, to, frame));
+        }
         match frame {
             Frame::Tasks(messages) => {
                 self.wires.extend(messages.replication_tasks.into_iter().map(|task| Wire { from, to, task }));

@@ -311,6 +311,11 @@ impl World {
                     |task: &HistoryTask| BacklogTask { task: task.clone(), events: Vec::new(), new_run_events: None };
                 Loaded::Backlog(tasks.take(limit).map(|(_, task)| row(task)).collect())
             }
+            Load::Runs { namespace, after, limit } => {
+                let place = |run: &RunKey| (run.workflow.workflow.clone(), run.run);
+                let runs = self.stored.runs.keys().filter(|run| run.workflow.namespace == namespace);
+                Loaded::Runs(runs.filter(|run| Some(place(run)) > after).take(limit).cloned().collect())
+            }
             Load::Branch { branch, first, end, .. } => {
                 let mut batches = Vec::new();
                 for range in branch.ranges(first, end) {

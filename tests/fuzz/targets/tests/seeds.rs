@@ -209,6 +209,7 @@ fn extremes(seeds: &mut Seeds) {
             replication_tasks: vec![ReplicationTask { source_task_id: number, ..ReplicationTask::default() }],
             meridian: Some(StreamExtension {
                 settled: vec![Settled { namespace_id: world::namespace().id.to_string(), failover_version: number }],
+                ..StreamExtension::default()
             }),
             ..WorkflowReplicationMessages::default()
         };

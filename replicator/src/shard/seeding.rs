@@ -1,0 +1,395 @@
+//! Telling a peer everything, and being told: how a cluster that joins late, or was away for too long, gets what the
+//! streams do not tell.
+//!
+//! The shard that is to be told asks ([`Seeds`]); the one that is asked walks over the runs of the namespace in the store,
+//! page by page, and writes the history of each as replication tasks like any other, for this peer alone. They go the way
+//! of all tasks: in the order of their ids, acknowledged when durable. What is written to a run meanwhile comes before or
+//! behind, and either is well: a target fetches what it misses and knows what it has. The next page is not written before
+//! this one was sent, so what others write never waits behind more than one.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use prost::Message;
+use proto::meridian::replication::v1::{Seeded, Wanted as WantedWire};
+
+use super::{
+    Shard,
+    io::{BacklogTask, Load, LoadId, Loaded, Output, Report, StreamKey, StreamRole},
+    loading::RETRY,
+    ownership::Ownership,
+    shard::Wanted,
+    work::Work,
+};
+use crate::{
+    history::{HistoryBatch, Stretch},
+    ids::{EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowId, shard_of},
+    namespace::Namespace,
+    stream::seeds::{Place, Progress, Seeds},
+    task::{HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
+    time::Timestamp,
+    version::{VersionHistoryItem, histories::BranchHistory},
+    workflow::{MutableState, draft::Draft, sync_activity},
+};
+
+/// What one peer's shard asked for on the stream that is open.
+#[derive(Debug, Default)]
+pub(super) struct Seeder {
+    /// Namespaces, and behind which run each goes on.
+    asked: BTreeMap<NamespaceId, Option<Place>>,
+    /// The one that is being told.
+    walk: Option<Walk>,
+    /// Pages that the peer is to hear the end of, each once everything below its mark was sent.
+    pub(super) owes: Vec<(TaskId, Progress)>,
+}
+
+/// A walk over the runs of a namespace.
+#[derive(Debug)]
+struct Walk {
+    namespace: NamespaceId,
+    /// The last run of the page.
+    after: Option<Place>,
+    /// Whether there are no more after the page.
+    is_last: bool,
+    /// A read of the next page, if one is under way.
+    loading: Option<LoadId>,
+    /// Runs of the page whose tasks are not written yet.
+    writing: BTreeSet<RunKey>,
+    /// The page is told when everything below was.
+    mark: Option<TaskId>,
+}
+
+/// What a run's seed needs.
+pub(super) enum Seed {
+    /// These tasks, with their events.
+    Tasks(Vec<BacklogTask>),
+    /// What the draft did to the run must be written first.
+    Later,
+    /// Events must be read first.
+    Needs(Stretch),
+}
+
+impl Shard {
+    // -----------------------------------------------------------------------------------------------------------------
+    // Being told
+
+    /// Choose who is to tell the namespaces that nobody told this shard, and ask.
+    pub(super) fn want_seeds(&mut self, now: Timestamp) {
+        let me = self.topology.current().clone();
+        for namespace in self.namespaces.values() {
+            if namespace.is_replicated() && namespace.clusters.contains(&me) {
+                if self.seeds.is_known(namespace.id) {
+                    continue;
+                }
+                for stream in self.tellers(namespace) {
+                    self.seeds.want(stream, namespace.id);
+                }
+            } else if self.seeds.forget(namespace.id) {
+                self.chores.record.get_or_insert(now);
+            }
+        }
+        if self.targets.values().any(|target| target.is_open && self.seeds.owes_question(target.key)) {
+            self.chores.ack.get_or_insert(now);
+        }
+    }
+
+    /// The streams on which all of a namespace can be told: those from the cluster that is active, if it is there, else
+    /// from another one that has it. None while nobody is there.
+    fn tellers(&self, namespace: &Namespace) -> Vec<StreamKey> {
+        let is_there = |name: &&crate::version::ClusterName| {
+            let id = self.topology.id_of(name).filter(|id| *id != self.topology.current_id());
+            id.is_some_and(|id| self.targets.values().any(|target| target.is_open && target.key.cluster == id))
+        };
+        let teller = [&namespace.active].into_iter().chain(&namespace.clusters).find(is_there);
+        let Some(teller) = teller.and_then(|name| self.topology.id_of(name)) else { return Vec::new() };
+        let open = self.targets.values().filter(|target| target.is_open && target.key.cluster == teller);
+        let mut streams: BTreeSet<StreamKey> = open.map(|target| target.key).collect();
+        // Those that are still to come tell their part, too.
+        let key = |shard| StreamKey { cluster: teller, shard, role: StreamRole::Target };
+        streams.extend(self.topology.joined(self.id, teller).map(key));
+        streams.into_iter().collect()
+    }
+
+    /// A peer no longer has all that it did not tell: it is to tell everything. Its watermark counts when that is noted.
+    pub(super) fn on_gap(&mut self, now: Timestamp, key: StreamKey, high: TaskId) {
+        let Some(peer) = self.topology.name_of(key.cluster) else { return };
+        let me = self.topology.current();
+        let shared = self.namespaces.values().filter(|namespace| {
+            namespace.is_replicated() && namespace.clusters.contains(me) && namespace.clusters.contains(peer)
+        });
+        for namespace in shared.map(|namespace| namespace.id).collect::<Vec<_>>() {
+            self.seeds.want(key, namespace);
+        }
+        self.gaps.push((key, high));
+        self.chores.record = Some(now);
+        self.report(Report::Gap { from: key.cluster });
+        self.want_seeds(now);
+    }
+
+    /// Runs were told, and are durable here.
+    pub(super) fn on_seeds_told(&mut self, now: Timestamp, key: StreamKey, told: Vec<Progress>) {
+        for progress in told {
+            if self.seeds.on_told(key, progress) {
+                self.chores.record.get_or_insert(now);
+            }
+        }
+    }
+
+    /// What is asked with the next acknowledgement.
+    pub(super) fn questions(seeds: &mut Seeds, key: StreamKey) -> Vec<WantedWire> {
+        let wanted = seeds.take_unasked(key).into_iter().map(|(namespace, after)| WantedWire {
+            namespace_id: namespace.to_string(),
+            workflow_id: after.as_ref().map(|(workflow, _)| workflow.as_str().into()).unwrap_or_default(),
+            run_id: after.map(|(_, run)| run.to_string()).unwrap_or_default(),
+        });
+        wanted.collect()
+    }
+
+    /// What this shard waits to be told: namespace and stream.
+    pub fn seeding(&self) -> impl Iterator<Item = (NamespaceId, StreamKey)> + '_ {
+        self.seeds.wanted()
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Telling
+
+    /// A peer's shard wants to be told everything.
+    pub(super) fn on_wanted(&mut self, key: StreamKey, asked: Vec<WantedWire>) {
+        let seeder = self.seeders.entry(key).or_default();
+        for wanted in asked {
+            let Ok(namespace) = NamespaceId::parse(&wanted.namespace_id) else { continue };
+            let after = RunId::parse(&wanted.run_id).ok().map(|run| (WorkflowId::from(wanted.workflow_id), run));
+            // Whoever asks again has lost the answer.
+            seeder.asked.insert(namespace, after);
+            if seeder.walk.as_ref().is_some_and(|walk| walk.namespace == namespace) {
+                seeder.walk = None;
+            }
+        }
+        self.walk_on(key);
+    }
+
+    /// Go on with what peers' shards asked for.
+    pub(super) fn walk_all(&mut self) {
+        for key in self.seeders.keys().copied().collect::<Vec<_>>() {
+            self.walk_on(key);
+        }
+    }
+
+    /// Go on with what one peer's shard asked for, if the last page was told.
+    pub(super) fn walk_on(&mut self, key: StreamKey) {
+        if !self.is_ready() {
+            return;
+        }
+        let Some(peer) = self.topology.name_of(key.cluster) else { return };
+        let Some(source) = self.sources.get(&key).filter(|source| source.is_open) else { return };
+        let Some(seeder) = self.seeders.get_mut(&key) else { return };
+        if seeder.walk.as_ref().is_some_and(|walk| walk.is_last && !walk.is_busy() && walk.is_told(source.sent)) {
+            seeder.walk = None;
+        }
+        if seeder.walk.is_none() {
+            let namespaces = &self.namespaces;
+            let is_shared = |id: &NamespaceId| namespaces.get(id).is_some_and(|known| known.clusters.contains(peer));
+            let Some(next) = seeder.asked.keys().copied().find(is_shared) else { return };
+            let after = seeder.asked.remove(&next).flatten();
+            seeder.walk = Some(Walk::new(next, after));
+        }
+        let is_due = |walk: &&mut Walk| !walk.is_last && !walk.is_busy() && walk.is_told(source.sent);
+        let Some(walk) = seeder.walk.as_mut().filter(is_due) else { return };
+        let (namespace, after) = (walk.namespace, walk.after.clone());
+        let id = self.next_load();
+        if let Some(walk) = self.seeders.get_mut(&key).and_then(|seeder| seeder.walk.as_mut()) {
+            (walk.loading, walk.mark) = (Some(id), None);
+        }
+        self.loads.insert(id, Wanted::Runs(key));
+        self.outbox.push(Output::Load(id, Load::Runs { namespace, after, limit: PAGE }));
+    }
+
+    /// A page of a namespace's runs was read.
+    pub(super) fn on_runs_loaded(&mut self, now: Timestamp, key: StreamKey, id: LoadId, loaded: Loaded) {
+        let topology = &self.topology;
+        let (ours, theirs) = (topology.shards_of(topology.current_id()), topology.shards_of(key.cluster));
+        let here = self.id;
+        let walk = self.seeders.get_mut(&key).and_then(|seeder| seeder.walk.as_mut());
+        let Some(walk) = walk.filter(|walk| walk.loading == Some(id)) else { return };
+        walk.loading = None;
+        let Loaded::Runs(runs) = loaded else {
+            self.chores.pump.get_or_insert(now + RETRY);
+            return;
+        };
+        walk.is_last = runs.len() < PAGE;
+        walk.after = runs.last().map(|run| (run.workflow.workflow.clone(), run.run)).or(walk.after.take());
+        let is_of = |run: &RunKey, count: Option<u32>, shard: ShardId| {
+            count.is_none_or(|count| shard_of(run.workflow.namespace, &run.workflow.workflow, count) == shard)
+        };
+        let concerned = runs.into_iter().filter(|run| is_of(run, ours, here) && is_of(run, theirs, key.shard));
+        walk.writing = concerned.collect();
+        for run in walk.writing.clone() {
+            self.park(now, run.workflow.clone(), Work::Seed(run, key));
+        }
+        self.finish_page(now, key);
+    }
+
+    /// The tasks of some runs are written, or need not be.
+    pub(super) fn on_seeded(&mut self, now: Timestamp, seeded: &[(StreamKey, RunKey)]) {
+        for (key, run) in seeded {
+            if let Some(walk) = self.seeders.get_mut(key).and_then(|seeder| seeder.walk.as_mut())
+                && walk.writing.remove(run)
+            {
+                self.finish_page(now, *key);
+            }
+        }
+    }
+
+    /// When all of a page is written, the peer is told so behind it.
+    fn finish_page(&mut self, now: Timestamp, key: StreamKey) {
+        let Ownership::Owned { ids, .. } = &self.ownership else { return };
+        let end = ids.peek();
+        let Some(seeder) = self.seeders.get_mut(&key) else { return };
+        let Some(walk) = seeder.walk.as_mut().filter(|walk| !walk.is_busy() && walk.mark.is_none()) else { return };
+        walk.mark = Some(end);
+        let (namespace, after, is_complete) = (walk.namespace, walk.after.clone(), walk.is_last);
+        seeder.owes.push((end, Progress { namespace, after, is_complete }));
+        self.pump_soon(now);
+    }
+
+    /// A run's events cannot be read: the peer is not told of it, and operators are.
+    pub(super) fn on_seed_unreadable(&mut self, now: Timestamp, run: RunKey, key: StreamKey, reason: String) {
+        self.report(Report::Untold { run: run.clone(), to: key.cluster, reason });
+        self.on_seeded(now, &[(key, run)]);
+    }
+}
+
+impl Seeder {
+    /// Namespaces that are being told.
+    pub(super) fn namespaces(&self) -> usize {
+        self.asked.len() + usize::from(self.walk.is_some())
+    }
+
+    /// Reads that were under way will not come back.
+    pub(super) fn begin_again(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.loading = None;
+        }
+    }
+}
+
+impl Walk {
+    fn new(namespace: NamespaceId, after: Option<Place>) -> Self {
+        Self { namespace, after, is_last: false, loading: None, writing: BTreeSet::new(), mark: None }
+    }
+
+    /// Whether a page is being read or written.
+    fn is_busy(&self) -> bool {
+        self.loading.is_some() || !self.writing.is_empty()
+    }
+
+    /// Whether nothing of the last page waits to be sent.
+    fn is_told(&self, sent: TaskId) -> bool {
+        self.mark.is_none_or(|mark| mark.0 <= sent.0.saturating_add(1))
+    }
+}
+
+/// What a peer is told of a page.
+pub(super) fn seeded(progress: Progress) -> Seeded {
+    Seeded {
+        namespace_id: progress.namespace.to_string(),
+        workflow_id: progress.after.as_ref().map(|(workflow, _)| workflow.as_str().into()).unwrap_or_default(),
+        run_id: progress.after.map(|(_, run)| run.to_string()).unwrap_or_default(),
+        is_complete: progress.is_complete,
+    }
+}
+
+/// What a peer told of a page.
+pub(super) fn progress(seeded: Seeded) -> Option<Progress> {
+    let after = RunId::parse(&seeded.run_id).ok().map(|run| (WorkflowId::from(seeded.workflow_id), run));
+    let namespace = NamespaceId::parse(&seeded.namespace_id).ok()?;
+    Some(Progress { namespace, after, is_complete: seeded.is_complete })
+}
+
+/// Tasks that tell a peer all of a run: every branch, and attempts of activities, of which no event tells.
+pub(super) fn seed(draft: &mut Draft<'_>, id: RunId, key: StreamKey) -> Seed {
+    let Some(run) = draft.runs.get(&id) else { return Seed::Tasks(Vec::new()) };
+    if run.changes.is_touched() {
+        return Seed::Later;
+    }
+    let state = &run.state;
+    let mut tasks = Vec::new();
+    let mut told: Vec<&BranchHistory> = Vec::new();
+    let current = state.histories.current();
+    let others = state.histories.all().iter().filter(|history| history.branch != current.branch);
+    let attempted = state.activities.table.iter().filter(|(_, activity)| activity.told_at.is_some());
+    let attempted: Vec<EventId> = attempted.map(|(scheduled, _)| *scheduled).collect();
+    for history in [current].into_iter().chain(others) {
+        // What another branch has in common with this one was told with it.
+        let shared = told.iter().filter_map(|other| other.versions.lowest_common_ancestor(&history.versions));
+        let first = shared.map(|item| item.event_id.next()).max().unwrap_or(EventId::FIRST);
+        told.push(history);
+        let stretch = Stretch { branch: history.branch.clone(), first, end: history.versions.last().event_id.next() };
+        if stretch.first >= stretch.end {
+            continue;
+        }
+        let Some(batches) = draft.read.get(&stretch) else { return Seed::Needs(stretch) };
+        let digest = (history.branch == current.branch && attempted.is_empty()).then(|| state.digest());
+        tasks.extend(history_tasks(state, history, batches, digest, draft.now, key));
+    }
+    for scheduled in attempted {
+        let Some(told) = sync_activity::told(state, scheduled) else { continue };
+        let attributes = told.encode_to_vec().into();
+        let task = ReplicationTask::SyncActivity { written: draft.now, scheduled, attributes, to: Some(key.cluster) };
+        tasks.push((task, Vec::new()));
+    }
+    let (run, version) = (state.run.clone(), current.versions.last().version);
+    let tasks = tasks.into_iter().map(|(task, events)| {
+        let place = TaskKey { fire_time: Timestamp::ZERO, id: draft.task_ids.next() };
+        let task = HistoryTask { key: place, run: run.clone(), version, kind: TaskKind::Replication(task) };
+        BacklogTask { task, events, new_run_events: None }
+    });
+    Seed::Tasks(tasks.collect())
+}
+
+/// A branch, or the rest of one, as tasks of a moderate size.
+fn history_tasks(
+    state: &MutableState,
+    history: &BranchHistory,
+    batches: &[HistoryBatch],
+    digest: Option<u64>,
+    now: Timestamp,
+    key: StreamKey,
+) -> Vec<(ReplicationTask, Vec<bytes::Bytes>)> {
+    let mut tasks = Vec::new();
+    let mut rest = batches;
+    while let Some(first) = rest.first() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|batch| {
+            let before = bytes;
+            bytes += batch.bytes().len();
+            before == 0 || bytes <= TASK_BYTES
+        });
+        let (these, later) = rest.split_at(fits.count());
+        rest = later;
+        let last = these.last().unwrap_or(first);
+        let end = VersionHistoryItem { event_id: last.last(), version: last.version() };
+        let begins = first.first() == EventId::FIRST;
+        let batch = WrittenBatch {
+            branch: history.branch.clone(),
+            versions: history.versions.truncated(end),
+            first: first.first(),
+            next: last.last().next(),
+            start_request_id: if begins { state.execution.start.request_id.clone() } else { Default::default() },
+            digest: digest.filter(|_| rest.is_empty()),
+        };
+        let stretch = HistoryStretch { written: now, batch, new_run: None, base: None, to: Some(key.cluster) };
+        let events = these.iter().map(|batch| batch.bytes().clone()).collect();
+        tasks.push((ReplicationTask::History(Box::new(stretch)), events));
+    }
+    tasks
+}
+
+/// Runs per page: so many may stand before what others write meanwhile.
+const PAGE: usize = 64;
+/// Events per task, in bytes.
+const TASK_BYTES: usize = 512 << 10;

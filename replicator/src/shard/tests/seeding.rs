@@ -1,0 +1,287 @@
+//! Clusters that join late, or were away: they are told everything, and agree with the others afterwards.
+
+use std::vec::Vec;
+
+use super::world::{A, B, C, World, activity, go_on, name, stream};
+use crate::{
+    shard::io::{Frame, Report, StreamEvent, StreamRole},
+    stream::BacklogLimit,
+    task::Category,
+};
+
+/// Clusters whose frames go whole, with their acknowledgements.
+fn wired(count: usize) -> World {
+    let mut world = World::new(count);
+    world.is_wired = true;
+    for cluster in 0..count {
+        reconnect(&mut world, cluster);
+    }
+    exchange(&mut world);
+    world
+}
+
+/// Deliver frames, and what follows from them, until there are none.
+fn exchange(world: &mut World) {
+    for _ in 0..2000 {
+        exchange_some(world, usize::MAX);
+        world.tick(60);
+        if world.frames.is_empty() {
+            return;
+        }
+    }
+    panic!("clusters tell each other things for ever");
+}
+
+/// Deliver so many frames.
+fn exchange_some(world: &mut World, count: usize) {
+    for _ in 0..count {
+        let Some((from, to, frame)) = world.frames.pop_front() else { return };
+        let role = if matches!(frame, Frame::Ack(_)) { StreamRole::Source } else { StreamRole::Target };
+        let event = StreamEvent::Frame(std::boxed::Box::new(frame));
+        world.clusters[to].shard.handle_stream(world.now, stream(from, role), event);
+        world.settle(to);
+    }
+}
+
+/// The streams between a cluster and all others break.
+fn cut(world: &mut World, cluster: usize) {
+    world.frames.retain(|(from, to, _)| *from != cluster && *to != cluster);
+    tell_streams(world, cluster, &StreamEvent::Closed);
+}
+
+/// They are there again.
+fn reconnect(world: &mut World, cluster: usize) {
+    cut(world, cluster);
+    tell_streams(world, cluster, &StreamEvent::Opened);
+}
+
+fn tell_streams(world: &mut World, cluster: usize, event: &StreamEvent) {
+    for peer in (0..world.clusters.len()).filter(|peer| *peer != cluster) {
+        for (one, other) in [(peer, cluster), (cluster, peer)] {
+            for role in [StreamRole::Source, StreamRole::Target] {
+                world.clusters[one].shard.handle_stream(world.now, stream(other, role), event.clone());
+            }
+            world.settle(one);
+        }
+    }
+}
+
+/// Clusters keep so many tasks for a peer that is away.
+fn keep(world: &mut World, rows: u64) {
+    for cluster in &mut world.clusters {
+        cluster.shard.backlog_limit = BacklogLimit { rows, ..BacklogLimit::default() };
+    }
+}
+
+/// Four runs: one that goes on in another, one that is over, and an open one with an activity that is being tried.
+fn write_runs(world: &mut World, cluster: usize) {
+    world.start(cluster, 0);
+    world.signal(cluster, "one");
+    world.work(cluster, std::vec![go_on()]);
+    world.terminate(cluster);
+    world.start(cluster, 0);
+    world.work(cluster, std::vec![activity("pack")]);
+    world.try_start_activity(cluster).expect("it waits").expect("it starts");
+    world.try_end_activity(cluster, 0);
+}
+
+fn told_of(world: &World, cluster: usize, wanted: impl Fn(&Report) -> bool) -> usize {
+    world.clusters[cluster].reports.iter().filter(|report| wanted(report)).count()
+}
+
+/// Tasks that a cluster keeps for its peers.
+fn kept(world: &World, cluster: usize) -> usize {
+    world.clusters[cluster].store.tasks.keys().filter(|(category, _)| *category == Category::Replication).count()
+}
+
+/// What clusters still wait to be told: who, and by whom.
+fn seeding(world: &World) -> Vec<(&'static str, i32)> {
+    let all = world.clusters.iter().enumerate();
+    all.flat_map(|(index, cluster)| cluster.shard.seeding().map(move |(_, from)| (name(index), from.cluster.0)))
+        .collect()
+}
+
+/// `b` and `c` are there, and the namespace is in `a` and `b` alone.
+fn without_c() -> World {
+    let mut world = World::new(3);
+    world.namespace.clusters.retain(|cluster| cluster.as_str() != name(C));
+    world.hear(&[A, B, C]);
+    world.is_wired = true;
+    for cluster in [A, B, C] {
+        reconnect(&mut world, cluster);
+    }
+    exchange(&mut world);
+    world
+}
+
+fn join_c(world: &mut World) {
+    world.namespace.clusters.push(name(C).into());
+    world.hear(&[A, B, C]);
+}
+
+#[test]
+fn a_cluster_that_joins_a_namespace_is_told_all_of_it() {
+    let mut world = without_c();
+    write_runs(&mut world, A);
+    exchange(&mut world);
+    assert!(world.current(C).is_none() && world.current(B).is_some());
+    join_c(&mut world);
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(world.picture(C).len(), 3);
+    assert_eq!((seeding(&world), world.complaints()), (Vec::new(), Vec::new()));
+    assert_eq!(world.fetches.len(), 0, "whole histories need no fetching");
+    // What is written from now on comes by itself.
+    world.signal(A, "later");
+    exchange(&mut world);
+    world.agree();
+}
+
+#[test]
+fn what_is_written_while_it_is_told_comes_as_well() {
+    let mut world = without_c();
+    write_runs(&mut world, A);
+    exchange(&mut world);
+    join_c(&mut world);
+    for number in 0..6 {
+        exchange_some(&mut world, 3);
+        world.signal(A, &std::format!("signal {number}"));
+        world.tick(20);
+    }
+    exchange(&mut world);
+    world.agree();
+    assert_eq!((seeding(&world), world.complaints()), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn branches_that_lost_are_told_too() {
+    let mut world = without_c();
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    cut(&mut world, A);
+    world.failover(B, &[B]);
+    world.signal(A, "here");
+    world.signal(B, "there");
+    world.hear(&[A]);
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    join_c(&mut world);
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(world.tree(C, run).split('|').count(), 2);
+}
+
+#[test]
+fn whoever_restarts_meanwhile_goes_on() {
+    for (victim, delivered) in [(A, 1), (A, 4), (C, 2), (C, 5), (A, 8), (C, 9)] {
+        let mut world = without_c();
+        write_runs(&mut world, A);
+        exchange(&mut world);
+        join_c(&mut world);
+        exchange_some(&mut world, delivered);
+        world.restart(victim);
+        for cluster in [A, B, C] {
+            reconnect(&mut world, cluster);
+        }
+        exchange(&mut world);
+        world.agree();
+        assert_eq!(seeding(&world), [], "{} after {delivered} frames", name(victim));
+    }
+}
+
+#[test]
+fn a_restart_asks_for_nothing_again() {
+    let mut world = wired(2);
+    write_runs(&mut world, A);
+    exchange(&mut world);
+    world.tick(5_000);
+    exchange(&mut world);
+    world.restart(B);
+    reconnect(&mut world, B);
+    assert_eq!(seeding(&world), []);
+}
+
+#[test]
+fn a_peer_that_was_switched_off_for_a_while_misses_nothing() {
+    let mut world = wired(2);
+    write_runs(&mut world, A);
+    exchange(&mut world);
+    cut(&mut world, B);
+    write_more(&mut world, 20);
+    reconnect(&mut world, B);
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(told_of(&world, B, |report| matches!(report, Report::Gap { .. })), 0);
+}
+
+fn write_more(world: &mut World, runs: usize) {
+    for _ in 0..runs {
+        world.terminate(A);
+        world.start(A, 0);
+        world.tick(40);
+    }
+    world.tick(5_000);
+}
+
+#[test]
+fn a_peer_that_was_away_for_too_long_is_told_everything_when_it_is_back() {
+    let mut world = wired(3);
+    keep(&mut world, 32);
+    write_runs(&mut world, A);
+    exchange(&mut world);
+    cut(&mut world, B);
+    write_more(&mut world, 30);
+    exchange(&mut world);
+    world.tick(5_000);
+    exchange(&mut world);
+    write_more(&mut world, 30);
+    exchange(&mut world);
+    world.tick(5_000);
+    assert!(kept(&world, A) <= 34, "{} tasks are kept for a peer that is away", kept(&world, A));
+    reconnect(&mut world, B);
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(told_of(&world, B, |report| matches!(report, Report::Gap { .. })), 1);
+    assert_eq!(told_of(&world, C, |report| matches!(report, Report::Gap { .. })), 0, "who is there is told in order");
+    assert_eq!((seeding(&world), world.complaints()), (Vec::new(), Vec::new()));
+    // Afterwards nothing is kept for it but what it has not had.
+    world.tick(5_000);
+    exchange(&mut world);
+    world.tick(5_000);
+    assert_eq!(kept(&world, A), 0);
+}
+
+/// The peer notes what it misses before it acknowledges that it was told so.
+#[test]
+fn a_gap_that_was_heard_is_not_forgotten() {
+    for delivered in 1..8 {
+        let mut world = wired(2);
+        keep(&mut world, 32);
+        cut(&mut world, B);
+        world.start(A, 0);
+        write_more(&mut world, 40);
+        write_more(&mut world, 1);
+        reconnect(&mut world, B);
+        exchange_some(&mut world, delivered);
+        world.restart(B);
+        reconnect(&mut world, B);
+        exchange(&mut world);
+        assert_eq!(world.picture(B), world.picture(A), "after {delivered} frames");
+    }
+}
+
+#[test]
+fn pages_follow_one_another() {
+    let mut world = without_c();
+    world.start(A, 0);
+    for _ in 0..150 {
+        world.terminate(A);
+        world.start(A, 0);
+    }
+    exchange(&mut world);
+    join_c(&mut world);
+    exchange(&mut world);
+    world.agree();
+    let runs: Vec<_> = world.picture(C);
+    assert_eq!(runs.len(), 151);
+}
