@@ -26,12 +26,30 @@ pub enum Keep {
 pub fn start(name: &str, keep: Keep) -> [Server; 2] {
     let base = free_port(4);
     [("a", 33), ("b", 133)].map(|(cluster, port)| {
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/cluster-{cluster}.yaml"));
-        let text = fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()));
-        let text = moved(&text, base);
-        let text = if keep == Keep::InMemory { text.replace("mode: rwc", "mode: memory") } else { text };
+        let text = moved(&example(cluster, keep), base);
         Server::meridian_from_file(&format!("{name}-{cluster}"), &text, base + port)
     })
+}
+
+/// Start a third cluster `c`, which is as `b` but for its name. Nobody knows it yet.
+///
+/// # Panics
+///
+/// When the example cannot be read, or the cluster does not start.
+#[must_use]
+pub fn third(name: &str, keep: Keep) -> Server {
+    let base = free_port(4);
+    let text = moved(&example("b", keep), base);
+    let text = text.replace("cluster-b.db", "cluster-c.db").replace("ClusterName: b", "ClusterName: c");
+    let text =
+        text.replace("b: {enabled: true, initialFailoverVersion: 2", "c: {enabled: true, initialFailoverVersion: 3");
+    Server::meridian_from_file(&format!("{name}-c"), &text, base + 133)
+}
+
+fn example(cluster: &str, keep: Keep) -> String {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/cluster-{cluster}.yaml"));
+    let text = fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()));
+    if keep == Keep::InMemory { text.replace("mode: rwc", "mode: memory") } else { text }
 }
 
 /// Let each know the other, as an operator does.

@@ -3,7 +3,9 @@
 //! Each server is started on an empty database on disk with full synchronous commits, and drives workflows of one activity
 //! at several concurrencies. Client and worker are raw gRPC: what an SDK costs is not measured. Every result is verified.
 
+mod catch_up;
 mod conflict;
+mod isolation;
 mod load;
 mod replication;
 mod report;
@@ -59,6 +61,10 @@ enum Other {
     Conflict(conflict::Options),
     /// How fast two clusters are compared, as JSON.
     Verification(verification::Options),
+    /// How fast a standby catches up on what it missed, and what that costs, as JSON.
+    CatchUp(catch_up::Options),
+    /// What one namespace suffers from a quarantined workflow, a loud neighbour and a dead peer, as JSON.
+    Isolation(isolation::Options),
 }
 
 impl Other {
@@ -66,6 +72,8 @@ impl Other {
         Ok(match self {
             Self::Replication(options) => serde_json::to_value(replication::measure(options).await?)?,
             Self::Conflict(options) => serde_json::to_value(conflict::measure(options).await?)?,
+            Self::CatchUp(options) => serde_json::to_value(catch_up::measure(options).await?)?,
+            Self::Isolation(options) => serde_json::to_value(isolation::measure(options).await?)?,
             Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,
         })
     }

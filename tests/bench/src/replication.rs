@@ -32,7 +32,7 @@ use crate::{
 pub(crate) const NAMESPACE: &str = "bench";
 
 /// Between two starts whose lag is measured.
-const START_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const START_EVERY: Duration = Duration::from_millis(50);
 
 /// Errors that SDKs retry by themselves.
 const RETRIED: [Code; 7] = [
@@ -107,22 +107,28 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
 
 /// A namespace of both, active in `a`, that `b` knows too.
 pub(crate) async fn register(a: &Server, b: &Server) -> anyhow::Result<()> {
+    register_as(NAMESPACE, &["a", "b"], a, b).await
+}
+
+/// A namespace of these clusters, active in `a`, that `b` knows too.
+pub(crate) async fn register_as(name: &str, clusters: &[&str], a: &Server, b: &Server) -> anyhow::Result<()> {
+    let clusters: Vec<_> = clusters.iter().map(|cluster| json!({"clusterName": cluster})).collect();
     let request = json!({
-        "namespace": NAMESPACE, "isGlobalNamespace": true, "activeClusterName": "a",
-        "clusters": [{"clusterName": "a"}, {"clusterName": "b"}], "workflowExecutionRetentionPeriod": "86400s",
+        "namespace": name, "isGlobalNamespace": true, "activeClusterName": "a",
+        "clusters": clusters, "workflowExecutionRetentionPeriod": "86400s",
     });
     let client = Raw::connect(a.address(0)).await?;
     client.call("RegisterNamespace", request).await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let standby = Raw::connect(b.address(0)).await?.without_redirection();
     tests::wait::until_async("the namespace on b", async || {
-        standby.call("DescribeNamespace", json!({"namespace": NAMESPACE})).await
+        standby.call("DescribeNamespace", json!({"namespace": name})).await
     })
     .await;
     Ok(())
 }
 
 /// From the answer of a start until the run is at the other side, at a steady rate; sorted.
-async fn lags(a: &Server, b: &Server, name: &str, starts: usize) -> anyhow::Result<Vec<Duration>> {
+pub(crate) async fn lags(a: &Server, b: &Server, name: &str, starts: usize) -> anyhow::Result<Vec<Duration>> {
     let mut active = connect(a.address(0)).await?;
     let standby = Raw::connect(b.address(0)).await?.without_redirection();
     let place = Place { namespace: NAMESPACE.to_owned(), queue: format!("lag {name}") };
