@@ -23,7 +23,7 @@ use crate::{
     defects::{Defect, planted},
     ids::{NamespaceId, TaskId},
     shard::flight::InFlight,
-    stream::{Source, Target, outgoing, source::WINDOW},
+    stream::{Source, Target, lanes, outgoing, source::WINDOW},
     task::{ReplicationTask, TaskKind},
     time::Timestamp,
     version::FailoverVersion,
@@ -146,27 +146,55 @@ impl Shard {
                 self.tell_gap(key, end);
                 continue;
             }
-            if source.sent.next() >= end {
+            self.look_on(key, end);
+            if !self.send_frame(key, end) {
                 break;
             }
-            let Some(rows) = self.tail.after(source.sent, end) else {
-                let (after, id) = (source.sent, self.next_load());
+        }
+        self.tell_settled(key);
+        self.walk_on(key);
+    }
+
+    /// Put what is readable and was not looked at into lanes, as far as they have room, and what did not fit before. Where
+    /// memory does not hold it, it is read.
+    fn look_on(&mut self, key: StreamKey, end: TaskId) {
+        while let Some(source) = self.sources.get(&key).filter(|source| !source.is_reading()) {
+            let (after, again) = match source.lanes.starving() {
+                Some((lane, after)) => (after, Some(lane)),
+                None if source.lanes.scanned().next() < end && source.lanes.has_room() => {
+                    (source.lanes.scanned(), None)
+                }
+                None => return,
+            };
+            let Some(rows) = self.tail.after(after, end) else {
+                let id = self.next_load();
                 self.loads.insert(id, Wanted::Backlog(key));
                 self.outbox.push(Output::Load(id, Load::Backlog { after, limit: FRAME_TASKS }));
                 if let Some(source) = self.sources.get_mut(&key) {
-                    source.begin_read(id, end);
+                    source.begin_read(id, end, again);
                 }
                 return;
             };
-            let rows: Vec<BacklogTask> = rows.take(FRAME_TASKS).cloned().collect();
-            if rows.is_empty() {
-                source.on_sent([], TaskId(end.0 - 1));
-                break;
-            }
-            self.tell(key, rows);
+            let rows: Vec<BacklogTask> = rows.take(LOOK).cloned().collect();
+            let is_all = rows.len() < LOOK;
+            self.look_at(key, rows, is_all.then_some(end), again);
         }
-        self.tell_settled(key, end);
-        self.walk_on(key);
+    }
+
+    /// Rows that follow what was looked at, or that a lane wants again; with `end`: these are all below it.
+    fn look_at(&mut self, key: StreamKey, rows: Vec<BacklogTask>, end: Option<TaskId>, again: Option<lanes::Key>) {
+        let Some(last) = end.map(|end| TaskId(end.0 - 1)).or(rows.last().map(|row| row.task.key.id)) else { return };
+        let rows: Vec<BacklogTask> = rows.into_iter().filter(|row| self.concerns(key, row)).collect();
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        match again {
+            Some(lane) => source.lanes.refill(lane, rows, last),
+            None => {
+                let in_turns = source.takes_turns();
+                rows.into_iter().for_each(|row| source.lanes.add(row, in_turns));
+                source.lanes.skip_to(last);
+            }
+        }
+        source.on_sent([]);
     }
 
     /// What the peer has not had is gone: say so, and go on with what is written from now on.
@@ -182,42 +210,28 @@ impl Shard {
         self.report(Report::GapTold { to: key.cluster });
     }
 
-    /// Send rows that follow what was sent, in one frame or more.
-    fn tell(&mut self, key: StreamKey, rows: Vec<BacklogTask>) {
-        let mut tasks: Vec<wire::ReplicationTask> = Vec::new();
-        let mut bytes = 0;
-        let mut last = None;
-        for row in rows {
-            last = Some(row.task.key.id);
-            if !self.concerns(key, &row) {
-                continue;
-            }
+    /// Send what is next, of each namespace in its turn, as much as fits into a frame. Whether there was anything.
+    fn send_frame(&mut self, key: StreamKey, end: TaskId) -> bool {
+        let Some(source) = self.sources.get_mut(&key) else { return false };
+        let (mut tasks, mut bytes, mut count) = (Vec::new(), 0, 0);
+        while bytes < FRAME_BYTES && count < FRAME_TASKS {
+            let Some(row) = source.lanes.take_next() else { break };
             bytes += row.events.iter().map(bytes::Bytes::len).sum::<usize>();
+            count += 1;
             tasks.extend(outgoing::to_wire(&row));
-            if bytes >= FRAME_BYTES {
-                self.send(key, core::mem::take(&mut tasks), row.task.key.id);
-                bytes = 0;
-            }
         }
-        if let Some(last) = last {
-            self.send(key, tasks, last);
-        }
-    }
-
-    /// Send tasks: all up to `last` that concern the peer.
-    fn send(&mut self, key: StreamKey, tasks: Vec<wire::ReplicationTask>, last: TaskId) {
-        let Some(source) = self.sources.get_mut(&key) else { return };
         let sizes = tasks.iter().map(|task| (TaskId(task.source_task_id), prost::Message::encoded_len(task)));
-        source.on_sent(sizes, last);
+        source.on_sent(sizes);
         if tasks.is_empty() {
-            return;
+            return count > 0;
         }
         let messages = wire::WorkflowReplicationMessages {
+            exclusive_high_watermark: (source.sent.0 + 1).min(end.0),
             replication_tasks: tasks,
-            exclusive_high_watermark: last.0 + 1,
             ..wire::WorkflowReplicationMessages::default()
         };
         self.outbox.push(Output::Frame(key, Box::new(Frame::Tasks(messages))));
+        true
     }
 
     /// Whether a row is about a workflow of the peer's shard, in a namespace that the peer has. Of an unknown namespace it
@@ -237,7 +251,7 @@ impl Shard {
 
     /// Say which namespaces moved away, and which runs that the peer asked for were told, once everything that was written
     /// of them before was sent.
-    fn tell_settled(&mut self, key: StreamKey, end: TaskId) {
+    fn tell_settled(&mut self, key: StreamKey) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         let sent = source.sent;
         let is_due = |watermark: TaskId| watermark.0 <= sent.0 + 1;
@@ -258,7 +272,7 @@ impl Shard {
         let extension =
             StreamExtension { settled: settled.collect(), seeded: seeded.collect(), ..StreamExtension::default() };
         let messages = wire::WorkflowReplicationMessages {
-            exclusive_high_watermark: end.0.max(sent.0 + 1),
+            exclusive_high_watermark: sent.0 + 1,
             meridian: Some(extension),
             ..wire::WorkflowReplicationMessages::default()
         };
@@ -268,7 +282,7 @@ impl Shard {
     /// Older tasks were read for a peer.
     pub(super) fn on_backlog_loaded(&mut self, now: Timestamp, key: StreamKey, id: LoadId, loaded: Loaded) {
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let Some(end) = source.end_read(id) else { return };
+        let Some((end, again)) = source.end_read(id) else { return };
         let end = if planted(Defect::BacklogIsTrustedTooFar) { self.readable_end() } else { end };
         let Loaded::Backlog(mut rows) = loaded else {
             self.chores.pump.get_or_insert(now + RETRY);
@@ -276,10 +290,7 @@ impl Shard {
         };
         let is_all = rows.len() < FRAME_TASKS;
         rows.retain(|row| row.task.key.id < end);
-        self.tell(key, rows);
-        if is_all && let Some(source) = self.sources.get_mut(&key) {
-            source.on_sent([], TaskId(end.0 - 1));
-        }
+        self.look_at(key, rows, is_all.then_some(end), again);
         self.pump(key);
     }
 
@@ -355,6 +366,8 @@ fn written(row: &BacklogTask) -> Option<Timestamp> {
 
 /// Tasks per frame and per read of older ones.
 const FRAME_TASKS: usize = 128;
+/// Tasks in memory that are looked at together.
+const LOOK: usize = 512;
 /// A frame is closed when its events reach this, well below what a message may hold.
 const FRAME_BYTES: usize = 1 << 20;
 /// Nanoseconds between the moments at which peers are told. What is told of one write costs about as much as what is told

@@ -6,6 +6,7 @@
 
 pub mod backlog;
 pub mod incoming;
+pub mod lanes;
 pub mod outgoing;
 pub mod receive;
 pub mod seeds;
@@ -15,6 +16,7 @@ pub mod target;
 
 pub use backlog::{Backlog, BacklogLimit};
 pub use incoming::Incoming;
+pub use lanes::Lanes;
 pub use seeds::Seeds;
 pub use source::Source;
 pub use tail::Tail;

@@ -1,11 +1,12 @@
 //! The telling end of a stream.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
     defects::{Defect, planted},
     ids::{NamespaceId, TaskId},
     shard::io::{Limit, LoadId, StreamKey},
+    stream::lanes::{self, Lanes},
     time::Timestamp,
     version::FailoverVersion,
 };
@@ -23,8 +24,10 @@ pub struct Source {
     pub acked: TaskId,
     /// Every task up to and including this one was sent on the stream that is open.
     pub sent: TaskId,
-    /// Tasks that were sent and are not acknowledged, oldest first, with their bytes.
-    unacked: VecDeque<(TaskId, usize)>,
+    /// Tasks behind it that were looked at; of those some were sent.
+    pub lanes: Lanes,
+    /// Tasks that were sent and are not acknowledged, with their bytes.
+    unacked: BTreeMap<TaskId, usize>,
     /// Bytes of `unacked`.
     unacked_bytes: usize,
     /// Tasks that were sent on the stream that is open.
@@ -45,6 +48,8 @@ struct Reading {
     id: LoadId,
     /// What was readable when it was asked for: every task below was written or given up before the store looked.
     end: TaskId,
+    /// The lane whose tasks are read again; `None`: what no lane has seen is read.
+    again: Option<lanes::Key>,
 }
 
 impl Source {
@@ -56,7 +61,8 @@ impl Source {
             is_open: false,
             acked,
             sent: acked,
-            unacked: VecDeque::new(),
+            lanes: Lanes::starting_after(acked),
+            unacked: BTreeMap::new(),
             unacked_bytes: 0,
             sent_tasks: 0,
             done_tasks: None,
@@ -79,6 +85,7 @@ impl Source {
         if !planted(Defect::ReconnectGoesOn) {
             self.sent = self.acked;
         }
+        self.lanes = Lanes::starting_after(self.sent);
         self.unacked.clear();
         self.unacked_bytes = 0;
         self.reading = None;
@@ -92,19 +99,26 @@ impl Source {
 
     /// Go on behind tasks that are gone, up to and including `last`, and wait for the peer to take note of that.
     pub fn skip_gap(&mut self, last: TaskId) {
-        self.unacked.push_back((last, 0));
+        self.unacked.insert(last, 0);
         self.sent = last;
+        self.lanes = Lanes::starting_after(last);
     }
 
-    /// Everything up to and including `last` was sent, `tasks` among it, of so many bytes each.
-    pub fn on_sent(&mut self, tasks: impl IntoIterator<Item = (TaskId, usize)>, last: TaskId) {
+    /// Tasks were sent, of so many bytes each, and `lanes` are as they are without them.
+    pub fn on_sent(&mut self, tasks: impl IntoIterator<Item = (TaskId, usize)>) {
         for (task, bytes) in tasks {
-            self.unacked.push_back((task, bytes));
+            self.unacked.insert(task, bytes);
             self.unacked_bytes += bytes;
             self.sent_tasks += 1;
         }
-        self.sent = self.sent.max(last);
+        self.sent = self.sent.max(self.lanes.sent());
         self.skip_to_sent();
+    }
+
+    /// Whether the peer takes tasks in another order than that of their ids: one that tells how many it is done with does.
+    #[must_use]
+    pub fn takes_turns(&self) -> bool {
+        self.done_tasks.is_some()
     }
 
     /// With nothing in flight, whatever was passed over on the way was none of the peer's business.
@@ -130,28 +144,37 @@ impl Source {
         let acked = TaskId(low.0.saturating_sub(1)).min(self.sent);
         let news = acked > self.acked;
         self.acked = self.acked.max(acked);
-        while self.unacked.front().is_some_and(|(task, _)| *task <= self.acked) {
-            self.unacked_bytes -= self.unacked.pop_front().map_or(0, |(_, bytes)| bytes);
+        while let Some(first) = self.unacked.first_entry() {
+            if *first.key() > self.acked {
+                break;
+            }
+            self.unacked_bytes -= first.remove();
         }
         self.skip_to_sent();
         news
     }
 
-    /// Older tasks than memory holds are being read: those after what was sent and below `end`.
-    pub fn begin_read(&mut self, id: LoadId, end: TaskId) {
-        self.reading = Some(Reading { id, end });
+    /// Older tasks than memory holds are being read, below `end`: those of a lane again, or what no lane has seen.
+    pub fn begin_read(&mut self, id: LoadId, end: TaskId, again: Option<lanes::Key>) {
+        self.reading = Some(Reading { id, end, again });
     }
 
     /// A read came back. Returns the end of what it can be trusted for: of tasks from there on the store may have shown
     /// some and not those before them. `None` when it is not the read under way, and begins where nobody stands.
-    pub fn end_read(&mut self, id: LoadId) -> Option<TaskId> {
-        self.reading.take_if(|reading| reading.id == id).map(|reading| reading.end)
+    pub fn end_read(&mut self, id: LoadId) -> Option<(TaskId, Option<lanes::Key>)> {
+        self.reading.take_if(|reading| reading.id == id).map(|reading| (reading.end, reading.again))
+    }
+
+    /// Whether a read is under way.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// Whether more may be sent: bounds what a slow peer has to hold.
     #[must_use]
     pub fn has_window(&self) -> bool {
-        self.is_open && self.reading.is_none() && self.limit().is_none()
+        self.is_open && self.limit().is_none()
     }
 
     /// What keeps more from being sent, and since when: the peer has said nothing since.
@@ -176,11 +199,11 @@ impl Source {
 }
 
 /// Tasks in flight to one peer's shard. Far above what a round trip needs, far below what would burden the peer.
-pub const WINDOW: usize = 4096;
+pub const WINDOW: usize = 2048;
 /// Bytes in flight to one peer's shard. The same.
 pub const WINDOW_BYTES: usize = 16 << 20;
 /// Tasks that are remembered behind one that takes long.
-const LONGEST_UNACKED: usize = 16 * WINDOW;
+const LONGEST_UNACKED: usize = 32 * WINDOW;
 
 #[cfg(test)]
 mod tests {
@@ -195,7 +218,8 @@ mod tests {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));
-        source.on_sent([(TaskId(15), 1), (TaskId(18), 1)], TaskId(20));
+        source.lanes.skip_to(TaskId(20));
+        source.on_sent([(TaskId(15), 1), (TaskId(18), 1)]);
         for (low, acked, news) in
             [(i64::MIN, 10, false), (11, 10, false), (16, 15, true), (12, 15, false), (99, 20, true)]
         {
@@ -213,7 +237,8 @@ mod tests {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(0));
         source.open(Timestamp(0));
-        source.on_sent((1..=tasks).map(|task| (TaskId(task), bytes)), TaskId(tasks));
+        source.lanes.skip_to(TaskId(tasks));
+        source.on_sent((1..=tasks).map(|task| (TaskId(task), bytes)));
         source.on_ack(Timestamp(7), TaskId(1), done);
         assert_eq!(source.held_back(), expected.map(|limit| (limit, Timestamp(7))));
         assert_eq!(source.has_window(), expected.is_none());
@@ -221,12 +246,12 @@ mod tests {
 
     #[test]
     fn what_a_peer_has_to_hold_is_bounded() {
-        check_window(4095, 1, None, None);
-        check_window(4096, 1, None, Some(Limit::Tasks));
-        check_window(4096, 1, Some(4095), None);
+        check_window(2047, 1, None, None);
+        check_window(2048, 1, None, Some(Limit::Tasks));
+        check_window(2048, 1, Some(2047), None);
         check_window(16, 1 << 20, None, Some(Limit::Bytes));
         check_window(16, 1 << 20, Some(8), None);
-        check_window(16 * 4096, 1, Some(16 * 4096 - 1), Some(Limit::Tasks));
+        check_window(32 * 2048, 1, Some(32 * 2048 - 1), Some(Limit::Tasks));
     }
 
     #[test]
@@ -236,7 +261,8 @@ mod tests {
         source.open(Timestamp(0));
         assert!(!source.has_gap(TaskId(10)) && source.has_gap(TaskId(11)));
         source.skip_gap(TaskId(30));
-        source.on_sent([], TaskId(35));
+        source.lanes.skip_to(TaskId(35));
+        source.on_sent([]);
         assert_eq!(source.acked, TaskId(10), "the peer does not know of it yet");
         source.on_ack(Timestamp(1), TaskId(31), None);
         assert_eq!((source.acked, source.has_gap(TaskId(30))), (TaskId(35), false));
@@ -247,15 +273,16 @@ mod tests {
         let key = StreamKey { cluster: ClusterId(2), shard: ShardId(1), role: StreamRole::Source };
         let mut source = Source::new(key, TaskId(10));
         source.open(Timestamp(0));
-        source.on_sent([(TaskId(15), 1)], TaskId(15));
-        source.begin_read(LoadId(1), TaskId(30));
+        source.lanes.skip_to(TaskId(15));
+        source.on_sent([(TaskId(15), 1)]);
+        source.begin_read(LoadId(1), TaskId(30), None);
         source.close();
         source.open(Timestamp(1));
         assert_eq!((source.sent, source.end_read(LoadId(1))), (TaskId(10), None));
-        source.begin_read(LoadId(2), TaskId(40));
+        source.begin_read(LoadId(2), TaskId(40), None);
         assert_eq!(source.end_read(LoadId(1)), None);
-        assert!(!source.has_window(), "the second read is still under way");
-        assert_eq!(source.end_read(LoadId(2)), Some(TaskId(40)));
-        assert!(source.has_window());
+        assert!(source.is_reading(), "the second read is still under way");
+        assert_eq!(source.end_read(LoadId(2)), Some((TaskId(40), None)));
+        assert!(!source.is_reading());
     }
 }
