@@ -110,12 +110,12 @@ fn reset_and_delete() {
         temporal("workflow query --workflow-id again --type total -o json").json()["queryResult"].clone()
     });
 
-    let _ = temporal("workflow delete --workflow-id again").ok();
+    let _ = temporal("workflow delete --yes --workflow-id again").ok();
     wait::until_eq(&json!(true), || {
         let described = temporal("workflow describe --workflow-id again");
         (!described.success && described.err.contains("workflow not found for ID: again")).into()
     });
-    let error = temporal("workflow delete --workflow-id again").refused();
+    let error = temporal("workflow delete --yes --workflow-id again").refused();
     assert!(error.contains("workflow not found for ID: again"), "{error}");
 }
 
@@ -134,9 +134,15 @@ fn list_and_count() {
 
 #[test]
 fn unknown_workflow() {
-    for command in
-        ["describe", "show", "cancel", "terminate", "delete", "signal --name add", "reset --event-id 4 --reason no"]
-    {
+    for command in [
+        "describe",
+        "show",
+        "cancel",
+        "terminate",
+        "delete --yes",
+        "signal --name add",
+        "reset --event-id 4 --reason no",
+    ] {
         let error = temporal(&format!("workflow {command} --workflow-id nobody")).refused();
         assert!(error.contains("workflow not found for ID: nobody"), "{command}: {error}");
     }

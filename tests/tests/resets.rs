@@ -92,7 +92,7 @@ fn a_run_made_by_a_reset_goes_on_in_the_other_cluster() {
     world.same("counter", "WORKFLOW_EXECUTION_COMPLETED", 1);
     world.replays("counter");
 
-    let _ = cli::temporal(b, &["workflow", "delete", "--workflow-id", "counter"]).ok();
+    let _ = cli::temporal(b, &["workflow", "delete", "--yes", "--workflow-id", "counter"]).ok();
     wait::until("both clusters to have removed it", || {
         let left = [0, 1].map(|cluster| world.stored(cluster, "counter").is_some());
         if left == [false, false] { Ok(()) } else { Err(left) }

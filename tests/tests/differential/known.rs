@@ -86,6 +86,16 @@ const KNOWN: &[Known] = &[
         "bad token",
         "the real server hides its own failure to read the token; Meridian says what is wrong",
     ),
+    known(
+        "reset to the first task",
+        "describe the base",
+        "the real server describes a run that a reset ended with what was pending then",
+    ),
+    known(
+        "reset behind a failure",
+        "history of failing",
+        "the real server forgets, when it makes the run anew, that the task to be repeated was a second attempt",
+    ),
     known("same reset twice", "again", "a repetition gets the run that was made; the real server makes another one"),
     known("order by", "StartTime", ORDERED),
     known("order by", "StartTime DESC", ORDERED),
