@@ -26,7 +26,7 @@ impl Checker for Tasks {
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
-        let is_of_runs = |category| matches!(category, Category::Transfer | Category::Timer);
+        let is_of_runs = |category| matches!(category, Category::Transfer | Category::Timer | Category::Divergence);
         for task in transaction.tasks.iter().filter(|task| is_of_runs(task.kind.category())) {
             let place = (transaction.shard, task.kind.category(), task.key);
             self.by_run.entry((*cluster, task.run.clone())).or_default().insert(place);
