@@ -160,6 +160,8 @@ mod tests {
                 "SignalWorkflowExecution",
                 "RequestCancelWorkflowExecution",
                 "TerminateWorkflowExecution",
+                "ResetWorkflowExecution",
+                "DeleteWorkflowExecution",
                 "QueryWorkflow",
             ],
         );

@@ -56,7 +56,7 @@ mod tests {
 
         let text = written(&|out| text::summary(&tally, out).unwrap());
         assert!(text.starts_with("2 worlds in 0.0 s, 1 broke a promise"), "{text}");
-        assert!(text.contains("never happened, and must\n  fault: clock jumps\n"), "{text}");
+        assert!(text.contains("never happened, and must\n  fault: clock drifts\n"), "{text}");
     }
 
     /// A corpus seed that kept its promises and a fresh one that did not.
