@@ -108,7 +108,9 @@ async fn tree_shows_version_histories() {
     let a = Client::connect(server.address(0)).await.expect("connect");
     let signal = async |id: &str| {
         let request = request::merged(request::signal("run"), json!({"requestId": id}));
-        a.call("SignalWorkflowExecution", request).await.unwrap_or_else(|refusal| panic!("signal: {refusal}"));
+        a.call_patiently("SignalWorkflowExecution", request)
+            .await
+            .unwrap_or_else(|refusal| panic!("signal: {refusal}"));
     };
     a.call("StartWorkflowExecution", request::start("run", "queue")).await.expect("start");
     signal("third").await;
