@@ -7,6 +7,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Output, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -109,8 +113,11 @@ fn free_ports(clusters: u16) -> u16 {
         let ports = (0..clusters).flat_map(|index| [0, 10, 20].map(|offset| first + 100 * index + offset));
         ports.into_iter().all(free)
     };
-    // Tests run side by side, each in a stretch of its own.
-    let stretch = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port() % 200;
+    // Tests run side by side, each in stretches of its own: what is free now may be asked for twice.
+    static FIRST: LazyLock<u16> =
+        LazyLock::new(|| TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port());
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    let stretch = (*FIRST % 200 + 9 * CALLS.fetch_add(1, Ordering::Relaxed)) % 200;
     (0..200).map(|step| 10_000 + (stretch + step) % 200 * 100 + step % 10).find(all_free).expect("there are free ports")
 }
 
