@@ -242,6 +242,20 @@ async fn a_query_goes_to_the_worker_that_has_the_run_and_then_to_any() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_query_waits_for_a_worker_that_comes_after_it() {
+    let world = World::alone(|_, view| Ok(Response::QueryDirectly(Box::new(direct(view, None)))));
+    let asked = query();
+    let asker = world.call::<api::QueryWorkflowResponse>("QueryWorkflow", &asked, &[], minute());
+    let worker = async {
+        sleep(Duration::from_secs(58)).await;
+        let task = polled(&world).await.unwrap();
+        world.call::<Empty>("RespondQueryTaskCompleted", &answered(task.task_token), &[], None).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(asker, worker);
+    assert!(answer.unwrap().query_result.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_query_that_nobody_can_answer() {
     let world = World::alone(|_, view| Ok(Response::QueryDirectly(Box::new(direct(view, None)))));
     let outcome = world.call::<Empty>("QueryWorkflow", &query(), &[], minute()).await.unwrap_err();

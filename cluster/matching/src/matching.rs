@@ -163,7 +163,8 @@ impl Matching {
         Ok(answer.ok())
     }
 
-    /// Ask the workers of one queue, and wait for the answer until `deadline`.
+    /// Ask the workers of one queue, and wait for the answer until `deadline`. A worker may yet come, after a restart
+    /// of it or of us, so that there is none is said only shortly before the deadline.
     ///
     /// # Errors
     ///
@@ -175,7 +176,7 @@ impl Matching {
         direct: DirectQuery,
         deadline: Timestamp,
     ) -> Result<QueryAnswer, QueryError> {
-        let (answer, receiver) = oneshot::channel();
+        let (answer, mut receiver) = oneshot::channel();
         let namespace = queue.namespace;
         let asked = Arc::new((query, direct));
         let id = self.change(|state, now| {
@@ -185,10 +186,19 @@ impl Matching {
         });
         let id = id.ok_or(QueryError::NoPoller)?;
         let _asker = Asker { matching: self, id };
+        let wait = deadline.since(self.now());
+        select! {
+            biased;
+            answer = &mut receiver => return answer.unwrap_or(Err(QueryError::NoPoller)),
+            () = sleep(wait.saturating_sub(LAST_WORD)) => {}
+        }
+        if self.lock().queues.is_forlorn(self.now(), id) {
+            return Err(QueryError::NoPoller);
+        }
         select! {
             biased;
             answer = receiver => answer.unwrap_or(Err(QueryError::NoPoller)),
-            () = sleep(deadline.since(self.now())) => Err(QueryError::Timeout),
+            () = sleep(wait.min(LAST_WORD)) => Err(QueryError::Timeout),
         }
     }
 
@@ -457,3 +467,6 @@ impl fmt::Debug for QueryTask {
         f.debug_tuple("QueryTask").field(&self.id).field(&self.queue).field(&self.asked.0).finish()
     }
 }
+
+/// So long before its deadline an asker is told that there is no worker, rather than to time out by himself (api 3.11).
+const LAST_WORD: Duration = Duration::from_secs(1);

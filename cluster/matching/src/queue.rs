@@ -126,6 +126,10 @@ impl Queue {
         self.queries.insert((arrived, id));
     }
 
+    pub(crate) fn holds_query(&self, arrived: Timestamp, id: QueryId) -> bool {
+        self.queries.contains(&(arrived, id))
+    }
+
     pub(crate) fn remove_query(&mut self, arrived: Timestamp, id: QueryId) {
         self.queries.remove(&(arrived, id));
     }
@@ -198,5 +202,5 @@ impl Queue {
 /// A sticky queue whose worker was not seen for so long is given up (api 3.3).
 const STICKY_HOPE: Duration = Duration::from_secs(10);
 
-/// A query does not wait for a worker where none was seen for so long (api 3.11).
+/// A query that waits in vain is told that there is no worker if none was seen for so long (api 3.11).
 const QUERY_HOPE: Duration = Duration::from_secs(20);

@@ -297,10 +297,12 @@ impl TaskQueues {
         self.outputs.extend(std::mem::take(&mut self.queries).into_keys().map(Output::NoPoller));
     }
 
-    /// Somebody asks the workers of a queue. A query waits for a poller, but not where none was seen lately.
+    /// Somebody asks the workers of a queue. A query waits for a poller, but not for the one of a sticky queue that was
+    /// not seen lately: any other may answer.
     pub fn query(&mut self, now: Timestamp, key: QueueKey) -> Option<QueryId> {
-        let queue = self.queues.get(&key).filter(|queue| queue.is_polled(now, key.kind));
-        queue?;
+        if key.kind == QueueKind::Sticky && !self.is_polled(now, &key) {
+            return None;
+        }
         let key = self.load(now, key);
         let id = QueryId(self.next());
         self.queries.insert(id, Query { queue: key.clone(), arrived: now });
@@ -314,13 +316,26 @@ impl TaskQueues {
         let Some(query) = self.queries.get(&id) else { return };
         let (key, arrived) = (query.queue.clone(), query.arrived);
         self.load(now, (*key).clone());
-        if self.queue(&key).is_polled(now, key.kind) {
-            self.queue(&key).put_query(now, arrived, id);
-            self.pump(now, &key);
-        } else {
+        if key.kind == QueueKind::Sticky && !self.is_polled(now, &key) {
             self.queries.remove(&id);
             self.outputs.push_back(Output::NoPoller(id));
+        } else {
+            self.queue(&key).put_query(now, arrived, id);
+            self.pump(now, &key);
         }
+    }
+
+    /// Whether a query still waits for a poller at a queue that none was seen at lately.
+    #[must_use]
+    pub fn is_forlorn(&self, now: Timestamp, id: QueryId) -> bool {
+        self.queries.get(&id).is_some_and(|query| {
+            let waits = |queue: &Queue| queue.holds_query(query.arrived, id);
+            self.queues.get(&query.queue).is_some_and(waits) && !self.is_polled(now, &query.queue)
+        })
+    }
+
+    fn is_polled(&self, now: Timestamp, key: &QueueKey) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.is_polled(now, key.kind))
     }
 
     /// A query is over: answered, or nobody waits for the answer.

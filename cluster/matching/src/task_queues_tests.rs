@@ -407,17 +407,29 @@ fn a_query_goes_to_a_poller_that_waits() {
 }
 
 #[test]
-fn a_query_waits_for_a_poller_where_one_was_seen_lately_and_nowhere_else() {
+fn a_query_waits_for_any_poller_but_not_for_one_that_had_the_run_cached_and_is_gone() {
     let mut world = World::new();
-    assert_eq!(world.queues.query(world.now, workflow("q")), None);
-    world.take(workflow("q"));
     world.take(sticky("s"));
     world.pass(20_000);
     assert_eq!(world.queues.query(world.now, sticky("s")), None);
     assert!(world.queues.query(world.now, workflow("q")).is_some());
     assert_eq!(world.take(workflow("q")), "query @ q");
+}
+
+#[test]
+fn a_query_is_forlorn_where_it_waits_and_nobody_was_seen_lately() {
+    let mut world = World::new();
+    let never = world.queues.query(world.now, workflow("never")).unwrap();
+    assert!(world.queues.is_forlorn(world.now, never));
+    world.take(workflow("q"));
+    let id = world.queues.query(world.now, workflow("q")).unwrap();
+    world.pass(20_000);
+    assert!(!world.queues.is_forlorn(world.now, id));
+    world.pass(1);
+    assert!(world.queues.is_forlorn(world.now, id));
+    assert_eq!(world.take(workflow("q")), "query @ q");
     world.pass(20_001);
-    assert_eq!(world.queues.query(world.now, workflow("q")), None);
+    assert!(!world.queues.is_forlorn(world.now, id));
 }
 
 #[test]
@@ -448,11 +460,11 @@ fn a_query_that_is_over_is_not_handed_out() {
 #[test]
 fn a_query_that_reached_nobody_is_put_again_or_given_up() {
     let mut world = World::new();
-    world.take(workflow("q"));
-    let id = world.queues.query(world.now, workflow("q")).unwrap();
-    assert_eq!(world.take(workflow("q")), "query @ q");
+    world.take(sticky("s"));
+    let id = world.queues.query(world.now, sticky("s")).unwrap();
+    assert_eq!(world.take(sticky("s")), "query @ s");
     world.queues.return_query(world.now, id);
-    assert_eq!(world.take(workflow("q")), "query @ q");
+    assert_eq!(world.take(sticky("s")), "query @ s");
     world.pass(30_000);
     world.queues.return_query(world.now, id);
     assert_eq!(world.out(), ["nobody"]);
