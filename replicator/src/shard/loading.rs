@@ -51,7 +51,9 @@ impl Shard {
             let (cluster, shard) = (ClusterId(reader.cluster_id), ShardId(reader.shard_id));
             let key = StreamKey { cluster, shard, role: StreamRole::Source };
             let acked = TaskId(reader.acked_task_id);
-            self.sources.entry(key).or_insert_with(|| Source::new(key, acked));
+            // A peer may be connected already, and then nothing was known of it.
+            let source = self.sources.entry(key).or_insert_with(|| Source::new(key, acked));
+            source.acked = source.acked.max(acked);
         }
         // Everything that an earlier range wrote is only in the store.
         let Ownership::Owned { ids, .. } = &self.ownership else { return };

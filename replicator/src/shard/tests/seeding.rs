@@ -190,6 +190,20 @@ fn whoever_restarts_meanwhile_goes_on() {
 }
 
 #[test]
+fn a_peer_that_is_there_before_the_store_is_read_is_told_no_gap() {
+    let mut world = wired(2);
+    write_runs(&mut world, A);
+    exchange(&mut world);
+    world.tick(5_000);
+    assert_eq!(kept(&world, A), 0, "b has everything");
+    world.restart_with_peers(A);
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    assert_eq!(told_of(&world, A, |report| matches!(report, Report::GapTold { .. })), 0);
+    assert_eq!(seeding(&world), []);
+}
+
+#[test]
 fn a_restart_asks_for_nothing_again() {
     let mut world = wired(2);
     write_runs(&mut world, A);

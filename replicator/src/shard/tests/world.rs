@@ -139,13 +139,30 @@ impl World {
 
     /// The process dies and comes back with what it stored. Tasks that were on their way to it come again.
     pub(super) fn restart(&mut self, index: usize) {
-        let count = self.count();
+        self.replace(index);
+        self.open(index);
+        self.reopen_to(index);
+    }
+
+    /// The same, and its peers are connected before it has read what it stored.
+    pub(super) fn restart_with_peers(&mut self, index: usize) {
+        self.replace(index);
+        self.open_streams(index);
+        self.open(index);
+        self.reopen_to(index);
+    }
+
+    /// A process that knows nothing yet is in the place of the one that died.
+    fn replace(&mut self, index: usize) {
         // No start of a process draws the ids of another.
         self.requests += 1;
         self.clusters[index].shard =
-            Shard::new(ShardId(1), topology(index, count), 1000 * self.requests + index as u64);
+            Shard::new(ShardId(1), topology(index, self.count()), 1000 * self.requests + index as u64);
         self.wires.retain(|wire| wire.from != index);
-        self.open(index);
+    }
+
+    fn reopen_to(&mut self, index: usize) {
+        let count = self.count();
         for peer in (0..count).filter(|peer| *peer != index) {
             let key = stream(index, StreamRole::Target);
             self.clusters[peer].shard.handle_stream(self.now, key, StreamEvent::Closed);
