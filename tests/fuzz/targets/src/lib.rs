@@ -20,7 +20,7 @@ mod token;
 pub use self::{
     frames::{Step, frame, namespace_task, shard},
     history::history,
-    rows::{branch, namespace_row, run_row, task_row},
+    rows::{KINDS, branch, namespace_row, run_row, task_row},
     text::{config, filter},
     token::token,
 };

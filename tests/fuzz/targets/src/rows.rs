@@ -13,14 +13,23 @@ use replicator::{
 
 use crate::{chunks::Chunks, world};
 
+/// The kinds of a run's items; a chunk's tag counts them from 0.
+pub const KINDS: [ItemKind; 6] = [
+    ItemKind::Start,
+    ItemKind::Activity,
+    ItemKind::Timer,
+    ItemKind::SignalRequest,
+    ItemKind::Reapplied,
+    ItemKind::Fate,
+];
+
 /// A run: its record, then items, tagged with their kind, the length of their key before key and value.
 pub fn run_row(data: &[u8]) {
     let mut chunks = Chunks(data);
     let Some((_, state)) = chunks.next() else { return };
     let mut items = Vec::new();
     for (kind, item) in chunks {
-        let kinds = [ItemKind::Start, ItemKind::Activity, ItemKind::Timer, ItemKind::SignalRequest];
-        let kind = kinds[usize::from(kind) % kinds.len()];
+        let kind = KINDS[usize::from(kind) % KINDS.len()];
         let Some((length, rest)) = item.split_first() else { continue };
         let length = usize::from(*length).min(rest.len());
         let (key, value) = (item.slice(1..=length), item.slice(1 + length..));

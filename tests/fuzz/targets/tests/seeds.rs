@@ -12,12 +12,12 @@ use std::{
 use bytes::Bytes;
 use frontend::tokens::{Direction, HistoryToken, QueryToken, TaskOf, TaskToken};
 use fuzz_targets::{
-    Step, chunks,
+    KINDS, Step, chunks,
     world::{self, World},
 };
 use prost::Message;
 use prost_types::Duration;
-use proto::meridian::replication::v1::{Settled, StreamExtension};
+use proto::meridian::replication::v1::{AckExtension, Seeded, Settled, StreamExtension, Wanted};
 use proto::temporal::{
     api::{
         command::v1::{self as command, Command, command::Attributes as Ordered},
@@ -61,6 +61,7 @@ fn write() {
     told(&mut seeds);
     lived(&mut seeds);
     extremes(&mut seeds);
+    told_anew(&mut seeds);
     let corpus = repository().join("tests/fuzz/corpus");
     for ((target, name), data) in seeds {
         fs::create_dir_all(corpus.join(target)).expect("make a corpus");
@@ -245,6 +246,45 @@ fn extremes(seeds: &mut Seeds) {
     }
 }
 
+/// A peer that lost what we did not hear of, and one that wants to hear all from us.
+fn told_anew(seeds: &mut Seeds) {
+    let namespace_id = world::namespace().id.to_string();
+    let tell = |watermark, extension| {
+        let messages = WorkflowReplicationMessages {
+            exclusive_high_watermark: watermark,
+            meridian: Some(extension),
+            ..WorkflowReplicationMessages::default()
+        };
+        StreamWorkflowReplicationMessagesResponse { attributes: Some(Told::Messages(messages)) }.encode_to_vec()
+    };
+    let seeded = |is_complete| Seeded {
+        namespace_id: namespace_id.clone(),
+        workflow_id: "workflow".into(),
+        run_id: world::run().run.to_string(),
+        is_complete,
+    };
+    let gap = StreamExtension { gap: true, ..StreamExtension::default() };
+    let page = StreamExtension { seeded: vec![seeded(false), seeded(true)], ..StreamExtension::default() };
+    let ack = |wanted, done_tasks| {
+        let meridian = Some(AckExtension { wanted, done_tasks });
+        let ack = SyncReplicationState { inclusive_low_watermark: 1, meridian, ..SyncReplicationState::default() };
+        StreamWorkflowReplicationMessagesRequest { attributes: Some(Ack::SyncReplicationState(ack)) }.encode_to_vec()
+    };
+    let wanted = |after: &str| Wanted {
+        namespace_id: namespace_id.clone(),
+        workflow_id: after.into(),
+        run_id: if after.is_empty() { String::new() } else { world::run().run.to_string() },
+    };
+    let mut steps = Vec::new();
+    chunks::add(&mut steps, tag(Step::Tasks), &tell(100, gap));
+    chunks::add(&mut steps, tag(Step::Later), b"1");
+    chunks::add(&mut steps, tag(Step::Tasks), &tell(200, page));
+    chunks::add(&mut steps, tag(Step::Ack), &ack(vec![wanted(""), wanted("workflow")], 0));
+    chunks::add(&mut steps, tag(Step::Ack), &ack(Vec::new(), u64::MAX));
+    chunks::add(&mut steps, tag(Step::Restart), b"");
+    seeds.insert(("shard", "told-anew".into()), steps);
+}
+
 fn tag(step: Step) -> u8 {
     let at = Step::ALL.iter().position(|other| *other == step).expect("a step");
     u8::try_from(at).expect("few steps")
@@ -364,8 +404,8 @@ fn row_of_run(stored: &StoredRun) -> Vec<u8> {
     for (key, value) in &stored.items {
         let length = u8::try_from(key.key.len()).expect("a short key");
         let item = [&[length][..], &key.key, value].concat();
-        // Kinds are counted from 1.
-        chunks::add(&mut row, key.kind as u8 - 1, &item);
+        let kind = KINDS.iter().position(|kind| *kind == key.kind).expect("a known kind");
+        chunks::add(&mut row, u8::try_from(kind).expect("few kinds"), &item);
     }
     row
 }
