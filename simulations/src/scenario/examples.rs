@@ -16,6 +16,12 @@ pub(super) const ALL: &[Scenario] = &[
         about: "At most one run of an id is open: the one that lost is kept beside it, and dispatches nothing.",
         script: zombie,
     },
+    Scenario {
+        name: "stale-task",
+        title: "a conflict makes a task stale (2 clusters, the loser has an activity under way)",
+        about: "A task that names an event of the losing branch has no effect; the winner does its own work once.",
+        script: stale_task,
+    },
 ];
 
 fn conflict() -> Script {
@@ -39,5 +45,16 @@ fn zombie() -> Script {
     t.at(4.0).starts(B, 1, "signals:1 end");
     t.at(4.5).signals(A, 1);
     t.ends(1, "completed").ends_beside(1, "terminated");
+    t
+}
+
+fn stale_task() -> Script {
+    let mut t = Script::of(2, Kind::Forced);
+    t.at(1.0).starts(A, 1, "signals:1 act end");
+    t.at(2.0).cut(A, B, 5.0);
+    t.at(2.5).fails_over(B);
+    t.at(3.0).signals(A, 1);
+    t.at(3.0).signals(B, 1);
+    t.at(12.0).branches(1, 2).ends(1, "completed").holds(1, "activity_task_completed", 1);
     t
 }

@@ -11,6 +11,12 @@ pub(super) const ALL: &[Scenario] = &[
         script: buffered_events,
     },
     Scenario {
+        name: "ping-pong",
+        title: "a namespace moves away and back within seconds (2 clusters, cut off meanwhile)",
+        about: "cadence#807: the history was incomplete in one cluster, and workflows timed out in the other.",
+        script: ping_pong,
+    },
+    Scenario {
         name: "stale-backlog",
         title: "a namespace moves to a standby that saw many workflows pass (2 clusters)",
         about: "cadence#4050: copies of old tasks had to drain on the standby before the first workflow went on.",
@@ -44,6 +50,20 @@ fn buffered_events() -> Script {
     t.at(1.8).fails_over(B);
     t.at(4.0).signals(B, 1);
     t.exercises("path: failover, heard").ends(1, "completed").holds(1, "workflow_execution_signaled", 2);
+    t
+}
+
+fn ping_pong() -> Script {
+    let mut t = Script::of(2, Kind::Forced);
+    t.at(1.0).starts(A, 1, "signals:3 act end");
+    t.at(2.0).cut(A, B, 6.0);
+    t.at(2.2).fails_over(B);
+    t.at(2.5).signals(A, 1);
+    t.at(2.5).signals(B, 1);
+    t.at(9.0).fails_over(A);
+    t.at(9.5).signals(A, 1);
+    t.at(9.6).fails_over(B);
+    t.at(14.0).ends(1, "completed").holds(1, "workflow_execution_signaled", 3);
     t
 }
 
