@@ -12,13 +12,16 @@ pub mod federation;
 pub mod register;
 pub mod update;
 
+pub mod handover;
+
 pub mod merge;
 pub mod replication;
 pub mod stored;
 
 pub use closed_runs::ClosedRuns;
 pub use federation::Federation;
-pub use record::{Archival, Carried, Namespace, NamespaceState, ReplicationState};
+pub use handover::{Handover, Kept, Outcome, Step, Terms};
+pub use record::{Archival, Carried, Namespace, NamespaceState, Pause, ReplicationState};
 pub use refusal::Refusal;
 
 use proto::temporal::server::api::enums::v1::NamespaceOperation;

@@ -3,7 +3,10 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::time::Duration;
 
-use proto::temporal::api::{enums::v1::ArchivalState, namespace::v1::BadBinaryInfo};
+use proto::temporal::api::{
+    enums::v1::{self as enums, ArchivalState},
+    namespace::v1::BadBinaryInfo,
+};
 
 use super::ClosedRuns;
 use crate::{
@@ -83,13 +86,22 @@ pub enum NamespaceState {
     Deleted = 3,
 }
 
-/// Whether the active cluster takes writes (NS-47). Local to the cluster that set it. The numbers are the API's.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Whether the active cluster takes writes (NS-47). Local to the cluster that set it.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ReplicationState {
     /// It does.
-    Normal = 1,
+    Normal,
     /// It holds them back, so that its peers catch up before one of them takes over.
-    Handover = 2,
+    Handover(Pause),
+}
+
+/// For whom writes are held back, and how long at most.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pause {
+    /// The cluster that is to take over; none when somebody else sees to that and only wants the writes held back.
+    pub to: Option<ClusterName>,
+    /// From then on the active cluster takes writes again, whatever became of whoever wanted them held back.
+    pub until: Timestamp,
 }
 
 impl Namespace {
@@ -139,6 +151,16 @@ impl Namespace {
         namespace
     }
 
+    /// Append to the failover history unless its end says the same (NS-21).
+    pub(super) fn remember_failover(&mut self, now: Timestamp) {
+        let history = &mut self.failover_history;
+        if history.last().is_none_or(|(_, version)| *version != self.failover_version) {
+            history.push((now, self.failover_version));
+        }
+        let surplus = history.len().saturating_sub(Self::FAILOVERS_KEPT);
+        history.drain(..surplus);
+    }
+
     /// The clusters that have it: those of the settings, and the active one if a concurrent change left it out.
     pub fn members(&self) -> impl Iterator<Item = &ClusterName> {
         let forgotten = (!self.clusters.contains(&self.active)).then_some(&self.active);
@@ -184,13 +206,21 @@ impl NamespaceState {
 }
 
 impl ReplicationState {
-    /// The state with this number of the API.
+    /// Its number in the API.
     #[must_use]
-    pub fn from_wire(number: i32) -> Option<Self> {
-        match number {
-            1 => Some(Self::Normal),
-            2 => Some(Self::Handover),
-            _ => None,
+    pub fn to_wire(&self) -> i32 {
+        match self {
+            Self::Normal => enums::ReplicationState::Normal.into(),
+            Self::Handover(_) => enums::ReplicationState::Handover.into(),
+        }
+    }
+
+    /// Why and until when writes are held back, if they are.
+    #[must_use]
+    pub fn pause(&self) -> Option<&Pause> {
+        match self {
+            Self::Normal => None,
+            Self::Handover(pause) => Some(pause),
         }
     }
 }

@@ -15,7 +15,7 @@ use proto::temporal::{
     },
 };
 
-use super::{Archival, Carried, Namespace, ReplicationState};
+use super::{Archival, Carried, Namespace};
 use crate::{
     time::{Timestamp, proto_duration},
     version::FailoverVersion,
@@ -29,7 +29,7 @@ pub fn task(namespace: &Namespace, operation: NamespaceOperation) -> Replication
         attributes: Some(Attributes::NamespaceTaskAttributes(NamespaceTaskAttributes {
             namespace_operation: operation.into(),
             info: Some(NamespaceInfo { id: Default::default(), ..info(namespace) }),
-            ..attributes(describe(namespace), namespace.replication_state)
+            ..attributes(describe(namespace))
         })),
         ..Default::default()
     }
@@ -40,20 +40,15 @@ pub fn task(namespace: &Namespace, operation: NamespaceOperation) -> Replication
 /// A handover is the affair of the cluster that set it (NS-47), so it is not taken over.
 #[must_use]
 pub fn task_of_answer(answer: GetNamespaceResponse) -> NamespaceTaskAttributes {
-    let state = answer.replication_config.as_ref().and_then(|config| ReplicationState::from_wire(config.state));
-    NamespaceTaskAttributes {
-        namespace_operation: NamespaceOperation::Update.into(),
-        ..attributes(answer, state.unwrap_or(ReplicationState::Normal))
-    }
+    NamespaceTaskAttributes { namespace_operation: NamespaceOperation::Update.into(), ..attributes(answer) }
 }
 
-fn attributes(answer: GetNamespaceResponse, state: ReplicationState) -> NamespaceTaskAttributes {
+fn attributes(answer: GetNamespaceResponse) -> NamespaceTaskAttributes {
     let mut replication_config = answer.replication_config;
-    if let Some(config) = &mut replication_config {
-        config.state = match state {
-            ReplicationState::Normal => enums::ReplicationState::Normal.into(),
-            ReplicationState::Handover => enums::ReplicationState::Unspecified.into(),
-        };
+    if let Some(config) = &mut replication_config
+        && config.state() != enums::ReplicationState::Normal
+    {
+        config.state = enums::ReplicationState::Unspecified.into();
     }
     NamespaceTaskAttributes {
         namespace_operation: NamespaceOperation::Unspecified.into(),
@@ -114,7 +109,7 @@ pub fn replication_config(namespace: &Namespace) -> NamespaceReplicationConfig {
             .iter()
             .map(|name| ClusterReplicationConfig { cluster_name: name.to_string(), ..Default::default() })
             .collect(),
-        state: namespace.replication_state as i32,
+        state: namespace.replication_state.to_wire(),
     }
 }
 
@@ -166,7 +161,14 @@ mod tests {
     use proto::temporal::server::api::adminservice::v1::GetNamespaceReplicationMessagesResponse;
 
     use super::*;
-    use crate::namespace::merge::{Known, merge};
+    use crate::namespace::{
+        Pause, ReplicationState,
+        merge::{Known, merge},
+    };
+
+    fn held_back() -> ReplicationState {
+        ReplicationState::Handover(Pause { to: None, until: Timestamp(9) })
+    }
 
     /// What a Temporal cluster told, a Meridian tells again in the same words.
     #[test]
@@ -183,7 +185,7 @@ mod tests {
                 let Some(Attributes::NamespaceTaskAttributes(attributes)) = &heard.attributes else { continue };
                 let mut namespace = merge(Known::default(), attributes, &"x".into()).unwrap().unwrap();
                 if attributes.replication_config.as_ref().unwrap().state == 0 {
-                    namespace.replication_state = ReplicationState::Handover;
+                    namespace.replication_state = held_back();
                 }
                 assert_eq!(task(&namespace, attributes.namespace_operation()), heard, "{title}");
                 seen += 1;
@@ -199,7 +201,7 @@ mod tests {
         let attributes = task_of_answer(heard.clone());
         let mut namespace = merge(Known::default(), &attributes, &"x".into()).unwrap().unwrap();
         assert_eq!(namespace.replication_state, ReplicationState::Normal, "a handover stays where it was set");
-        namespace.replication_state = ReplicationState::Handover;
+        namespace.replication_state = held_back();
         assert_eq!(describe(&namespace), heard);
         assert_ne!(String::new(), attributes.id);
     }

@@ -4,15 +4,15 @@ use alloc::{string::ToString, vec::Vec};
 use core::fmt;
 
 use prost::Message;
-use proto::meridian::persistence::v1 as rows;
+use proto::{meridian::persistence::v1 as rows, temporal::api::enums::v1 as enums};
 
 use super::{
-    Namespace, NamespaceState, ReplicationState,
+    Namespace, NamespaceState, Pause, ReplicationState,
     replication::{carried_config, failover_history, parse_carried, parse_failover_history},
 };
 use crate::{
     ids::NamespaceId,
-    time::proto_duration,
+    time::{Timestamp, proto_duration},
     version::{ClusterName, FailoverVersion},
 };
 
@@ -37,7 +37,11 @@ pub fn encode(namespace: &Namespace) -> Vec<u8> {
         config_version: namespace.config_version,
         failover_version: namespace.failover_version.0,
         failover_history: failover_history(&namespace.failover_history),
-        replication_state: namespace.replication_state as i32,
+        replication_state: namespace.replication_state.to_wire(),
+        pause: namespace.replication_state.pause().map(|pause| rows::Pause {
+            to_cluster: pause.to.as_ref().map(ToString::to_string).unwrap_or_default(),
+            until: Some(pause.until.into()),
+        }),
         ..settings(namespace)
     }
     .encode_to_vec()
@@ -81,11 +85,25 @@ pub fn decode(bytes: &[u8]) -> Result<Namespace, Corrupt> {
         is_global: row.is_global,
         active: ClusterName::from(row.active_cluster),
         clusters: row.clusters.into_iter().map(ClusterName::from).collect(),
-        replication_state: ReplicationState::from_wire(row.replication_state).ok_or(Corrupt("replication state"))?,
+        replication_state: replication_state(row.replication_state, row.pause).ok_or(Corrupt("replication state"))?,
         config_version: row.config_version,
         failover_version: FailoverVersion(row.failover_version),
         failover_history: parse_failover_history(&row.failover_history),
     })
+}
+
+/// A pause of which nothing else is known is over.
+fn replication_state(number: i32, pause: Option<rows::Pause>) -> Option<ReplicationState> {
+    match enums::ReplicationState::try_from(number).ok()? {
+        enums::ReplicationState::Normal => Some(ReplicationState::Normal),
+        enums::ReplicationState::Handover => {
+            let pause = pause.unwrap_or_default();
+            let to = (!pause.to_cluster.is_empty()).then(|| ClusterName::from(pause.to_cluster));
+            let until = pause.until.as_ref().map_or(Timestamp::ZERO, Timestamp::from);
+            Some(ReplicationState::Handover(Pause { to, until }))
+        }
+        enums::ReplicationState::Unspecified => None,
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use proto::temporal::api::{
 };
 use uuid::Uuid;
 
-use super::{Archival, Carried, Change, Federation, Namespace, NamespaceState, ReplicationState};
+use super::{Archival, Carried, Change, Federation, Namespace, NamespaceState, Pause, ReplicationState};
 use crate::{
     ids::{ClusterId, NamespaceId},
     time::Timestamp,
@@ -77,7 +77,10 @@ pub(super) fn any_namespace() -> impl Strategy<Value = Namespace> {
             is_global: counters.1 > 0,
             active: clusters[0].as_str().into(),
             clusters: clusters.iter().map(|name| name.as_str().into()).collect(),
-            replication_state: ReplicationState::from_wire(states.1).unwrap(),
+            replication_state: match states.1 {
+                1 => ReplicationState::Normal,
+                _ => ReplicationState::Handover(Pause { to: Some("b".into()), until: Timestamp(counters.1) }),
+            },
             config_version: counters.0,
             failover_version: FailoverVersion(counters.1),
             failover_history: failovers.into_iter().map(|(time, v)| (Timestamp(time), FailoverVersion(v))).collect(),
@@ -92,8 +95,9 @@ pub(super) fn summary(change: &Change) -> String {
     if namespace.state != NamespaceState::Registered {
         parts.push(format!("{:?}", namespace.state));
     }
-    if namespace.replication_state != ReplicationState::Normal {
-        parts.push(format!("{:?}", namespace.replication_state));
+    if let Some(pause) = namespace.replication_state.pause() {
+        let to = pause.to.as_ref().map_or_else(String::new, |to| format!(" for {to}"));
+        parts.push(format!("paused{to} until {}s", pause.until.0 / 1_000_000_000));
     }
     parts.push(if namespace.is_global { "global" } else { "local" }.to_string());
     let clusters: Vec<_> = namespace.clusters.iter().map(ClusterName::as_str).collect();

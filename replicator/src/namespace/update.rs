@@ -5,6 +5,7 @@ use alloc::{
     format,
     string::{String, ToString},
 };
+use core::time::Duration;
 
 use proto::temporal::{
     api::{
@@ -17,7 +18,7 @@ use proto::temporal::{
 };
 
 use super::{
-    Change, ClosedRuns, Federation, Namespace, NamespaceState, ReplicationState,
+    Change, ClosedRuns, Federation, Namespace, NamespaceState, Pause, ReplicationState,
     federation::distinct,
     refusal::{Refusal, invalid},
     register::refuse_archival,
@@ -57,7 +58,7 @@ pub fn update(
     if let Some(config) = &request.replication_config {
         clusters_changed = set_clusters(&mut new, config)?;
         settings_changed |= clusters_changed;
-        settings_changed |= set_replication_state(&mut new, old, config)?;
+        settings_changed |= set_replication_state(&mut new, old, config, now)?;
         failover = set_active(&mut new, config);
     }
 
@@ -80,7 +81,7 @@ pub fn update(
             new.failover_version = next;
         }
         if (settings_changed || failover) && request.replication_config.is_some() {
-            remember_failover(&mut new, now);
+            new.remember_failover(now);
         }
     }
     if settings_changed {
@@ -114,16 +115,6 @@ fn publish(namespace: &Namespace, clusters_changed: bool) -> Option<NamespaceOpe
     (concerned && namespace.state != NamespaceState::Deleted).then_some(NamespaceOperation::Update)
 }
 
-/// Append to the failover history unless its end says the same (NS-21).
-fn remember_failover(namespace: &mut Namespace, now: Timestamp) {
-    let history = &mut namespace.failover_history;
-    if history.last().is_none_or(|(_, version)| *version != namespace.failover_version) {
-        history.push((now, namespace.failover_version));
-    }
-    let surplus = history.len().saturating_sub(Namespace::FAILOVERS_KEPT);
-    history.drain(..surplus);
-}
-
 fn set_info(namespace: &mut Namespace, info: &UpdateNamespaceInfo) -> Result<bool, Refusal> {
     let mut changed = false;
     if !info.description.is_empty() {
@@ -151,7 +142,7 @@ fn set_state(namespace: &mut Namespace, state: NamespaceState) -> Result<bool, R
     if namespace.state == state {
         return Ok(false);
     }
-    if namespace.replication_state == ReplicationState::Handover {
+    if namespace.replication_state.pause().is_some() {
         return invalid("cannot update namespace state while its replication state in REPLICATION_STATE_HANDOVER");
     }
     if state < namespace.state {
@@ -225,14 +216,17 @@ fn set_replication_state(
     namespace: &mut Namespace,
     old: &Namespace,
     config: &NamespaceReplicationConfig,
+    now: Timestamp,
 ) -> Result<bool, Refusal> {
-    if config.state == i32::from(enums::ReplicationState::Unspecified) {
-        return Ok(false);
-    }
-    let Some(state) = ReplicationState::from_wire(config.state) else {
-        return invalid("Invalid replication state update.");
+    let state = match enums::ReplicationState::try_from(config.state) {
+        Ok(enums::ReplicationState::Unspecified) => return Ok(false),
+        Ok(enums::ReplicationState::Normal) => ReplicationState::Normal,
+        Ok(enums::ReplicationState::Handover) => {
+            ReplicationState::Handover(Pause { to: None, until: now + LONGEST_PAUSE })
+        }
+        Err(_) => return invalid("Invalid replication state update."),
     };
-    if state == namespace.replication_state {
+    if state.to_wire() == namespace.replication_state.to_wire() {
         return Ok(false);
     }
     if old.state != NamespaceState::Registered {
@@ -241,7 +235,7 @@ fn set_replication_state(
             old.state
         ));
     }
-    if state == ReplicationState::Handover {
+    if state.pause().is_some() {
         if !old.is_global {
             return invalid("Handover can only be set for global namespace");
         }
@@ -265,13 +259,15 @@ fn set_active(namespace: &mut Namespace, config: &NamespaceReplicationConfig) ->
 
 const STATE: &str = "Invalid namespace state update.";
 
+/// How long writes are held back for somebody who does not say how long, and might never let go. As long as Temporal's own handover may take.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// `limit.maxBadBinaries`.
 const BAD_BINARIES: usize = 10;
 
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
-    use core::time::Duration;
 
     use proto::temporal::api::namespace::v1::BadBinaries;
 
@@ -464,7 +460,7 @@ mod tests {
             "of two",
             &global(&["a", "b"], 1),
             handover,
-            Ok("Handover, global, active a of a b, config 1, version 1 (9s: 1), told"),
+            Ok("paused until 39s, global, active a of a b, config 1, version 1 (9s: 1), told"),
         );
         check("of one", &global(&["a"], 1), handover, Err("Handover require more than one replication clusters"));
         let local = Namespace::local(id(1), "n", "a".into(), days(1));
@@ -476,7 +472,7 @@ mod tests {
         check("deprecated", &namespace, handover, Err(refusal));
 
         let mut namespace = global(&["a", "b"], 1);
-        namespace.replication_state = ReplicationState::Handover;
+        namespace.replication_state = ReplicationState::Handover(Pause { to: None, until: at(20) });
         let refusal = "cannot update namespace state while its replication state in REPLICATION_STATE_HANDOVER";
         check("no change of state meanwhile", &namespace, |r| info(r).state = 2, Err(refusal));
         let over = Ok("global, active b of a b, version 2 (9s: 2), told");
