@@ -19,6 +19,7 @@ use metadata::{
 use proto::{
     meridian::{
         divergence::v1::divergence_service_server::DivergenceServiceServer,
+        failover::v1::failover_service_server::FailoverServiceServer,
         quarantine::v1::quarantine_service_server::QuarantineServiceServer,
         status::v1::status_service_server::StatusServiceServer,
         verification::v1::verification_service_server::VerificationServiceServer,
@@ -50,7 +51,18 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::warn;
 
-use crate::{draining::Draining, metrics::Metrics, operations::Operations, ports::Ports, reflection, status::Lags};
+use crate::{
+    draining::Draining,
+    failover::{
+        Failovers, keeper,
+        running::{Driver, Running},
+    },
+    metrics::Metrics,
+    operations::Operations,
+    ports::Ports,
+    reflection,
+    status::{Lags, count},
+};
 
 /// One running cluster. It ends when it is stopped, or when the tasks that it spawned are dropped.
 pub struct Cluster {
@@ -110,6 +122,8 @@ impl Cluster {
         };
         let metadata = Metadata::open(metadata_ports, own).await?;
         let matching = Matching::new(ports.now.clone());
+        keeper::release_orphans(metadata.namespaces()).await;
+        let running = Running::default();
         let history = History::start(
             config.persistence.num_history_shards,
             history::Ports {
@@ -120,12 +134,19 @@ impl Cluster {
                 sink: Arc::new(Sink(matching.clone())),
                 clusters: metadata.clusters().watch(),
                 report: metrics.reporter(metadata.clone(), ports.now.clone()),
+                handover: {
+                    let running = running.clone();
+                    Arc::new(move |shard, namespace, progress| running.progress(shard, namespace, progress))
+                },
                 refresh_namespace: refresher(&metadata, &ports),
                 backlog_limit: backlog_limit(config.persistence.backlog),
             },
         );
         let told = history.clone();
         metadata.namespaces().listen(Box::new(move |namespace| told.put_namespace(namespace))).await;
+        let told = running.clone();
+        metadata.namespaces().listen(Box::new(move |namespace| told.changed(namespace))).await;
+        keeper::start(&metadata, ports.now.clone(), &ports.spawn).await;
         metadata.start();
         let runs = matching.clone();
         (ports.spawn)(Box::pin(async move { runs.run().await }));
@@ -161,7 +182,15 @@ impl Cluster {
         let endpoint = Arc::new(history::Endpoint::new(history.clone(), metadata.clone()));
         let runs = Arc::new(Draining { endpoint, stop: draining.clone() });
         let about = about(config);
-        let lags = Lags { history: history.clone(), clusters: metadata.clusters().clone(), now: ports.now.clone() };
+        let lags = Lags { history: history.clone(), metadata: metadata.clone(), now: ports.now.clone() };
+        let driver = Driver {
+            running,
+            metadata: metadata.clone(),
+            history: history.clone(),
+            metrics: metrics.clone(),
+            clock: ports.now.clone(),
+            spawn: ports.spawn.clone(),
+        };
         let operations = Operations {
             history: history.clone(),
             metadata: metadata.clone(),
@@ -187,6 +216,7 @@ impl Cluster {
             .add_service(QuarantineServiceServer::new(operations.clone()))
             .add_service(DivergenceServiceServer::new(operations.clone()))
             .add_service(VerificationServiceServer::new(operations.clone()))
+            .add_service(FailoverServiceServer::new(Failovers { driver }))
             .add_service(health_service);
         let routes = reflection::add_to(routes);
         for service in SERVICES {
@@ -234,15 +264,30 @@ impl Cluster {
         families.loaded_task_queue_count.set(gauge(queues));
         families.pending_polls.set(gauge(polls));
         families.approximate_backlog_count.set(gauge(tasks));
+        self.measure_replication().await;
+        self.metrics.render()
+    }
+
+    /// How far peers are behind, and what of theirs could not be applied.
+    async fn measure_replication(&self) {
+        let families = self.metrics.families();
+        let all = self.metadata.namespaces().list();
         for (peer, lag) in self.lags.by_peer().await {
-            families.replication_tasks_lag.with_label_values(&[&*peer]).set(lag.tasks.map_or(i64::MAX, gauge));
-            families.replication_lag_seconds.with_label_values(&[&*peer]).set(lag.age.as_secs_f64());
-            families.replication_seeding.with_label_values(&[&*peer]).set(gauge(lag.seeding));
+            let total = lag.total();
+            let tasks = if lag.is_complete { count(total.tasks) } else { i64::MAX };
+            families.replication_tasks_lag.with_label_values(&[&*peer]).set(tasks);
+            families.replication_lag_seconds.with_label_values(&[&*peer]).set(self.lags.age(total.since).as_secs_f64());
+            families.replication_seeding.with_label_values(&[&*peer]).set(gauge(lag.seeding.len()));
             families.replication_gap.with_label_values(&[&*peer]).set(i64::from(lag.has_gap));
             for limit in Limit::ALL {
-                let held_back = lag.held_back.filter(|(by, _)| *by == limit);
-                let seconds = held_back.map_or(0.0, |(_, time)| time.as_secs_f64());
+                let held_back = lag.held_back.filter(|(by, _)| *by == limit).map(|(_, since)| since);
+                let seconds = self.lags.age(held_back).as_secs_f64();
                 families.replication_held_back_seconds.with_label_values(&[&*peer, limit.as_str()]).set(seconds);
+            }
+            let name = ClusterName::from(&*peer);
+            for namespace in all.iter().filter(|namespace| namespace.is_replicated() && namespace.is_on(&name)) {
+                let exposure = lag.exposures.get(&namespace.id).cloned().unwrap_or_default();
+                families.lag(&namespace.name, &peer, &exposure, self.lags.age(exposure.since));
             }
         }
         families.replication_quarantined.reset();
@@ -251,7 +296,6 @@ impl Cluster {
             let from = self.operations.cluster_name(kept.from.cluster);
             families.replication_quarantined.with_label_values(&[namespace, from]).inc();
         }
-        self.metrics.render()
     }
 
     /// Connect to the cluster at an address.

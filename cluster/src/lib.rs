@@ -11,6 +11,7 @@ pub mod logs;
 pub mod metrics;
 
 mod draining;
+mod failover;
 mod operations;
 mod reflection;
 mod status;

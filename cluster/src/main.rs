@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Err(error) => Err(Failed(format!("cannot start: {error}"))),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failed) => {
             write_failure(&failed);
             ExitCode::FAILURE
@@ -20,15 +20,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: &Cli) -> Result<(), Failed> {
+async fn run(cli: &Cli) -> Result<ExitCode, Failed> {
     match &cli.command {
-        Command::Dev(command) => command.run(cli.output).await,
-        Command::Server(command) => command.run().await,
-        Command::ValidateConfig(command) => command.run(cli.output),
-        Command::Status(command) => command.run(cli.output).await,
-        Command::Failover(command) => command.run(cli.output).await,
-        Command::Replication(command) => command.run(cli.output).await,
-        Command::Workflow(Workflow::Tree(command)) => command.run(cli.output).await,
-        Command::Workflow(Workflow::Divergence(command)) => command.run(cli.output).await,
+        Command::Dev(command) => command.run(cli.output).await?,
+        Command::Server(command) => command.run().await?,
+        Command::ValidateConfig(command) => command.run(cli.output)?,
+        Command::Status(command) => command.run(cli.output).await?,
+        Command::Failover(command) => return command.run(cli.output).await,
+        Command::Replication(command) => command.run(cli.output).await?,
+        Command::Workflow(Workflow::Tree(command)) => command.run(cli.output).await?,
+        Command::Workflow(Workflow::Divergence(command)) => command.run(cli.output).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

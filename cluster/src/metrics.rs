@@ -12,7 +12,9 @@ use prometheus::{
 };
 use replicator::{
     ids::{ClusterId, NamespaceId, ShardId},
-    shard::io::Report,
+    namespace::Outcome,
+    shard::{Exposure, io::Report},
+    version::ClusterName,
 };
 use tonic::Code;
 use tracing::{error, info, warn};
@@ -49,6 +51,12 @@ pub struct Families {
     pub replication_gap: IntGaugeVec,
     /// For how long a limit has kept tasks from being sent.
     pub replication_held_back_seconds: prometheus::GaugeVec,
+    /// Events of a namespace that a peer has not acknowledged.
+    pub replication_lag_events: IntGaugeVec,
+    /// Their bytes.
+    pub replication_lag_bytes: IntGaugeVec,
+    /// Age of the oldest of them.
+    pub replication_namespace_lag_seconds: prometheus::GaugeVec,
     /// Polls that wait.
     pub pending_polls: IntGauge,
     /// Task queues in memory.
@@ -77,6 +85,10 @@ pub struct Families {
     pub sharditem_acquisition_lost_count: IntCounter,
     /// Namespaces that became active here.
     pub namespace_promotions: IntCounter,
+    /// How long writes were held back by handovers.
+    pub handover_pause_seconds: HistogramVec,
+    /// Handovers by how they ended.
+    pub handovers: IntCounterVec,
     /// Which program this is.
     pub build_information: IntGaugeVec,
 }
@@ -191,6 +203,23 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// A handover is over.
+    pub fn handover(&self, namespace: &str, to: &ClusterName, outcome: &Outcome) {
+        let (name, paused) = match outcome {
+            Outcome::Moved { paused, .. } => ("moved", Some(*paused)),
+            Outcome::Kept { paused, .. } => ("kept", Some(*paused).filter(|paused| !paused.is_zero())),
+            Outcome::TakenBack { paused, .. } => ("taken_back", Some(*paused)),
+            Outcome::Overtaken { .. } => ("overtaken", None),
+        };
+        self.families.handovers.with_label_values(&[namespace, to.as_str(), name]).inc();
+        if let Some(paused) = paused {
+            let labels = [namespace, to.as_str()];
+            self.families.handover_pause_seconds.with_label_values(&labels).observe(paused.as_secs_f64());
+        }
+    }
+}
+
 impl Meter for Metrics {
     fn begin(&self, operation: &'static str, namespace: &str) {
         let labels = [operation, namespace, FRONTEND];
@@ -248,6 +277,15 @@ fn is_our_fault(code: Code) -> bool {
 const FRONTEND: &str = "frontend";
 
 impl Families {
+    /// What a peer does not have of a namespace.
+    pub fn lag(&self, namespace: &str, peer: &str, exposure: &Exposure, age: Duration) {
+        let labels = [namespace, peer];
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.replication_lag_events.with_label_values(&labels).set(gauge(exposure.events));
+        self.replication_lag_bytes.with_label_values(&labels).set(gauge(exposure.bytes));
+        self.replication_namespace_lag_seconds.with_label_values(&labels).set(age.as_secs_f64());
+    }
+
     fn register(registry: &Registry) -> Self {
         let request = ["operation", "namespace", "service_name"];
         let error = ["operation", "namespace", "service_name", "error_type"];
@@ -284,6 +322,23 @@ impl Families {
                 let opts =
                     Opts::new("replication_held_back_seconds", "For how long a limit has kept tasks from being sent");
                 registered(registry, prometheus::GaugeVec::new(opts, &["to_cluster", "limit"]).expect(CONSTANT))
+            },
+            replication_lag_events: gauge(
+                registry,
+                "replication_lag_events",
+                "Events of a namespace that a peer has not acknowledged",
+                &["namespace", "to_cluster"],
+            ),
+            replication_lag_bytes: gauge(
+                registry,
+                "replication_lag_bytes",
+                "Bytes of the events that a peer has not acknowledged",
+                &["namespace", "to_cluster"],
+            ),
+            replication_namespace_lag_seconds: {
+                let help = "Age of the oldest event of a namespace that a peer has not acknowledged";
+                let opts = Opts::new("replication_namespace_lag_seconds", help);
+                registered(registry, prometheus::GaugeVec::new(opts, &["namespace", "to_cluster"]).expect(CONSTANT))
             },
             pending_polls: plain(registry, "pending_polls", "Polls that wait"),
             loaded_task_queue_count: plain(registry, "loaded_task_queue_count", "Task queues in memory"),
@@ -350,6 +405,18 @@ impl Families {
                 let help = "Namespaces that became active here";
                 registered(registry, IntCounter::new("namespace_promotions", help).expect(CONSTANT))
             },
+            handover_pause_seconds: times(
+                registry,
+                "handover_pause_seconds",
+                "How long writes were held back while a namespace was handed over",
+                &["namespace", "to_cluster"],
+            ),
+            handovers: counter(
+                registry,
+                "handovers",
+                "Handovers by how they ended",
+                &["namespace", "to_cluster", "outcome"],
+            ),
             build_information: gauge(registry, "build_information", "Which program this is", &["build_version"]),
         }
     }

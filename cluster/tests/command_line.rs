@@ -191,7 +191,7 @@ fn list_services() -> ServerReflectionRequest {
 fn a_namespace_is_moved_from_either_side() {
     let dev = Dev::start(2, None);
     let versions = |to: &str, at: u16| {
-        let moved = answer(&["failover", "default", "--to", to, "--force", "--address", &dev.address(at)]);
+        let moved = answer(&["failover", "default", "--to", to, "--force", "--yes", "--address", &dev.address(at)]);
         (moved["old_version"].as_i64().unwrap(), moved["new_version"].as_i64().unwrap())
     };
     assert_eq!(versions("b", 0), (1, 2));
@@ -226,7 +226,7 @@ fn wait_for(condition: impl Fn() -> bool) {
 fn what_is_in_files_is_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(2, Some(folder.path()));
-    answer(&["failover", "default", "--to", "b", "--force", "--address", &dev.address(0)]);
+    answer(&["failover", "default", "--to", "b", "--force", "--yes", "--address", &dev.address(0)]);
     dev.stop();
     assert!(folder.path().join("a.db").exists() && folder.path().join("b.db").exists());
     let dev = Dev::start(2, Some(folder.path()));

@@ -11,6 +11,8 @@ use crate::provision;
 pub struct Outcome {
     /// Whether it exited with 0.
     pub success: bool,
+    /// The code it exited with; nothing when a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub out: String,
     /// Standard error.
@@ -39,6 +41,7 @@ fn run(program: &Path, arguments: &[&str]) -> Outcome {
         .unwrap_or_else(|error| panic!("run {}: {error}", program.display()));
     Outcome {
         success: output.status.success(),
+        code: output.status.code(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }

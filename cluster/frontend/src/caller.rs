@@ -52,6 +52,9 @@ pub(crate) const FORWARDED: &str = "xdc-redirection-api";
 /// Header of a call that was forwarded: by which cluster.
 pub(crate) const FORWARDED_BY: &str = "xdc-redirection-source-cell";
 
+/// Header of a call that was forwarded by a Meridian: under which failover version it belongs where it comes to.
+pub(crate) const FORWARDED_VERSION: &str = "meridian-failover-version";
+
 /// How long the caller waits, from its `grpc-timeout` header; nonsense counts as no limit.
 pub(crate) fn timeout(headers: &MetadataMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;

@@ -3,20 +3,22 @@
 //! Namespace, then place, then state, then versions, then the handler. The order can be seen from outside: an unknown
 //! namespace is said first, whatever else is wrong.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::temporal::api::enums::v1::NamespaceState as State;
 use replicator::{
+    ids::NamespaceId,
     namespace::{Namespace, NamespaceState},
     shard::io::Failure,
     time::Timestamp,
+    version::FailoverVersion,
 };
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, FORWARDED_VERSION},
     errors::{Error, active_cluster},
     frontend::Frontend,
     handlers,
@@ -80,25 +82,58 @@ impl Frontend {
     }
 
     /// Have a call answered where it belongs. Clusters may disagree about where that is: of two tries the second goes where
-    /// the first one said (FW-3), and there is no third.
+    /// the first one said (FW-3), and there is no third. A cluster that learns from another one that it is behind waits a
+    /// moment for the news.
     async fn place(&self, caller: &Caller, namespace: &Arc<Namespace>) -> Result<Bytes, Error> {
         if caller.rpc.place == Place::Wherever {
             return self.here(caller, namespace).await;
         }
         let mut elsewhere = self.elsewhere(caller, namespace);
+        let mut is_told = false;
         for _ in 0..2 {
             let outcome = match &elsewhere {
-                Some(cluster) => self.forward(caller, cluster).await.map_err(Error::from),
-                None => self.here(caller, namespace).await,
+                Some(cluster) => self.forward(caller, cluster, namespace.id).await.map_err(Error::from),
+                None => self.here_soon(caller, namespace, is_told).await,
             };
             match outcome.as_ref().err().and_then(active_elsewhere) {
                 Some(active) if self.may_forward(caller) => {
+                    is_told = elsewhere.is_some();
                     elsewhere = (active != self.about.cluster.as_str()).then(|| active.into());
                 }
                 _ => return outcome,
             }
         }
         Err(undecided(&namespace.name))
+    }
+
+    /// Have a call answered here. If only another cluster knows that it belongs here, then as soon as this one does: it was
+    /// told so when it asked there, or the call comes with a version of which it has not heard.
+    async fn here_soon(&self, caller: &Caller, namespace: &Arc<Namespace>, is_told: bool) -> Result<Bytes, Error> {
+        let outcome = self.here(caller, namespace).await;
+        if outcome.as_ref().err().and_then(active_elsewhere).is_none() {
+            return outcome;
+        }
+        let version = FailoverVersion(caller.header(FORWARDED_VERSION).parse().unwrap_or_default());
+        let is_news = |known: &Namespace| match is_told {
+            true => known.is_active_in(&self.about.cluster),
+            false => version <= known.failover_version,
+        };
+        match self.hear(namespace.id, is_news).await {
+            true => self.here(caller, namespace).await,
+            false => outcome,
+        }
+    }
+
+    /// Wait a moment for news of a namespace. Answers whether they came, and were not known.
+    async fn hear(&self, id: NamespaceId, is_news: impl Fn(&Namespace) -> bool) -> bool {
+        let heard = async {
+            let mut known = self.namespaces.by_id(id).filter(|known| !is_news(known))?;
+            while !is_news(&known) {
+                known = self.namespaces.changed(&known).await?;
+            }
+            Some(())
+        };
+        matches!(timeout(NEWS, heard).await, Ok(Some(())))
     }
 
     /// Have a call answered here.
@@ -165,6 +200,9 @@ impl Drop for Count<'_> {
         self.frontend.meter.end(self.rpc.name, &self.namespace, self.code, took);
     }
 }
+
+/// How long news of a failover may take to another cluster that is reached.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// Longest name of a namespace, in bytes.
 const MAX_NAME: usize = 1000;

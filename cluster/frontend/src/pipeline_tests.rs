@@ -313,6 +313,32 @@ async fn a_refusal_that_names_the_other_cluster_is_followed_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_faster_than_the_news_waits_for_them() {
+    let soon = || sleep(Duration::from_millis(20));
+    // It was passed on to b, which does not know yet that it is active.
+    let pair = Pair::new(Policy::AllApis);
+    pair.a.believes_in("b", 2);
+    pair.b.believes_in("a", 1);
+    let news = async {
+        soon().await;
+        pair.b.believes_in("b", 2);
+    };
+    let (started, ()) = tokio::join!(pair.start_on_a(&[]), news);
+    assert_eq!((started.unwrap().as_str(), pair.calls()), ("b", (0, 2)));
+
+    // It was passed on to b, which knows that a is active, and says so at once; a hears of it later.
+    let pair = Pair::new(Policy::AllApis);
+    pair.a.believes_in("b", 2);
+    pair.b.believes_in("a", 11);
+    let news = async {
+        soon().await;
+        pair.a.believes_in("a", 11);
+    };
+    let (started, ()) = tokio::join!(pair.start_on_a(&[]), news);
+    assert_eq!((started.unwrap().as_str(), pair.calls()), ("a", (2, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_not_reached_makes_a_call_unavailable() {
     let pair = Pair::new(Policy::AllApis);
     pair.everywhere("b");
@@ -480,8 +506,12 @@ impl Member {
     }
 
     fn believes(&self, active: &str) {
+        self.believes_in(active, 1);
+    }
+
+    fn believes_in(&self, active: &str, version: i64) {
         *self.active.lock().unwrap() = active.into();
-        self.world.namespaces.put(active_in(active));
+        self.world.namespaces.put(Namespace { failover_version: FailoverVersion(version), ..active_in(active) });
     }
 }
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use replicator::{namespace::Namespace, version::ClusterName};
+use replicator::{ids::NamespaceId, namespace::Namespace, version::ClusterName};
 use tonic::{
     Code, Request, Status,
     client::Grpc,
@@ -17,7 +17,7 @@ use tonic::{
 };
 
 use crate::{
-    caller::{Caller, FORWARDED, FORWARDED_BY},
+    caller::{Caller, FORWARDED, FORWARDED_BY, FORWARDED_VERSION},
     codec::BytesCodec,
     errors::Error,
     frontend::Frontend,
@@ -65,12 +65,20 @@ impl Frontend {
     }
 
     /// Pass a call on and wait for the answer.
-    pub(crate) async fn forward(&self, caller: &Caller, cluster: &ClusterName) -> Result<Bytes, Status> {
+    pub(crate) async fn forward(
+        &self,
+        caller: &Caller,
+        cluster: &ClusterName,
+        namespace: NamespaceId,
+    ) -> Result<Bytes, Status> {
         let Some(channel) = (self.peers)(cluster) else {
             return Err(Status::unavailable(format!("no way to cluster {cluster}, where the namespace is active")));
         };
         let mut request = Request::new(caller.request.clone());
         *request.metadata_mut() = headers(&caller.headers, &self.about.cluster);
+        if let Some(known) = self.namespaces.by_id(namespace).filter(|known| known.active == *cluster) {
+            request.metadata_mut().insert(FORWARDED_VERSION, known.failover_version.0.into());
+        }
         if let Some(deadline) = caller.deadline {
             request.set_timeout(deadline.since(self.now()).min(LONGEST_TIMEOUT));
         }

@@ -11,17 +11,17 @@ use proto::temporal::{
     api::common::v1::WorkflowExecution, server::api::adminservice::v1::GetWorkflowExecutionRawHistoryV2Request,
 };
 use replicator::{
-    ids::{ClusterId, RunKey},
+    ids::{ClusterId, NamespaceId, RunKey},
     namespace::Namespace,
     shard::{
-        Shard,
+        Shard, Standing,
         io::{
-            CommitOutcome, Frame, HistoryWrite, Lag, Load, LoadId, Loaded, Output, Reply, Request, RequestId,
-            StreamEvent, StreamKey, Transaction, TransactionId,
+            CommitOutcome, Frame, HistoryWrite, Load, LoadId, Loaded, Output, Reply, Request, RequestId, StreamEvent,
+            StreamKey, Transaction, TransactionId,
         },
     },
     time::Timestamp,
-    version::VersionHistoryItem,
+    version::{ClusterName, VersionHistoryItem},
 };
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
@@ -44,8 +44,12 @@ pub(crate) enum Event {
     StreamFrame(StreamKey, u64, Box<Frame>),
     /// A stream is gone.
     StreamClosed(StreamKey, u64),
-    /// Somebody asks how far peers are behind.
-    Lags(oneshot::Sender<Vec<Lag>>),
+    /// A namespace is to be handed over to this cluster.
+    WatchHandover(NamespaceId, ClusterName),
+    /// Somebody asks what peers do not have.
+    Standings(oneshot::Sender<Vec<Standing>>),
+    /// Somebody asks whether the shard was told all of a namespace.
+    IsSeeded(NamespaceId, oneshot::Sender<bool>),
     /// An operator asks about what could not be applied.
     Quarantine(Ask),
     /// The process is about to end.
@@ -148,8 +152,12 @@ impl Driver {
             }
             // The stream was replaced by a newer one.
             Event::StreamFrame(..) | Event::StreamClosed(..) => {}
-            Event::Lags(caller) => {
-                let _ = caller.send(self.shard.lags().collect());
+            Event::WatchHandover(namespace, to) => self.shard.watch_handover(namespace, to),
+            Event::Standings(caller) => {
+                let _ = caller.send(self.shard.standings().collect());
+            }
+            Event::IsSeeded(namespace, caller) => {
+                let _ = caller.send(self.shard.is_seeded(namespace));
             }
             Event::Quarantine(ask) => self.answer(now, ask),
             Event::Stop => {}
@@ -201,6 +209,7 @@ impl Driver {
                 }
                 Output::Notify(notification) => self.watches.notify(notification),
                 Output::Report(report) => (self.ports.report)(self.shard.id(), *report),
+                Output::Handover(namespace, progress) => (self.ports.handover)(self.shard.id(), namespace, progress),
                 Output::RefreshNamespace { namespace, from } => {
                     let name = self.ports.clusters.borrow().federation.topology.name_of(from).cloned();
                     if let Some(name) = name {

@@ -1,7 +1,7 @@
 //! The handle by which the rest of the process speaks to the shards.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,8 +12,8 @@ use replicator::{
     ids::{EventId, NamespaceId, RunKey, ShardId, WorkflowKey},
     namespace::Namespace,
     shard::{
-        Shard,
-        io::{Dispatch, Failure, Lag, Reply, Report, Request, RunView},
+        HandoverProgress, Shard, Standing,
+        io::{Dispatch, Failure, Load, Loaded, Reply, Report, Request, RunView},
     },
     stream::BacklogLimit,
     time::Timestamp,
@@ -54,6 +54,8 @@ pub struct Ports {
     pub clusters: watch::Receiver<Arc<View>>,
     /// Happenings that operators count or read.
     pub report: Arc<dyn Fn(ShardId, Report) + Send + Sync>,
+    /// A shard says how far it is with handing a namespace over.
+    pub handover: Arc<dyn Fn(ShardId, NamespaceId, HandoverProgress) + Send + Sync>,
     /// A peer knows a namespace better than we do: fetch it from there, and put it here when it has changed.
     pub refresh_namespace: Arc<dyn Fn(NamespaceId, ClusterName) + Send + Sync>,
     /// How much each shard keeps for a peer that is away.
@@ -185,18 +187,65 @@ impl History {
         }
     }
 
-    /// How far the peers' shards are behind, of every shard that answers.
-    pub async fn lags(&self) -> BTreeMap<ShardId, Vec<Lag>> {
-        let mut lags = BTreeMap::new();
-        for (handle, id) in self.shards.iter().zip(1..) {
-            let (answer, reply) = oneshot::channel();
-            if handle.events.send(Event::Lags(answer)).is_ok()
-                && let Ok(of_shard) = reply.await
-            {
-                lags.insert(ShardId(id), of_shard);
+    /// Have every shard say, through [`Ports::handover`], when `to` is near enough to take a namespace over.
+    pub fn watch_handover(&self, namespace: NamespaceId, to: &ClusterName) {
+        for handle in self.shards.iter() {
+            // A shard that is gone says nothing, and time ends the handover.
+            let _ = handle.events.send(Event::WatchHandover(namespace, to.clone()));
+        }
+    }
+
+    /// What peers do not have, of every shard that answers. Of what is only in the store at most `limit` tasks are counted;
+    /// when there are more, [`Standing::stored`] is left.
+    pub async fn standings(&self, limit: usize) -> BTreeMap<ShardId, Vec<Standing>> {
+        let mut standings = self.ask(Event::Standings).await;
+        for (shard, of_shard) in &mut standings {
+            for standing in of_shard {
+                self.count_stored(*shard, standing, limit).await;
             }
         }
-        lags
+        standings
+    }
+
+    /// Count what a peer does not have and memory does not hold.
+    async fn count_stored(&self, shard: ShardId, standing: &mut Standing, limit: usize) {
+        let (mut after, mut counted) = (standing.acked, 0);
+        while let Some(last) = standing.stored {
+            let page = (limit - counted).min(BACKLOG);
+            if page == 0 {
+                return;
+            }
+            let Loaded::Backlog(rows) = self.ports.store.load(shard, Load::Backlog { after, limit: page }).await else {
+                return;
+            };
+            counted += rows.len();
+            let is_all = rows.len() < page || rows.last().is_some_and(|row| row.task.key.id >= last);
+            after = rows.last().map_or(after, |row| row.task.key.id);
+            for row in rows.iter().filter(|row| row.task.key.id <= last && row.task.is_for(standing.peer)) {
+                standing.exposures.entry(row.task.run.workflow.namespace).or_default().add(row);
+            }
+            standing.stored = standing.stored.filter(|_| !is_all);
+        }
+    }
+
+    /// Shards that are still to be told of runs of a namespace by peers, and those that do not answer.
+    pub async fn untold(&self, namespace: NamespaceId) -> BTreeSet<ShardId> {
+        let told = self.ask(|answer| Event::IsSeeded(namespace, answer)).await;
+        (1..=self.shard_count()).map(ShardId).filter(|shard| told.get(shard) != Some(&true)).collect()
+    }
+
+    /// Ask every shard; those that are gone do not answer.
+    async fn ask<T>(&self, event: impl Fn(oneshot::Sender<T>) -> Event) -> BTreeMap<ShardId, T> {
+        let mut answers = BTreeMap::new();
+        for (handle, id) in self.shards.iter().zip(1..) {
+            let (answer, reply) = oneshot::channel();
+            if handle.events.send(event(answer)).is_ok()
+                && let Ok(reply) = reply.await
+            {
+                answers.insert(ShardId(id), reply);
+            }
+        }
+        answers
     }
 
     /// Shard of a workflow.
@@ -244,6 +293,9 @@ fn failure(error: HistoryError) -> Failure {
         HistoryError::Unavailable(why) => Failure::Unavailable(why.0),
     }
 }
+
+/// Tasks per read when what peers do not have is counted.
+const BACKLOG: usize = 128;
 
 /// Events per read when a stretch begins within a batch.
 const PAGE: usize = 1000;

@@ -15,6 +15,7 @@ pub mod introduction;
 pub mod namespaces;
 pub mod peer;
 
+mod confirm;
 mod detached;
 mod feed;
 mod pull;
@@ -34,7 +35,7 @@ pub use pull::SetAside;
 use replicator::{
     ids::{ClusterId, NamespaceId},
     namespace::NamespaceState,
-    version::ClusterName,
+    version::{ClusterName, FailoverVersion},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -126,6 +127,11 @@ impl Metadata {
     /// When the peer is not there, does not have it, or what it says cannot be taken over.
     pub async fn refresh(&self, namespace: NamespaceId, from: ClusterId) -> Result<(), Status> {
         self.refresher.refresh(namespace, from).await
+    }
+
+    /// Wait until a peer has heard of a failover version of a namespace, however long that takes.
+    pub async fn confirmed(&self, namespace: NamespaceId, by: &ClusterName, version: FailoverVersion) {
+        confirm::confirmed(&self.clusters, namespace, by, version).await;
     }
 
     /// The latest messages of peers that could not be taken over, oldest first.

@@ -179,7 +179,11 @@ impl Namespaces {
     }
 
     /// Change a namespace: `decide` says how, from what there is. It is asked again when somebody else was first.
-    pub(crate) async fn change(
+    ///
+    /// # Errors
+    ///
+    /// The refusal of `decide`, or that the store is away.
+    pub async fn change(
         &self,
         name: String,
         decide: impl Fn(&Namespace, Timestamp, &Federation) -> Result<Change, Refusal> + Send + 'static,
@@ -275,10 +279,11 @@ impl Shared {
 
     /// Make a durable change visible.
     fn install(&self, writer: &Writer, namespace: Arc<Namespace>) {
-        self.table.send_modify(|table| table.put(namespace.clone()));
+        // Who sees it in the table and acts on it finds that the listeners, the shards above all, know it too.
         for listener in &writer.listeners {
             listener(&namespace);
         }
+        self.table.send_modify(|table| table.put(namespace));
     }
 
     /// Read everything again and make visible what is new.

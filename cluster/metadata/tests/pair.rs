@@ -6,8 +6,15 @@ mod world;
 
 use std::time::Duration;
 
-use proto::temporal::server::api::adminservice::v1::GetNamespaceReplicationMessagesRequest;
-use replicator::version::{ClusterName, FailoverVersion};
+use proto::temporal::{
+    api::{replication::v1::ClusterReplicationConfig, workflowservice::v1::UpdateNamespaceRequest},
+    server::api::adminservice::v1::GetNamespaceReplicationMessagesRequest,
+};
+use replicator::{
+    namespace::{Namespace, handover::change},
+    time::Timestamp,
+    version::{ClusterName, FailoverVersion},
+};
 use tonic::{Code, Request};
 
 use crate::world::{Node, memory::Fault, pair, registration};
@@ -39,6 +46,62 @@ async fn failover_works_from_either_side_and_counts_up() {
         assert_eq!(there.active.as_str(), to);
     }
     assert_eq!(a.metadata.namespaces().list(), b.metadata.namespaces().list());
+}
+
+#[tokio::test]
+async fn a_failover_is_confirmed_by_whoever_has_heard_of_it() {
+    let (a, b) = pair().await;
+    a.register("alpha", &["a", "b"]).await.unwrap();
+    let id = b.wait("alpha", |_| true).await.id;
+    let asked = a.metadata.clone();
+    let confirmed = tokio::spawn(async move { asked.confirmed(id, &"b".into(), FailoverVersion(2)).await });
+    a.describe("alpha", "another text").await.unwrap();
+    b.wait("alpha", |namespace| namespace.config_version == 1).await;
+    assert!(!confirmed.is_finished(), "it is not about that");
+    a.fail_over("alpha", "b").await.unwrap();
+    confirmed.await.unwrap();
+    assert_eq!(b.metadata.namespaces().get("alpha").unwrap().failover_version, FailoverVersion(2));
+}
+
+#[tokio::test]
+async fn writes_are_held_back_in_one_cluster_alone() {
+    let (a, b) = pair().await;
+    a.register("alpha", &["a", "b"]).await.unwrap();
+    b.wait("alpha", |_| true).await;
+    let until = Timestamp::from_millis(20_000);
+    let stop = move |old: &Namespace, _, all: &_| change::stop(old, &"b".into(), FailoverVersion(1), until, all);
+    let stopped = a.metadata.namespaces().change("alpha".into(), stop).await.unwrap();
+    assert!(stopped.replication_state.pause().is_some());
+    // An edit meanwhile is told, and the pause is not.
+    a.describe("alpha", "meanwhile").await.unwrap();
+    let there = b.wait("alpha", |namespace| namespace.config_version == 1).await;
+    assert!(there.replication_state.pause().is_none());
+    assert!(a.metadata.namespaces().get("alpha").unwrap().replication_state.pause().is_some());
+    // Nor does an edit on the other side end it.
+    b.describe("alpha", "there").await.unwrap();
+    let here = a.wait("alpha", |namespace| namespace.config_version == 2).await;
+    assert!(here.replication_state.pause().is_some());
+    // A failover does, wherever it comes from.
+    b.fail_over("alpha", "b").await.unwrap();
+    let moved = a.wait("alpha", |namespace| namespace.failover_version.0 == 2).await;
+    assert!(moved.replication_state.pause().is_none());
+}
+
+#[tokio::test]
+async fn a_namespace_that_becomes_global_is_told() {
+    let (a, b) = pair().await;
+    a.register("grown", &[]).await.unwrap();
+    let mut request =
+        UpdateNamespaceRequest { namespace: "grown".into(), promote_namespace: true, ..Default::default() };
+    a.calls.update(request.clone()).await.unwrap();
+    request.promote_namespace = false;
+    request.replication_config.get_or_insert_default().clusters = cluster_list(&["a", "b"]);
+    a.calls.update(request).await.unwrap();
+    let there = b.wait("grown", |_| true).await;
+    assert_eq!(there, a.metadata.namespaces().get("grown").unwrap());
+    assert!(there.is_global && there.failover_version == FailoverVersion(1));
+    a.fail_over("grown", "b").await.unwrap();
+    b.wait("grown", |namespace| namespace.active.as_str() == "b").await;
 }
 
 #[tokio::test]
@@ -224,4 +287,8 @@ async fn who_waits_for_news_is_answered_when_the_server_stops() {
     a.metadata.stop();
     let answer = tokio::time::timeout(Duration::from_secs(2), waiting).await.unwrap().unwrap();
     assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+}
+
+fn cluster_list(names: &[&str]) -> Vec<ClusterReplicationConfig> {
+    names.iter().map(|name| ClusterReplicationConfig { cluster_name: (*name).into(), ..Default::default() }).collect()
 }

@@ -158,8 +158,8 @@ async fn calls_answer_as_the_api_says() {
 
     let mut handover = UpdateNamespaceRequest { namespace: "n".into(), ..Default::default() };
     handover.replication_config.get_or_insert_default().state = 2;
-    let refusal = "replication_config.state: REPLICATION_STATE_HANDOVER is not built";
-    check(a.calls.update(handover).await, Code::Unimplemented, refusal);
+    let refusal = "Handover require more than one replication clusters";
+    check(a.calls.update(handover).await, Code::InvalidArgument, refusal);
     a.calls.deprecate(DeprecateNamespaceRequest { namespace: "n".into(), ..Default::default() }).await.unwrap();
     assert_eq!(a.calls.describe(&describe("n", "")).unwrap().namespace_info.unwrap().state, 2);
 }

@@ -81,7 +81,10 @@ mod tests {
             "meridian server --config a.yaml",
             "meridian validate-config a.yaml --output json",
             "meridian status --address 127.0.0.1:7233",
-            "meridian failover default --to b --force -o json",
+            "meridian failover default --to b --max-pause 500ms --catch-up 2m",
+            "meridian failover default --to b --plan -o json",
+            "meridian failover default --to b --force --yes -o json",
+            "meridian failover default --abort",
             "meridian workflow tree -n default -w order-1",
             "meridian workflow divergence -n default -w order-1",
             "meridian replication report default --won-by 2 -o json",
@@ -95,8 +98,15 @@ mod tests {
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
-        for line in ["meridian", "meridian dev --clusters 0", "meridian dev --clusters 10", "meridian failover default"]
-        {
+        for line in [
+            "meridian",
+            "meridian dev --clusters 0",
+            "meridian dev --clusters 10",
+            "meridian failover default",
+            "meridian failover default --to b --yes",
+            "meridian failover default --to b --plan --force",
+            "meridian failover default --to b --max-pause soon",
+        ] {
             Cli::try_parse_from(line.split(' ')).expect_err(line);
         }
     }

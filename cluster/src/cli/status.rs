@@ -16,7 +16,7 @@ use proto::{
 use serde::Serialize;
 use tonic::Code;
 
-use super::{Answer, Failed, Output, connection::Address, table::Table};
+use super::{Answer, Failed, Output, connection::Address, failover::seconds, table::Table};
 
 /// Show clusters, namespaces and how far peers are behind, as the cluster that is asked knows them.
 #[derive(Debug, clap::Args)]
@@ -67,9 +67,11 @@ enum Link {
 /// What a peer does not have yet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Lag {
-    /// Nothing when they are too many to be counted.
-    events: Option<i64>,
+    events: i64,
+    bytes: i64,
     seconds: f64,
+    /// There is more than was counted.
+    at_least: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,7 +145,9 @@ impl Known {
                 Some(_) => Link::Unreachable,
             };
             let lag = peer.flatten().map(|peer| Lag {
-                events: peer.lag_tasks,
+                events: peer.lag_events,
+                bytes: peer.lag_bytes,
+                at_least: peer.lag_tasks.is_none(),
                 seconds: replicator::time::duration(peer.lag.as_ref()).as_secs_f64(),
             });
             self.clusters.push(Cluster {
@@ -182,7 +186,8 @@ impl Known {
 
 impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&["CLUSTER", "VERSION", "ADDRESS", "LINK", "LAG (EVENTS)", "LAG (TIME)"]);
+        let header = ["CLUSTER", "VERSION", "ADDRESS", "LINK", "LAG (EVENTS)", "LAG (BYTES)", "LAG (TIME)"];
+        let mut table = Table::new(&header);
         for cluster in &self.clusters {
             let unknown = || "-".to_owned();
             table.row([
@@ -190,10 +195,11 @@ impl fmt::Display for Known {
                 cluster.initial_failover_version.to_string(),
                 cluster.address.clone(),
                 cluster.link.to_string(),
-                cluster.lag.map_or_else(unknown, |lag| {
-                    lag.events.map_or_else(|| "many".to_owned(), |events| events.to_string())
-                }),
-                cluster.lag.map_or_else(unknown, |lag| seconds(lag.seconds)),
+                cluster.lag.map_or_else(unknown, |lag| lag.counted(lag.events)),
+                cluster.lag.map_or_else(unknown, |lag| lag.counted(lag.bytes)),
+                cluster
+                    .lag
+                    .map_or_else(unknown, |lag| seconds(Duration::try_from_secs_f64(lag.seconds).unwrap_or_default())),
             ]);
         }
         writeln!(f, "As cluster {} knows them:\n\n{table}", self.cluster)?;
@@ -212,6 +218,14 @@ impl fmt::Display for Known {
     }
 }
 
+impl Lag {
+    /// A count as people read it.
+    fn counted(self, count: i64) -> String {
+        let more = if self.at_least { "+" } else { "" };
+        format!("{count}{more}")
+    }
+}
+
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -223,18 +237,6 @@ impl fmt::Display for Link {
             Self::Disabled => "disabled",
             Self::Unknown => "unknown",
         })
-    }
-}
-
-/// A time as people read it.
-fn seconds(seconds: f64) -> String {
-    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    if time < Duration::from_secs(1) {
-        format!("{} ms", time.as_millis())
-    } else if time < Duration::from_secs(120) {
-        format!("{:.1} s", time.as_secs_f64())
-    } else {
-        format!("{} min", time.as_secs() / 60)
     }
 }
 
@@ -288,7 +290,18 @@ mod tests {
 
     fn peers() -> Vec<PeerStatus> {
         let lag = Some(prost_types::Duration { seconds: 1, nanos: 250_000_000 });
-        vec![PeerStatus { cluster_name: "b".into(), connected: true, lag_tasks: Some(7), lag, ..Default::default() }]
+        let (lag_tasks, lag_events, lag_bytes) = (Some(3), 7, 900);
+        let name = "b".into();
+        let status = PeerStatus {
+            cluster_name: name,
+            connected: true,
+            lag_tasks,
+            lag,
+            lag_events,
+            lag_bytes,
+            ..Default::default()
+        };
+        vec![status]
     }
 
     #[test]
@@ -296,11 +309,11 @@ mod tests {
         let expected = "\
 As cluster a knows them:
 
-CLUSTER  VERSION  ADDRESS         LINK         LAG (EVENTS)  LAG (TIME)
-a        1        127.0.0.1:7233  itself       -             -
-b        2        127.0.0.1:7333  connected    7             1.2 s
-c        3        127.0.0.1:7433  disabled     -             -
-d        4        127.0.0.1:7533  unreachable  -             -
+CLUSTER  VERSION  ADDRESS         LINK         LAG (EVENTS)  LAG (BYTES)  LAG (TIME)
+a        1        127.0.0.1:7233  itself       -             -            -
+b        2        127.0.0.1:7333  connected    7             900          1.2 s
+c        3        127.0.0.1:7433  disabled     -             -            -
+d        4        127.0.0.1:7533  unreachable  -             -            -
 
 NAMESPACE  ACTIVE  CLUSTERS  VERSION  STATE
 mine       a       local     0        registered
@@ -312,7 +325,10 @@ orders     b       b a       12       registered
     #[test]
     fn json() {
         let value: serde_json::Value = serde_json::from_str(&known(Some(&peers())).render(Output::Json)).unwrap();
-        assert_eq!(value["clusters"][1]["lag"], serde_json::json!({"events": 7, "seconds": 1.25}));
+        assert_eq!(
+            value["clusters"][1]["lag"],
+            serde_json::json!({"events": 7, "bytes": 900, "seconds": 1.25, "at_least": false})
+        );
         assert_eq!(value["clusters"][3]["link"], "unreachable");
         assert_eq!(value["namespaces"][1]["failover_version"], 12);
     }
@@ -330,13 +346,5 @@ orders     b       b a       12       registered
         let known = known(None);
         assert_eq!(known.clusters[1].link, Link::Unknown);
         assert_eq!(known.clusters[1].lag, None);
-    }
-
-    #[test]
-    fn times() {
-        let cases = [(0.0, "0 ms"), (0.9994, "999 ms"), (1.0, "1.0 s"), (119.0, "119.0 s"), (600.0, "10 min")];
-        for (value, expected) in cases {
-            assert_eq!(seconds(value), expected);
-        }
     }
 }

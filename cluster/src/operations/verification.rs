@@ -219,8 +219,8 @@ impl Comparison {
         loop {
             let lags = self.here.lags.by_peer().await;
             let ours = lags.get(peer.as_str()).is_some_and(|lag| {
-                lag.is_connected
-                    && lag.tasks.is_some_and(|tasks| tasks == 0 || lag.age < (self.here.now)().since(looked))
+                let oldest = lag.exposures.values().filter_map(|exposure| exposure.since).min();
+                lag.is_connected && lag.is_complete && oldest.is_none_or(|oldest| oldest > looked)
             });
             let theirs = status.get_replication_status(GetReplicationStatusRequest {}).await;
             let theirs = theirs.map_err(|status| self.silent(&status))?.into_inner().peers;

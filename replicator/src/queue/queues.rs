@@ -7,8 +7,8 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
-    ids::NamespaceId,
-    task::{Category, HistoryTask, TaskKey, TaskKind},
+    ids::{NamespaceId, RunKey},
+    task::{Category, HistoryTask, TaskKey, TaskKind, TimerTask},
     time::Timestamp,
 };
 
@@ -74,6 +74,15 @@ impl Queues {
         all.filter(|task| task.run.workflow.namespace == namespace).cloned().collect()
     }
 
+    /// Runs of a namespace whose workflow task is with a worker: their timeouts wait here.
+    pub fn with_a_worker(&self, namespace: NamespaceId) -> impl Iterator<Item = &RunKey> {
+        let is_timeout = move |task: &&HistoryTask| {
+            task.run.workflow.namespace == namespace
+                && matches!(task.kind, TaskKind::Timer(TimerTask::WorkflowTaskStartToClose { .. }))
+        };
+        self.fired.values().chain(self.timers.values()).filter(is_timeout).map(|task| &task.run)
+    }
+
     /// Every task for matching.
     pub fn transfers(&self) -> impl Iterator<Item = &HistoryTask> {
         self.transfer.values()
@@ -101,8 +110,7 @@ impl Queues {
 mod tests {
     use super::*;
     use crate::{
-        ids::{RunId, RunKey, TaskId, WorkflowKey},
-        task::TimerTask,
+        ids::{RunId, TaskId, WorkflowKey},
         version::FailoverVersion,
     };
     use std::vec;

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     defects::{Defect, planted},
-    ids::{NamespaceId, RunKey},
+    ids::NamespaceId,
     namespace::Namespace,
-    task::{HistoryTask, TaskKind, TimerTask, TransferTask},
+    task::{HistoryTask, TaskKind, TransferTask},
     time::Timestamp,
     version::{ClusterName, FailoverVersion},
 };
@@ -38,12 +38,13 @@ impl Shard {
     pub fn handle_namespace(&mut self, now: Timestamp, namespace: Namespace) {
         let id = namespace.id;
         let before = self.namespaces.insert(id, namespace.clone());
+        let may_go_on = self.note_pause(now, &namespace);
         let me = self.topology.current().clone();
         let was_active = before.as_ref().is_some_and(|before| before.is_active_in(&me));
         match (&before, was_active, namespace.is_active_in(&me)) {
             (None, _, is_active) => {
                 if !is_active && self.is_ready() {
-                    self.write_kept_back(now, &namespace);
+                    self.leave(now, &namespace);
                 }
                 self.offer_all(now, id);
                 self.hear_strangers(now, id);
@@ -55,6 +56,9 @@ impl Shard {
                 self.offer_all(now, id);
             }
             (Some(_), false, false) | (Some(_), true, true) => {}
+        }
+        if may_go_on {
+            self.advance_all(now, id);
         }
         self.pump_all();
         self.want_seeds(now);
@@ -98,12 +102,10 @@ impl Shard {
         if self.settling.is_empty() || !self.is_ready() {
             return;
         }
-        let settled = self.settling.iter().filter(|(id, _)| {
-            let slots = self.slots_of(**id);
-            slots.iter().all(|key| Self::is_settled(&self.slots[key]))
-        });
+        let settled = self.settling.iter().filter(|(id, _)| self.has_settled(**id));
         let settled: Vec<(NamespaceId, FailoverVersion)> = settled.map(|(id, version)| (*id, *version)).collect();
-        let end = self.readable_end();
+        // Not what is readable now: what was written for these may wait behind a lower id of another namespace.
+        let end = self.drawn_end();
         for (id, version) in settled {
             self.settling.remove(&id);
             for source in self.sources.values_mut() {
@@ -132,40 +134,26 @@ impl Shard {
         if !planted(Defect::PromotionOffersNothing) {
             self.offer_all(now, id);
         }
-        for key in self.slots_of(id) {
-            self.advance(now, &key);
-        }
+        self.advance_all(now, id);
     }
 
     fn demote(&mut self, now: Timestamp, namespace: &Namespace) {
         self.gates.remove(&namespace.id);
         // A shard that is not ready does so as soon as it is.
         if self.is_ready() {
-            self.write_kept_back(now, namespace);
+            self.leave(now, namespace);
         }
     }
 
     /// A namespace is active elsewhere: write what its runs kept back for started workflow tasks, and settle when that is
     /// done. It may have moved while nobody had the shard, or while a run was not in memory: such a run shows by the timer
     /// of its task.
-    pub(super) fn write_kept_back(&mut self, now: Timestamp, namespace: &Namespace) {
+    pub(super) fn leave(&mut self, now: Timestamp, namespace: &Namespace) {
         self.settling.insert(namespace.id, namespace.failover_version);
         for source in self.sources.values_mut() {
             source.owes_settled.retain(|(_, id, _)| *id != namespace.id);
         }
-        let is_started =
-            |task: &HistoryTask| matches!(task.kind, TaskKind::Timer(TimerTask::WorkflowTaskStartToClose { .. }));
-        let tasks = self.queues.of_namespace(namespace.id).into_iter().filter(is_started);
-        let is_loaded =
-            |run: &RunKey| self.slots.get(&run.workflow).is_some_and(|slot| slot.runs.contains_key(&run.run));
-        let mut runs: BTreeSet<RunKey> = tasks.map(|task| task.run).filter(|run| !is_loaded(run)).collect();
-        for key in self.slots_of(namespace.id) {
-            let keeps_back = self.slots[&key].runs.values().filter(|run| !run.state.local.buffered.is_empty());
-            runs.extend(keeps_back.map(|run| run.state.run.clone()));
-        }
-        for run in runs.into_iter().filter(|_| !planted(Defect::KeptBackIsForgotten)) {
-            self.park(now, run.workflow.clone(), Work::Moved(run));
-        }
+        self.write_kept_back(now, namespace.id);
         self.settle();
     }
 

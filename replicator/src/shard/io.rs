@@ -366,6 +366,8 @@ pub enum Output {
     Notify(Notification),
     /// Something that operators count or read.
     Report(Box<Report>),
+    /// How far this shard is with handing a namespace over.
+    Handover(crate::ids::NamespaceId, super::HandoverProgress),
     /// A namespace is behind what a peer knows; fetch it from there (NS-43).
     RefreshNamespace {
         /// The namespace.
@@ -407,12 +409,6 @@ pub struct Lag {
     pub tasks: Option<usize>,
     /// When the oldest of them was written.
     pub since: Option<Timestamp>,
-    /// Whether tasks are gone that it has not had: it will be told everything anew.
-    pub has_gap: bool,
-    /// Namespaces of which it is being told everything.
-    pub seeding: usize,
-    /// What keeps more from being sent, and since when.
-    pub held_back: Option<(Limit, Timestamp)>,
 }
 
 /// What keeps a source from sending more. Each bounds what the peer has to hold.

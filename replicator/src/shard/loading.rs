@@ -104,7 +104,7 @@ impl Shard {
         let namespaces: Vec<Namespace> = self.namespaces.values().cloned().collect();
         for namespace in namespaces {
             if !namespace.is_active_in(self.topology.current()) {
-                self.write_kept_back(now, &namespace);
+                self.leave(now, &namespace);
             }
             self.offer_all(now, namespace.id);
         }

@@ -1,14 +1,17 @@
 //! The shard: the protocol's endpoint, one state machine.
 //!
 //! `io` is the whole seam. `shard` routes; the other files are its parts: what a workflow waits for (`slot`, `work`), how
-//! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`),
-//! what is told (`streams`) and heard (`hearing`), what is told from the beginning (`seeding`), what is told of namespaces
-//! that are not known (`strangers`), what cannot be applied (`quarantine`), and what was deleted (`tombstones`).
+//! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`,
+//! `handover`), what is told (`streams`) and heard (`hearing`), what is told from the beginning (`seeding`), what is told of
+//! namespaces that are not known (`strangers`), what cannot be applied (`quarantine`), what was deleted (`tombstones`), and
+//! what peers do not have (`exposure`).
 
 pub mod io;
 
+mod exposure;
 mod flight;
 mod gate;
+mod handover;
 mod hearing;
 mod loading;
 mod outbox;
@@ -25,6 +28,8 @@ mod tombstones;
 mod turn;
 mod work;
 
+pub use exposure::{Exposure, Standing};
+pub use handover::HandoverProgress;
 pub use shard::Shard;
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     history::{HistoryBatch, Stretch},
-    ids::{EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowId, shard_of},
+    ids::{ClusterId, EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowId, shard_of},
     namespace::Namespace,
     stream::seeds::{Place, Progress, Seeds},
     task::{HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
@@ -149,6 +149,12 @@ impl Shard {
         wanted.collect()
     }
 
+    /// Whether this shard was told all of a namespace.
+    #[must_use]
+    pub fn is_seeded(&self, namespace: NamespaceId) -> bool {
+        self.seeds.is_seeded(namespace)
+    }
+
     /// What this shard waits to be told: namespace and stream.
     pub fn seeding(&self) -> impl Iterator<Item = (NamespaceId, StreamKey)> + '_ {
         self.seeds.wanted()
@@ -170,6 +176,11 @@ impl Shard {
             }
         }
         self.walk_on(key);
+    }
+
+    /// Namespaces of which a cluster is being told everything.
+    pub(super) fn seeding_to(&self, cluster: ClusterId) -> impl Iterator<Item = NamespaceId> + '_ {
+        self.seeders.iter().filter(move |(key, _)| key.cluster == cluster).flat_map(|(_, seeder)| seeder.namespaces())
     }
 
     /// Go on with what peers' shards asked for.
@@ -265,8 +276,9 @@ impl Shard {
 
 impl Seeder {
     /// Namespaces that are being told.
-    pub(super) fn namespaces(&self) -> usize {
-        self.asked.len() + usize::from(self.walk.is_some())
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = NamespaceId> + '_ {
+        let owed = self.owes.iter().map(|(_, progress)| progress.namespace);
+        self.asked.keys().copied().chain(self.walk.as_ref().map(|walk| walk.namespace)).chain(owed)
     }
 
     /// Reads that were under way will not come back.

@@ -9,6 +9,7 @@ use alloc::{
 use super::{
     flight::InFlight,
     gate::Gate,
+    handover::{self, Handovers},
     io::{CommitOutcome, Failure, Load, LoadId, Loaded, Output, Report, Request, RequestId, StreamKey, TransactionId},
     loading::RETRY,
     outbox::Outbox,
@@ -87,6 +88,8 @@ pub struct Shard {
     pub(super) gaps: Vec<(StreamKey, TaskId)>,
     /// Namespaces that just became active here and wait for what the last active cluster still has to tell.
     pub(super) gates: BTreeMap<NamespaceId, Gate>,
+    /// Namespaces that are active here and are being handed over.
+    pub(super) handovers: Handovers,
     /// Namespaces that are active elsewhere and for which something of ours is still on its way to the store.
     pub(super) settling: BTreeMap<NamespaceId, FailoverVersion>,
     /// What peers told about namespaces that are not known here yet.
@@ -165,6 +168,7 @@ impl Shard {
             seeds: Seeds::default(),
             gaps: Vec::new(),
             gates: BTreeMap::new(),
+            handovers: Handovers::default(),
             settling: BTreeMap::new(),
             strangers: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -233,6 +237,7 @@ impl Shard {
                 self.lose(now, outcome);
             }
         }
+        self.look_at_handovers();
     }
 
     /// Time has passed: do what is due.
@@ -245,6 +250,7 @@ impl Shard {
         }
         self.fire_timers(now);
         self.open_overdue_gates(now);
+        self.end_overdue_pauses(now);
         self.retry_kept(now);
         self.remove_tombstones(now);
         if self.chores.reapply.is_some_and(|due| due <= now) {
@@ -292,8 +298,10 @@ impl Shard {
         let chores = [ack, pump, record, reapply, strangers];
         let kept = self.quarantine.next_due().filter(|_| self.queues_read);
         let tombstones = self.tombstones.next_due().filter(|_| self.queues_read);
+        let handovers = self.handovers.next_due();
+        let namespaces = [gates, handovers];
         let owned_only =
-            [timers, gates, retries, kept, tombstones].into_iter().chain(chores).flatten().filter(|_| owned);
+            [timers, retries, kept, tombstones].into_iter().chain(namespaces).chain(chores).flatten().filter(|_| owned);
         owned_only.chain(self.chores.acquire).min()
     }
 
@@ -342,15 +350,20 @@ impl Shard {
 
     /// Every id below is written or given up: what readers of the replication queue may look at (RT-2).
     pub(super) fn readable_end(&self) -> TaskId {
-        let next = match &self.ownership {
-            Ownership::Owned { ids, .. } => ids.peek(),
-            Ownership::None | Ownership::Acquiring(_) => TaskId(0),
-        };
+        let next = self.drawn_end();
         if planted(Defect::InFlightIsPassedOver) {
             return next;
         }
         // A write of the shard's record draws no id, and holds back nothing; nor does it make readable what is not drawn.
         self.in_flight.values().map(|flight| flight.lowest).min().map_or(next, |lowest| lowest.min(next))
+    }
+
+    /// Every id that was drawn so far lies below, whatever became of it.
+    pub(super) fn drawn_end(&self) -> TaskId {
+        match &self.ownership {
+            Ownership::Owned { ids, .. } => ids.peek(),
+            Ownership::None | Ownership::Acquiring(_) => TaskId(0),
+        }
     }
 
     /// A slot that waits for nothing may be forgotten; the least used quarter is, when there are too many.
@@ -367,9 +380,15 @@ impl Shard {
         }
     }
 
-    /// Whether the slot's work waits for the gate of its namespace.
-    pub(super) fn is_gated(&self, namespace: NamespaceId) -> bool {
-        self.gates.contains_key(&namespace)
+    /// Which work of a namespace goes on.
+    pub(super) fn passage(&self, namespace: NamespaceId) -> fn(&Work) -> bool {
+        if self.gates.contains_key(&namespace) {
+            |work| matches!(work, Work::Incoming(_))
+        } else if self.handovers.holds(namespace) {
+            handover::goes_on
+        } else {
+            |_| true
+        }
     }
 
     /// Forget everything that rests on owning the shard, and take it again under a new range.
@@ -391,6 +410,7 @@ impl Shard {
         self.tombstones.clear();
         self.queues_read = false;
         self.tail = Tail::default();
+        self.handovers.forget_marks();
         for source in self.sources.values_mut() {
             source.rewind();
         }

@@ -15,7 +15,7 @@ use super::{
     },
     loading::RETRY,
     ownership::Ownership,
-    seeding::{self, Seeder},
+    seeding,
     shard::Wanted,
     work::Work,
 };
@@ -76,7 +76,7 @@ impl Shard {
     // Telling
 
     fn open_source(&mut self, now: Timestamp, key: StreamKey) {
-        let end = self.readable_end();
+        let end = self.drawn_end();
         let elsewhere: Vec<(NamespaceId, FailoverVersion)> = self
             .namespaces
             .values()
@@ -91,6 +91,7 @@ impl Shard {
         // It asks again for what it wants from the beginning.
         self.seeders.remove(&key);
         self.pump(key);
+        self.look_at_handovers();
     }
 
     fn on_ack(&mut self, now: Timestamp, key: StreamKey, state: wire::SyncReplicationState) {
@@ -107,13 +108,15 @@ impl Shard {
             self.on_wanted(key, extension.wanted);
         }
         self.pump(key);
+        self.look_at_handovers();
     }
 
     /// Tell every peer what is readable: at once after a silence, else at the next of the moments that all shards share,
     /// so that peers hear of many writes together. Who waits for a namespace to settle waits no longer than it must.
     pub(super) fn pump_soon(&mut self, now: Timestamp) {
         let beat = Timestamp(now.0 - now.0.rem_euclid(BEAT));
-        let is_urgent = self.sources.values().any(|source| source.is_open && !source.owes_settled.is_empty());
+        let owes_settled = self.sources.values().any(|source| source.is_open && !source.owes_settled.is_empty());
+        let is_urgent = owes_settled || self.handovers.is_urgent();
         if beat == self.pumped && !is_urgent {
             self.chores.pump.get_or_insert(Timestamp(beat.0 + BEAT));
         } else {
@@ -129,6 +132,7 @@ impl Shard {
         for key in open {
             self.pump(key);
         }
+        self.look_at_handovers();
     }
 
     fn pump(&mut self, key: StreamKey) {
@@ -238,9 +242,7 @@ impl Shard {
     /// is told: better twice than never.
     fn concerns(&self, key: StreamKey, row: &BacklogTask) -> bool {
         let workflow = &row.task.run.workflow;
-        if let TaskKind::Replication(told) = &row.task.kind
-            && told.to().is_some_and(|to| to != key.cluster)
-        {
+        if !row.task.is_for(key.cluster) {
             return false;
         }
         let namespace = self.namespaces.get(&workflow.namespace);
@@ -292,6 +294,7 @@ impl Shard {
         rows.retain(|row| row.task.key.id < end);
         self.look_at(key, rows, is_all.then_some(end), again);
         self.pump(key);
+        self.look_at_handovers();
     }
 
     /// How far a peer is behind.
@@ -311,16 +314,7 @@ impl Shard {
             None if source.acked.next() >= self.readable_end() => Some(0),
             None => None,
         };
-        let seeder = self.seeders.get(&source.key);
-        Lag {
-            stream: source.key,
-            is_open: source.is_open,
-            tasks,
-            since: oldest,
-            has_gap: source.acked < self.floor,
-            seeding: seeder.map_or(0, Seeder::namespaces),
-            held_back: source.held_back(),
-        }
+        Lag { stream: source.key, is_open: source.is_open, tasks, since: oldest }
     }
 
     /// Store how far peers are, in a write of its own because no other came by.

@@ -1,6 +1,6 @@
 //! A slot's turn: everything that waits at a ready workflow is decided together and becomes one transaction.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 use core::time::Duration;
 
 use super::{
@@ -110,19 +110,15 @@ impl Shard {
             if !self.is_ready() {
                 return;
             }
-            let gated = self.is_gated(key.namespace);
+            let passes = self.passage(key.namespace);
             let Some(slot) = self.slots.get_mut(key) else { return };
-            if gated {
-                // Behind a gate only what peers tell goes on; the rest keeps its order.
+            if !slot.parked.iter().all(passes) {
+                // What is held back keeps its order, behind what is not.
                 let parked = core::mem::take(&mut slot.parked);
-                let (told, rest): (Vec<_>, Vec<_>) = parked.into_iter().partition(is_told);
-                let told_any = !told.is_empty();
-                slot.parked = told.into_iter().chain(rest).collect();
-                if !told_any {
-                    return;
-                }
+                let (next, rest): (VecDeque<_>, VecDeque<_>) = parked.into_iter().partition(passes);
+                slot.parked = next.into_iter().chain(rest).collect();
             }
-            if slot.parked.is_empty() {
+            if !slot.parked.front().is_some_and(passes) {
                 return;
             }
             let load = match slot.phase {
@@ -135,13 +131,13 @@ impl Shard {
             };
             match load {
                 Some(load) => return self.load_slot(key, load),
-                None => self.take_turn(now, key, gated),
+                None => self.take_turn(now, key, passes),
             }
         }
     }
 
     /// Decide what waits at a ready slot.
-    fn take_turn(&mut self, now: Timestamp, key: &WorkflowKey, gated: bool) {
+    fn take_turn(&mut self, now: Timestamp, key: &WorkflowKey, passes: fn(&Work) -> bool) {
         let Some(namespace) = self.namespaces.get(&key.namespace) else { return };
         let Ownership::Owned { range, ids } = &mut self.ownership else { return };
         let Some(slot) = self.slots.get_mut(key) else { return };
@@ -170,7 +166,7 @@ impl Shard {
         };
         while let Some(work) = slot.parked.pop_front() {
             let is_here = |run: &RunId| draft.runs.contains_key(run) || absent.contains(run);
-            if !work.runs().iter().all(is_here) || (gated && !is_told(&work)) || ids_run_low(&draft) {
+            if !work.runs().iter().all(is_here) || !passes(&work) || ids_run_low(&draft) {
                 slot.parked.push_front(work);
                 break;
             }
@@ -569,8 +565,8 @@ impl Turn {
 /// namespace had then, so that the cluster that is active now gets it. What was written under a later one since goes
 /// before it; then it is for this cluster to write when it is active again.
 fn decide_moved(draft: &mut Draft<'_>, run: RunId) {
-    let is_active = draft.require_active().is_ok();
-    let Some(mut transition) = draft.transition(run).filter(|_| !is_active) else { return };
+    let stays = draft.require_active().is_ok() && draft.namespace.replication_state.pause().is_none();
+    let Some(mut transition) = draft.transition(run).filter(|_| !stays) else { return };
     let Some(kept_under) = failover::version_of_kept(&transition.run.state) else { return };
     if kept_under >= transition.run.state.last_write_version() {
         transition.version = kept_under;

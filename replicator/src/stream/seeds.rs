@@ -91,6 +91,12 @@ impl Seeds {
         self.seeded.contains(&namespace) || self.wanted.keys().any(|(of, _)| *of == namespace)
     }
 
+    /// Whether all of the namespace was told, and nothing of it is wanted again.
+    #[must_use]
+    pub fn is_seeded(&self, namespace: NamespaceId) -> bool {
+        self.seeded.contains(&namespace) && !self.wanted.keys().any(|(of, _)| *of == namespace)
+    }
+
     /// The stream is to tell all of the namespace, from its first run.
     pub fn want(&mut self, stream: StreamKey, namespace: NamespaceId) {
         self.wanted.insert((namespace, stream), Wanted::default());

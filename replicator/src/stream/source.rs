@@ -171,6 +171,14 @@ impl Source {
         self.reading.is_some()
     }
 
+    /// Whether the peer is there, has at most so many tasks to acknowledge, needs none up to `floor`, and no lane holds
+    /// anything that waits for its turn.
+    #[must_use]
+    pub fn is_within(&self, tasks: usize, floor: TaskId) -> bool {
+        let nothing_waits = self.reading.is_none() && self.lanes.is_empty() && floor <= self.sent;
+        self.is_open && nothing_waits && self.unacked.len() <= tasks
+    }
+
     /// Whether more may be sent: bounds what a slow peer has to hold.
     #[must_use]
     pub fn has_window(&self) -> bool {

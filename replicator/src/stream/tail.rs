@@ -62,6 +62,11 @@ impl Tail {
         })
     }
 
+    /// Tasks after `after` as far as they are in memory, whether or not they can be told yet; oldest first.
+    pub fn newer(&self, after: TaskId) -> impl Iterator<Item = &BacklogTask> {
+        self.rows.range((core::ops::Bound::Excluded(after), core::ops::Bound::Unbounded)).map(|(_, row)| row)
+    }
+
     /// Everything up to here is only in the store.
     #[must_use]
     pub fn floor(&self) -> TaskId {

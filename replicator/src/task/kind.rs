@@ -26,6 +26,15 @@ pub struct HistoryTask {
     pub kind: TaskKind,
 }
 
+impl HistoryTask {
+    /// Whether it is told to a cluster that has the namespace.
+    #[must_use]
+    pub fn is_for(&self, cluster: ClusterId) -> bool {
+        let TaskKind::Replication(told) = &self.kind else { return false };
+        told.to().is_none_or(|to| to == cluster)
+    }
+}
+
 /// What a task wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskKind {

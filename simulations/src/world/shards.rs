@@ -109,7 +109,7 @@ impl World {
                 Output::Dispatch(dispatch) => self.dispatch(id, cluster, dispatch),
                 Output::Withdraw(run, scheduled) => self.clusters[cluster].matching.withdraw(&run, scheduled),
                 Output::Frame(key, frame) => self.send_frame(id, key, *frame),
-                Output::Notify(_) => {}
+                Output::Notify(_) | Output::Handover(..) => {}
                 Output::Report(report) => self.on_report(cluster, shard, &report),
                 Output::RefreshNamespace { namespace, from } => {
                     self.coverage.hit("path: namespace fetched from a peer");

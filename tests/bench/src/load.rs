@@ -115,7 +115,7 @@ pub(crate) async fn start(client: &mut Client, place: &Place, id: &str, input: P
 }
 
 /// Wait as the SDKs do: for the event that closes the run.
-async fn result(client: &mut Client, place: &Place, id: &str, run_id: String) -> anyhow::Result<Payloads> {
+pub(crate) async fn result(client: &mut Client, place: &Place, id: &str, run_id: String) -> anyhow::Result<Payloads> {
     let mut request = GetWorkflowExecutionHistoryRequest {
         namespace: place.namespace.clone(),
         execution: Some(WorkflowExecution { workflow_id: id.to_owned(), run_id }),

@@ -5,6 +5,7 @@
 
 mod catch_up;
 mod conflict;
+mod handover;
 mod isolation;
 mod load;
 mod replication;
@@ -65,17 +66,25 @@ enum Other {
     CatchUp(catch_up::Options),
     /// What one namespace suffers from a quarantined workflow, a loud neighbour and a dead peer, as JSON.
     Isolation(isolation::Options),
+    /// Graceful handovers to and fro under half of the load that two clusters of Meridian sustain, as JSON.
+    Handover(handover::Options),
 }
 
 impl Other {
-    async fn measure(&self) -> anyhow::Result<serde_json::Value> {
-        Ok(match self {
+    /// The figures, and whether they are as they must be.
+    async fn measure(&self) -> anyhow::Result<(serde_json::Value, anyhow::Result<()>)> {
+        let figures = match self {
             Self::Replication(options) => serde_json::to_value(replication::measure(options).await?)?,
             Self::Conflict(options) => serde_json::to_value(conflict::measure(options).await?)?,
             Self::CatchUp(options) => serde_json::to_value(catch_up::measure(options).await?)?,
             Self::Isolation(options) => serde_json::to_value(isolation::measure(options).await?)?,
             Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,
-        })
+            Self::Handover(options) => {
+                let figures = handover::measure(options).await?;
+                return Ok((serde_json::to_value(&figures)?, figures.check()));
+            }
+        };
+        Ok((figures, Ok(())))
     }
 }
 
@@ -89,9 +98,9 @@ enum Output {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     if let Some(other) = &options.other {
-        let figures = tokio::runtime::Runtime::new()?.block_on(other.measure())?;
+        let (figures, verdict) = tokio::runtime::Runtime::new()?.block_on(other.measure())?;
         println!("{}", serde_json::to_string_pretty(&figures)?);
-        return Ok(());
+        return verdict;
     }
     let sides =
         [Side::Temporal, Side::Meridian].into_iter().filter(|&side| options.only.is_none_or(|only| only == side));

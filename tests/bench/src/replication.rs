@@ -35,7 +35,7 @@ pub(crate) const NAMESPACE: &str = "bench";
 pub(crate) const START_EVERY: Duration = Duration::from_millis(50);
 
 /// Errors that SDKs retry by themselves.
-const RETRIED: [Code; 7] = [
+pub(crate) const RETRIED: [Code; 7] = [
     Code::Aborted,
     Code::DataLoss,
     Code::Internal,

@@ -85,7 +85,7 @@ async fn activity_worker(mut client: Client, place: Place) -> Status {
 }
 
 /// One activity with the workflow's input, whose result is the workflow's.
-fn decide(task: PollWorkflowTaskQueueResponse, place: &Place) -> RespondWorkflowTaskCompletedRequest {
+pub(crate) fn decide(task: PollWorkflowTaskQueueResponse, place: &Place) -> RespondWorkflowTaskCompletedRequest {
     let events = task.history.unwrap_or_default().events;
     let command = match events.iter().rev().find_map(activity_result) {
         Some(result) => Command {
@@ -119,7 +119,7 @@ fn decide(task: PollWorkflowTaskQueueResponse, place: &Place) -> RespondWorkflow
     }
 }
 
-fn work(task: PollActivityTaskQueueResponse, place: &Place) -> RespondActivityTaskCompletedRequest {
+pub(crate) fn work(task: PollActivityTaskQueueResponse, place: &Place) -> RespondActivityTaskCompletedRequest {
     RespondActivityTaskCompletedRequest {
         task_token: task.task_token,
         result: task.input.map(result_for),
@@ -154,7 +154,7 @@ pub(crate) fn queue_named(name: &str) -> TaskQueue {
     TaskQueue { name: name.to_owned(), ..Default::default() }
 }
 
-fn with_deadline<T>(message: T) -> Request<T> {
+pub(crate) fn with_deadline<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(POLL);
     request

@@ -9,7 +9,7 @@ use replicator::{shard::io::Failure, time::Timestamp, version::ClusterName};
 use tokio::{select, time::sleep};
 
 use super::Call;
-use crate::{caller::Caller, errors::Error, frontend::Frontend};
+use crate::{errors::Error, frontend::Frontend};
 
 /// Where work was found.
 pub(super) enum Work {
@@ -74,7 +74,7 @@ async fn wait_elsewhere(frontend: &Frontend, call: Call<'_>) -> Bytes {
             }
             continue;
         };
-        let there = wait_there(frontend, call.caller, &cluster);
+        let there = wait_there(frontend, call, &cluster);
         let moved = async {
             loop {
                 match frontend.namespaces.changed(&namespace).await {
@@ -94,13 +94,14 @@ async fn wait_elsewhere(frontend: &Frontend, call: Call<'_>) -> Bytes {
 }
 
 /// Wait in this other cluster for as long as it takes.
-async fn wait_there(frontend: &Frontend, caller: &Caller, cluster: &ClusterName) -> Bytes {
+async fn wait_there(frontend: &Frontend, call: Call<'_>, cluster: &ClusterName) -> Bytes {
+    let caller = call.caller;
     loop {
         let left = caller.deadline.map_or(Duration::ZERO, |deadline| deadline.since(frontend.now()));
         if left < SHORTEST_POLL {
             return std::future::pending().await;
         }
-        match frontend.forward(caller, cluster).await {
+        match frontend.forward(caller, cluster, call.id()).await {
             Ok(answer) if has_task(&answer) => return answer,
             // Its time is up a little before ours, or it shuts down.
             Ok(_) => {}

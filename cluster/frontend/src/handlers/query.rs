@@ -114,7 +114,7 @@ pub(super) async fn completed(
     }
     match frontend.elsewhere(call.caller, call.namespace) {
         Some(cluster) => {
-            frontend.forward(call.caller, &cluster).await?;
+            frontend.forward(call.caller, &cluster, call.id()).await?;
             Ok(RespondQueryTaskCompletedResponse::default())
         }
         None => Err(expired()),

@@ -136,7 +136,7 @@ pub(super) async fn shutdown_worker(
         frontend.matching.shutdown_worker(call.id(), &request.sticky_task_queue);
     }
     if let Some(cluster) = frontend.elsewhere(call.caller, call.namespace)
-        && let Err(status) = frontend.forward(call.caller, &cluster).await
+        && let Err(status) = frontend.forward(call.caller, &cluster, call.id()).await
     {
         tracing::debug!(%cluster, %status, "the active cluster was not told that a worker goes");
     }

@@ -26,6 +26,7 @@ use tonic::{
 use crate::{
     Metadata,
     clusters::{Join, View},
+    confirm,
     endpoint::ReplicationEndpoint,
     feed::WAIT,
     introduction::Introduction,
@@ -170,14 +171,17 @@ impl AdminService for Admin {
         request: Request<GetNamespaceRequest>,
     ) -> Result<Response<GetNamespaceResponse>, Status> {
         let namespaces = self.metadata.namespaces();
-        let (found, asked) = match request.into_inner().attributes {
+        let (metadata, _, request) = request.into_parts();
+        let (found, asked) = match request.attributes {
             Some(Attributes::Namespace(name)) if !name.is_empty() => (namespaces.get(&name), name),
             Some(Attributes::Id(id)) if !id.is_empty() => {
                 (NamespaceId::parse(&id).ok().and_then(|id| namespaces.get_by_id(id)), id)
             }
             _ => return Err(Status::invalid_argument("Request is nil.")),
         };
-        let namespace = found.ok_or_else(|| namespace_not_found(&asked))?;
+        let id = found.ok_or_else(|| namespace_not_found(&asked))?.id;
+        confirm::wait(namespaces, id, &metadata).await;
+        let namespace = namespaces.get_by_id(id).ok_or_else(|| namespace_not_found(&asked))?;
         Ok(Response::new(replication::describe(&namespace)))
     }
 

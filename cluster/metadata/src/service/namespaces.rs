@@ -1,7 +1,6 @@
 //! The five calls of WorkflowService about namespaces (api 1.1, 11.1 to 11.3).
 
 use proto::temporal::api::{
-    enums::v1::ReplicationState,
     namespace::v1::{NamespaceInfo, namespace_info},
     workflowservice::v1::{
         DeprecateNamespaceRequest, DeprecateNamespaceResponse, DescribeNamespaceRequest, DescribeNamespaceResponse,
@@ -129,19 +128,13 @@ impl NamespaceCalls {
         Ok(response)
     }
 
-    /// UpdateNamespace: settings, failover or promotion. A failover is known to every shard when this answers.
+    /// UpdateNamespace: settings, failover, promotion, or writes held back. A failover is known to every shard when this answers.
     ///
     /// # Errors
     ///
     /// See api 1.1.
     pub async fn update(&self, request: UpdateNamespaceRequest) -> Result<UpdateNamespaceResponse, Status> {
         check_name(&request.namespace)?;
-        let wanted = request.replication_config.as_ref().map(|config| config.state);
-        if wanted == Some(ReplicationState::Handover.into()) {
-            // The rules know it; what holds writes back meanwhile does not exist.
-            let text = "replication_config.state: REPLICATION_STATE_HANDOVER is not built";
-            return Err(Status::unimplemented(text));
-        }
         let name = request.namespace.clone();
         let new = self
             .namespaces

@@ -4,6 +4,8 @@ mod convergence;
 mod deletion;
 mod examples;
 mod failover;
+mod failovers;
+mod handovers;
 mod moves;
 mod oversized;
 mod quarantine;

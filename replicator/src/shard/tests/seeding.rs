@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use super::world::{A, B, C, World, activity, go_on, name, stream};
 use crate::{
-    shard::io::{Frame, Report, StreamEvent, StreamRole},
+    shard::io::{Report, StreamEvent, StreamRole},
     stream::BacklogLimit,
     task::Category,
 };
@@ -35,11 +35,9 @@ fn exchange(world: &mut World) {
 /// Deliver so many frames.
 fn exchange_some(world: &mut World, count: usize) {
     for _ in 0..count {
-        let Some((from, to, frame)) = world.frames.pop_front() else { return };
-        let role = if matches!(frame, Frame::Ack(_)) { StreamRole::Source } else { StreamRole::Target };
-        let event = StreamEvent::Frame(std::boxed::Box::new(frame));
-        world.clusters[to].shard.handle_stream(world.now, stream(from, role), event);
-        world.settle(to);
+        if !world.deliver_frame() {
+            return;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Clusters of one shard each, a false network between them, and a small language for what happens.
 
+mod namespaces;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     format,
@@ -33,7 +35,7 @@ use crate::{
     ids::{ClusterId, EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
     shard::{
-        Shard,
+        HandoverProgress, Shard,
         io::{
             ActivityClaim, Call, Dispatch, Frame, Load, Loaded, Output, Reply, Report, Request, RequestId, Response,
             StartedWorkflowTask, StreamEvent, StreamKey, StreamRole, Transaction,
@@ -77,6 +79,10 @@ pub(super) struct Cluster {
     loads: VecDeque<(crate::shard::io::LoadId, Load)>,
     /// Highest acknowledged watermark it told, by peer.
     pub(super) acked: BTreeMap<usize, i64>,
+    /// Whether writes take long, and those that do.
+    slow: (bool, Vec<Transaction>),
+    /// What it said of namespaces that are being handed over.
+    progress: Vec<HandoverProgress>,
 }
 
 /// A task on its way from one cluster to another.
@@ -110,7 +116,9 @@ impl World {
         for index in 0..count {
             let shard = Shard::new(ShardId(1), topology(index, count), 100 + index as u64);
             let (store, reports, offers, held, replies, loads, acked) = Default::default();
-            world.clusters.push(Cluster { shard, store, reports, offers, held, replies, loads, acked });
+            let (slow, progress) = Default::default();
+            let cluster = Cluster { shard, store, reports, offers, held, replies, loads, acked, slow, progress };
+            world.clusters.push(cluster);
             world.open(index);
         }
         world
@@ -188,11 +196,13 @@ impl World {
                 Output::Commit(transaction) if cluster.held.is_some() => {
                     cluster.held.get_or_insert_default().push(*transaction);
                 }
+                Output::Commit(transaction) if cluster.slow.0 => cluster.slow.1.push(*transaction),
                 Output::Commit(transaction) => {
                     let id = transaction.id;
                     let outcome = cluster.store.commit(*transaction);
                     cluster.shard.handle_commit(self.now, id, outcome);
                 }
+                Output::Handover(_, progress) => cluster.progress.push(progress),
                 Output::Reply(id, reply) => drop(cluster.replies.insert(id, *reply)),
                 Output::Frame(key, frame) => self.carry(index, key, *frame),
                 Output::Report(report) => cluster.reports.push(*report),
@@ -250,6 +260,73 @@ impl World {
         }
     }
 
+    /// From now on frames arrive whole and in order, acknowledgements too, whenever [`World::exchange`] is called.
+    pub(super) fn stream(&mut self) {
+        self.is_wired = true;
+    }
+
+    /// Let frames arrive until none is on its way.
+    pub(super) fn exchange(&mut self) {
+        for _ in 0..1_000 {
+            self.tick(20);
+            while self.deliver_frame() {}
+            let is_quiet = self.clusters.iter().all(|cluster| cluster.shard.lags().all(|lag| lag.tasks == Some(0)));
+            if is_quiet && self.frames.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Let the frame arrive that has been on its way for the longest. Whether there was one.
+    pub(super) fn deliver_frame(&mut self) -> bool {
+        let Some((from, to, frame)) = self.frames.pop_front() else { return false };
+        let role = if matches!(frame, Frame::Ack(_)) { StreamRole::Source } else { StreamRole::Target };
+        let event = StreamEvent::Frame(std::boxed::Box::new(frame));
+        self.clusters[to].shard.handle_stream(self.now, stream(from, role), event);
+        self.settle(to);
+        true
+    }
+
+    /// Frames on their way that say that a namespace has settled.
+    pub(super) fn settled_on_the_way(&self) -> usize {
+        let says_so = |frame: &Frame| match frame {
+            Frame::Tasks(messages) => messages.meridian.as_ref().is_some_and(|ours| !ours.settled.is_empty()),
+            Frame::Ack(_) => false,
+        };
+        self.frames.iter().filter(|(_, _, frame)| says_so(frame)).count()
+    }
+
+    /// The link between all clusters breaks, or comes back.
+    pub(super) fn link(&mut self, is_up: bool) {
+        self.frames.clear();
+        let count = self.count();
+        for (index, peer) in (0..count).flat_map(|a| (0..count).map(move |b| (a, b))) {
+            for role in [StreamRole::Source, StreamRole::Target] {
+                if index != peer {
+                    let event = if is_up { StreamEvent::Opened } else { StreamEvent::Closed };
+                    self.clusters[index].shard.handle_stream(self.now, stream(peer, role), event);
+                    self.settle(index);
+                }
+            }
+        }
+    }
+
+    /// Whether writes of a cluster take until [`World::written`] is called, from now on.
+    pub(super) fn slow(&mut self, cluster: usize, is_slow: bool) {
+        self.clusters[cluster].slow.0 = is_slow;
+    }
+
+    /// Writes that took long are durable, the last first.
+    pub(super) fn written(&mut self, cluster: usize) {
+        self.slow(cluster, false);
+        for transaction in core::mem::take(&mut self.clusters[cluster].slow.1).into_iter().rev() {
+            let id = transaction.id;
+            let outcome = self.clusters[cluster].store.commit(transaction);
+            self.clusters[cluster].shard.handle_commit(self.now, id, outcome);
+            self.settle(cluster);
+        }
+    }
+
     /// Milliseconds pass.
     pub(super) fn tick(&mut self, milliseconds: u64) {
         for _ in 0..milliseconds.div_ceil(20) {
@@ -286,33 +363,6 @@ impl World {
             Some(Ok(Response::Skipped(tasks))) => tasks,
             reply => panic!("{reply:?}"),
         }
-    }
-
-    /// The namespace moves to a cluster; these hear of it.
-    pub(super) fn failover(&mut self, to: usize, heard_by: &[usize]) {
-        let name = name(to);
-        let version = self.topology.next_version(&name.into(), self.namespace.failover_version).unwrap();
-        self.namespace.active = name.into();
-        self.namespace.failover_version = version;
-        self.hear(heard_by);
-    }
-
-    /// An entry of the namespace's data; every cluster hears of it.
-    pub(super) fn set_data(&mut self, key: &str, value: &str) {
-        self.namespace.data.insert(key.to_string(), value.to_string());
-        let all: Vec<usize> = (0..self.count()).collect();
-        self.hear(&all);
-    }
-
-    /// These clusters hear how the namespace is.
-    pub(super) fn hear(&mut self, clusters: &[usize]) {
-        for index in clusters {
-            let namespace = self.namespace.clone();
-            self.clusters[*index].shard.handle_namespace(self.now, namespace);
-            self.settle(*index);
-        }
-        // A gate opens by itself after a while.
-        self.tick(300);
     }
 
     /// Deliver one task.
@@ -374,12 +424,22 @@ impl World {
     // Callers and workers
 
     pub(super) fn call(&mut self, cluster: usize, run: Option<RunId>, call: Call) -> Reply {
+        let id = self.ask(cluster, Request { workflow: workflow(), run, call });
+        self.reply(cluster, id).expect("every request is answered")
+    }
+
+    /// Ask, and do not wait for the reply.
+    pub(super) fn ask(&mut self, cluster: usize, request: Request) -> RequestId {
         self.requests += 1;
         let id = RequestId(self.requests);
-        let request = Request { workflow: workflow(), run, call };
         self.clusters[cluster].shard.handle_request(self.now, id, request);
         self.settle(cluster);
-        self.clusters[cluster].replies.remove(&id).expect("every request is answered")
+        id
+    }
+
+    /// The reply, if there is one by now.
+    pub(super) fn reply(&mut self, cluster: usize, id: RequestId) -> Option<Reply> {
+        self.clusters[cluster].replies.remove(&id)
     }
 
     /// Start the workflow; its first workflow task after so many seconds. Answers the run.
@@ -399,6 +459,12 @@ impl World {
     }
 
     fn call_start(&mut self, cluster: usize, delay: u64) -> Reply {
+        let call = self.start_call(delay);
+        self.call(cluster, None, call)
+    }
+
+    /// To start the workflow.
+    pub(super) fn start_call(&self, delay: u64) -> Call {
         let request = api::StartWorkflowExecutionRequest {
             workflow_id: WORKFLOW.to_string(),
             workflow_type: Some(WorkflowType { name: "order".to_string() }),
@@ -407,7 +473,7 @@ impl World {
             workflow_start_delay: (delay > 0).then(|| proto_duration(Duration::from_secs(delay))),
             ..api::StartWorkflowExecutionRequest::default()
         };
-        self.call(cluster, None, Call::Start(request.into()))
+        Call::Start(request.into())
     }
 
     /// Signal the current run; the name is also the request id, unless it begins with `_`.
@@ -416,12 +482,7 @@ impl World {
     }
 
     pub(super) fn try_signal(&mut self, cluster: usize, run: Option<RunId>, name: &str) -> Reply {
-        let request = api::SignalWorkflowExecutionRequest {
-            signal_name: name.to_string(),
-            request_id: if name.starts_with('_') { String::new() } else { name.to_string() },
-            ..api::SignalWorkflowExecutionRequest::default()
-        };
-        self.call(cluster, run, Call::Signal(request.into()))
+        self.call(cluster, run, signal_call(name))
     }
 
     pub(super) fn cancel(&mut self, cluster: usize) {
@@ -663,6 +724,16 @@ impl World {
         let all = self.clusters.iter().flat_map(|cluster| &cluster.reports);
         all.filter(|report| matches!(report, Report::DigestDiffers { .. } | Report::Refused { .. })).collect()
     }
+}
+
+/// To signal the workflow; the name is also the request id, unless it begins with `_`.
+pub(super) fn signal_call(name: &str) -> Call {
+    let request = api::SignalWorkflowExecutionRequest {
+        signal_name: name.to_string(),
+        request_id: if name.starts_with('_') { String::new() } else { name.to_string() },
+        ..api::SignalWorkflowExecutionRequest::default()
+    };
+    Call::Signal(request.into())
 }
 
 /// One command of a completion.

@@ -282,6 +282,7 @@ impl World {
                 | Output::Withdraw(..)
                 | Output::Frame(..)
                 | Output::Notify(_)
+                | Output::Handover(..)
                 | Output::Report(_) => {}
             }
         }

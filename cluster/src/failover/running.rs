@@ -1,0 +1,206 @@
+//! The handovers that are under way, and how one of them is driven.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use history::History;
+use metadata::Metadata;
+use replicator::{
+    ids::{NamespaceId, ShardId},
+    namespace::{
+        Change, Federation, Handover, Namespace, Outcome, Refusal, Step, Terms,
+        handover::{Stage, change},
+    },
+    shard::HandoverProgress,
+    time::Timestamp,
+    version::FailoverVersion,
+};
+use store::Spawner;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{metrics::Metrics, ports::Clock};
+
+/// What can happen to a handover.
+enum Event {
+    /// A shard says how far it is.
+    Progress(ShardId, HandoverProgress),
+    /// The namespace has this failover version now.
+    Version(FailoverVersion),
+    /// What was to be written is, or is not.
+    Written(Result<FailoverVersion, String>),
+    /// The new side knows.
+    Confirmed,
+    /// An operator wants it to end; answered whether that was in time.
+    Abort(oneshot::Sender<bool>),
+}
+
+/// Where to reach the handovers that are under way. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Running {
+    inboxes: Arc<Mutex<HashMap<NamespaceId, mpsc::UnboundedSender<Event>>>>,
+}
+
+impl Running {
+    /// A shard says how far it is.
+    pub(crate) fn progress(&self, shard: ShardId, namespace: NamespaceId, progress: HandoverProgress) {
+        self.tell(namespace, Event::Progress(shard, progress));
+    }
+
+    /// A namespace has changed.
+    pub(crate) fn changed(&self, namespace: &Namespace) {
+        self.tell(namespace.id, Event::Version(namespace.failover_version));
+    }
+
+    /// Let a namespace stay where it is. Answers whether that was in time; nothing when it is not being handed over.
+    pub(crate) async fn abort(&self, namespace: NamespaceId) -> Option<bool> {
+        let (answer, in_time) = oneshot::channel();
+        self.tell(namespace, Event::Abort(answer)).then_some(())?;
+        in_time.await.ok()
+    }
+
+    fn tell(&self, namespace: NamespaceId, event: Event) -> bool {
+        let inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes.get(&namespace).is_some_and(|inbox| inbox.send(event).is_ok())
+    }
+
+    fn begin(&self, namespace: NamespaceId) -> Option<mpsc::UnboundedReceiver<Event>> {
+        let (inbox, events) = mpsc::unbounded_channel();
+        let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if inboxes.contains_key(&namespace) {
+            return None;
+        }
+        inboxes.insert(namespace, inbox);
+        Some(events)
+    }
+
+    fn inbox(&self, namespace: NamespaceId) -> Option<mpsc::UnboundedSender<Event>> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&namespace).cloned()
+    }
+
+    fn end(&self, namespace: NamespaceId) {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&namespace);
+    }
+}
+
+/// Moves values between one handover and the world.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    pub(crate) running: Running,
+    pub(crate) metadata: Metadata,
+    pub(crate) history: History,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    pub(crate) spawn: Spawner,
+}
+
+impl Driver {
+    /// Begin to hand a namespace over; nothing when that is under way. It goes on whether or not somebody looks.
+    pub(crate) fn begin(&self, namespace: &Namespace, terms: Terms) -> Option<watch::Receiver<Stage>> {
+        let events = self.running.begin(namespace.id)?;
+        let handover = Handover::new((self.clock)(), terms.clone());
+        let (stage, seen) = watch::channel(handover.stage());
+        let (driver, id, name) = (self.clone(), namespace.id, namespace.name.clone());
+        (self.spawn)(Box::pin(async move {
+            let outcome = driver.drive(handover, id, &name, &terms, events, &stage).await;
+            driver.running.end(id);
+            tracing::info!(namespace = name, to = %terms.to, ?outcome, "a handover is over");
+            driver.metrics.handover(&name, &terms.to, &outcome);
+            stage.send_replace(Stage::Over(outcome));
+        }));
+        Some(seen)
+    }
+
+    async fn drive(
+        &self,
+        mut handover: Handover,
+        id: NamespaceId,
+        name: &str,
+        terms: &Terms,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        stage: &watch::Sender<Stage>,
+    ) -> Outcome {
+        loop {
+            while let Some(step) = handover.poll_step() {
+                self.carry_out(step, id, name, terms);
+            }
+            match handover.stage() {
+                Stage::Over(outcome) => return outcome,
+                now => _ = stage.send_replace(now),
+            }
+            let due = handover.poll_timeout();
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep(due.since((self.clock)())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(event) = events.recv() => handle(&mut handover, (self.clock)(), event),
+                () = sleep => handover.handle_timeout((self.clock)()),
+            }
+        }
+    }
+
+    fn carry_out(&self, step: Step, id: NamespaceId, name: &str, terms: &Terms) {
+        let (to, version) = (terms.to.clone(), terms.version);
+        match step {
+            Step::Watch => self.history.watch_handover(id, &to),
+            Step::Stop { until } => {
+                self.write(id, name, move |old, _, all| change::stop(old, &to, version, until, all));
+            }
+            Step::Switch { before } => {
+                self.write(id, name, move |old, now, all| change::switch(old, &to, version, now, before, all));
+            }
+            Step::Release => self.write(id, name, |old, _, _| Ok(change::release(old))),
+            Step::TakeBack { version } => {
+                self.write(id, name, move |old, now, all| change::take_back(old, version, now, all));
+            }
+            Step::Confirm { version } => {
+                let Some(inbox) = self.running.inbox(id) else { return };
+                let metadata = self.metadata.clone();
+                (self.spawn)(Box::pin(async move {
+                    tokio::select! {
+                        () = metadata.confirmed(id, &to, version) => {
+                            // A handover that is over does not want to know.
+                            let _ = inbox.send(Event::Confirmed);
+                        }
+                        // Nobody waits for it any more.
+                        () = inbox.closed() => {}
+                    }
+                }));
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        id: NamespaceId,
+        name: &str,
+        decide: impl Fn(&Namespace, Timestamp, &Federation) -> Result<Change, Refusal> + Send + 'static,
+    ) {
+        let Some(inbox) = self.running.inbox(id) else { return };
+        let (namespaces, name) = (self.metadata.namespaces().clone(), name.to_owned());
+        (self.spawn)(Box::pin(async move {
+            let written = namespaces.change(name, decide).await;
+            let written = written.map(|now| now.failover_version).map_err(|status| status.message().to_owned());
+            // A handover that is over does not want to know.
+            let _ = inbox.send(Event::Written(written));
+        }));
+    }
+}
+
+fn handle(handover: &mut Handover, now: Timestamp, event: Event) {
+    match event {
+        Event::Progress(shard, HandoverProgress::Near) => handover.handle_near(now, shard),
+        Event::Progress(shard, HandoverProgress::Drained) => handover.handle_drained(shard),
+        Event::Version(version) => handover.handle_version(version),
+        Event::Written(written) => handover.handle_written(now, written),
+        Event::Confirmed => handover.handle_confirmed(now),
+        Event::Abort(answer) => {
+            // Who asked may have gone.
+            let _ = answer.send(handover.abort());
+        }
+    }
+}
