@@ -24,9 +24,28 @@ pub enum Keep {
 /// When an example cannot be read, or its cluster does not start.
 #[must_use]
 pub fn start(name: &str, keep: Keep) -> [Server; 2] {
+    start_as(name, |cluster| example(cluster, keep))
+}
+
+/// The same, and each passes on everything that belongs to the other, as workers on both sides want it.
+///
+/// # Panics
+///
+/// As [`start`].
+#[must_use]
+pub fn start_forwarding_all(name: &str, keep: Keep) -> [Server; 2] {
+    start_as(name, |cluster| {
+        let (some, all) = ("policy: selected-apis-forwarding", "policy: all-apis-forwarding");
+        let text = example(cluster, keep);
+        assert!(text.contains(some), "the example of {cluster} forwards something else: {text}");
+        text.replace(some, all)
+    })
+}
+
+fn start_as(name: &str, config: impl Fn(&str) -> String) -> [Server; 2] {
     let base = free_port(4);
     [("a", 33), ("b", 133)].map(|(cluster, port)| {
-        let text = moved(&example(cluster, keep), base);
+        let text = moved(&config(cluster), base);
         Server::meridian_from_file(&format!("{name}-{cluster}"), &text, base + port)
     })
 }

@@ -25,7 +25,7 @@ use tests::{
     request::{self, merged},
 };
 use tokio::task::JoinSet;
-use tonic::{Code, Request, Status, metadata::MetadataValue};
+use tonic::{Code, Status};
 
 use crate::{
     load::{Load, connect, input_of, percentile, result, start},
@@ -66,7 +66,7 @@ pub(crate) struct Figures {
     moves: usize,
     /// As the command says it: for how long writes were held back.
     paused: Spread,
-    /// From the switch until a worker of the new side has a workflow task.
+    /// From the switch until a worker has a workflow task of the new side.
     first_task: Spread,
     /// Of each move, the longest time in which a signalled run got no signal.
     client_gap: Spread,
@@ -114,8 +114,8 @@ impl Figures {
 struct Shared {
     over: AtomicBool,
     fatal: Mutex<Vec<String>>,
-    /// When workers of each side got a workflow task since it was last asked for.
-    first_task: [Mutex<Option<SystemTime>>; 2],
+    /// When the first workflow task was taken under each failover version.
+    first_tasks: Mutex<BTreeMap<i64, SystemTime>>,
     /// Names that were acknowledged, by run.
     signals: Mutex<BTreeMap<String, Vec<String>>>,
     /// The longest time without an acknowledgement since it was last asked for.
@@ -144,7 +144,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Measure everything.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
-    let [a, b] = pair::start("handover", if options.in_memory { Keep::InMemory } else { Keep::OnDisk });
+    let [a, b] = pair::start_forwarding_all("handover", if options.in_memory { Keep::InMemory } else { Keep::OnDisk });
     pair::join(&a, &b);
     register(&a, &b).await?;
     let addresses = [a.address(0).to_owned(), b.address(0).to_owned()];
@@ -154,10 +154,10 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     let shared = Arc::new(Shared::default());
     let place = Place { namespace: NAMESPACE.to_owned(), queue: "moving".to_owned() };
     let mut workers = JoinSet::new();
-    for (side, address) in addresses.iter().enumerate() {
+    for address in &addresses {
         let client = connect(address).await?;
         for _ in 0..options.concurrency {
-            workers.spawn(workflow_worker(client.clone(), place.clone(), side, shared.clone()));
+            workers.spawn(workflow_worker(client.clone(), place.clone(), shared.clone()));
             workers.spawn(activity_worker(client.clone(), place.clone(), shared.clone()));
         }
     }
@@ -168,12 +168,12 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     tokio::time::sleep(Duration::from_millis(options.every)).await;
     for round in 0..options.moves {
         let (to, name) = if round % 2 == 0 { (1, "b") } else { (0, "a") };
-        *lock(&shared.first_task[to]) = None;
         *lock(&shared.gap) = Duration::ZERO;
-        paused.push(hand_over(name, addresses[round % 2].clone()).await.with_context(|| format!("move {round}"))?);
+        let moved = hand_over(name, addresses[round % 2].clone()).await.with_context(|| format!("move {round}"))?;
+        paused.push(moved.paused);
         let switched = switched_at(&addresses[to]).await?;
         let first = loop {
-            if let Some(first) = *lock(&shared.first_task[to]) {
+            if let Some(first) = lock(&shared.first_tasks).get(&moved.version).copied() {
                 break first;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -221,13 +221,21 @@ async fn sustained(address: &str, options: &Options) -> anyhow::Result<f64> {
     Ok(options.workflows as f64 / outcome.elapsed.as_secs_f64())
 }
 
-/// `meridian failover`, and for how long it says that writes were held back.
-async fn hand_over(to: &'static str, asked: String) -> anyhow::Result<Duration> {
+/// What `meridian failover` says.
+struct Moved {
+    /// For how long writes were held back.
+    paused: Duration,
+    /// The new failover version.
+    version: i64,
+}
+
+async fn hand_over(to: &'static str, asked: String) -> anyhow::Result<Moved> {
     let command = move || cli::meridian(&["failover", NAMESPACE, "--to", to, "--address", &asked, "--output", "json"]);
     let outcome = tokio::task::spawn_blocking(command).await?;
     ensure!(outcome.success, "{}", outcome.err);
     let moved: Value = serde_json::from_str(&outcome.out)?;
-    Ok(Duration::from_secs_f64(moved["writes_paused_seconds"].as_f64().context("no pause")?))
+    let paused = Duration::from_secs_f64(moved["writes_paused_seconds"].as_f64().context("no pause")?);
+    Ok(Moved { paused, version: moved["new_version"].as_i64().context("no version")? })
 }
 
 /// When the switch to where the namespace is active now was written.
@@ -283,9 +291,9 @@ async fn drive(mut client: Client, place: &Place, number: usize) -> anyhow::Resu
     Ok(())
 }
 
-/// Takes workflow tasks of one cluster's own.
-async fn workflow_worker(mut client: Client, place: Place, side: usize, shared: Arc<Shared>) {
-    while !shared.is_over() {
+/// Takes workflow tasks until it is aborted: workflows that are under way need it to the last.
+async fn workflow_worker(mut client: Client, place: Place, shared: Arc<Shared>) {
+    loop {
         let poll = PollWorkflowTaskQueueRequest {
             namespace: place.namespace.clone(),
             task_queue: Some(queue_named(&place.queue)),
@@ -293,10 +301,14 @@ async fn workflow_worker(mut client: Client, place: Place, side: usize, shared: 
             ..Default::default()
         };
         let outcome =
-            match client.poll_workflow_task_queue(of_this_cluster(poll)).await.map(tonic::Response::into_inner) {
+            match client.poll_workflow_task_queue(worker::with_deadline(poll)).await.map(tonic::Response::into_inner) {
                 Ok(task) if task.task_token.is_empty() => continue,
                 Ok(task) => {
-                    lock(&shared.first_task[side]).get_or_insert_with(SystemTime::now);
+                    // The event that says that it was started carries the version under which it was.
+                    let started = task.history.as_ref().and_then(|history| history.events.last());
+                    if let Some(version) = started.map(|event| event.version) {
+                        lock(&shared.first_tasks).entry(version).or_insert_with(SystemTime::now);
+                    }
                     client.respond_workflow_task_completed(worker::decide(task, &place)).await.map(drop)
                 }
                 Err(status) => Err(status),
@@ -306,7 +318,7 @@ async fn workflow_worker(mut client: Client, place: Place, side: usize, shared: 
 }
 
 async fn activity_worker(mut client: Client, place: Place, shared: Arc<Shared>) {
-    while !shared.is_over() {
+    loop {
         let poll = PollActivityTaskQueueRequest {
             namespace: place.namespace.clone(),
             task_queue: Some(queue_named(&place.queue)),
@@ -314,20 +326,13 @@ async fn activity_worker(mut client: Client, place: Place, shared: Arc<Shared>) 
             ..Default::default()
         };
         let outcome =
-            match client.poll_activity_task_queue(of_this_cluster(poll)).await.map(tonic::Response::into_inner) {
+            match client.poll_activity_task_queue(worker::with_deadline(poll)).await.map(tonic::Response::into_inner) {
                 Ok(task) if task.task_token.is_empty() => continue,
                 Ok(task) => client.respond_activity_task_completed(worker::work(task, &place)).await.map(drop),
                 Err(status) => Err(status),
             };
         survive(outcome, &shared).await;
     }
-}
-
-/// A poll that waits in this cluster alone, so that it is seen which side hands out a task.
-fn of_this_cluster<T>(poll: T) -> Request<T> {
-    let mut request = worker::with_deadline(poll);
-    request.metadata_mut().insert("xdc-redirection", MetadataValue::from_static("false"));
-    request
 }
 
 /// What SDKs repeat is waited out, and so is a task that moved while a worker had it; the rest is noted.
