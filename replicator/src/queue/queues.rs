@@ -67,10 +67,11 @@ impl Queues {
         }
     }
 
-    /// Every waiting task of a namespace: what a promoted cluster looks at.
+    /// Every waiting task of a namespace that is for matching or was handed out in vain: what a promoted cluster looks at. A
+    /// timer that is not due comes by itself.
     #[must_use]
     pub fn of_namespace(&self, namespace: NamespaceId) -> Vec<HistoryTask> {
-        let all = self.transfer.values().chain(self.fired.values()).chain(self.timers.values());
+        let all = self.transfer.values().chain(self.fired.values());
         all.filter(|task| task.run.workflow.namespace == namespace).cloned().collect()
     }
 

@@ -118,8 +118,8 @@ impl Shard {
             return;
         }
         let mut kept_back: BTreeSet<RunKey> = BTreeSet::new();
-        for key in self.slots_of(id) {
-            let runs = self.slots[&key].runs.values().filter(|run| !run.state.local.buffered.is_empty());
+        for (_, slot) in self.slots_of(id) {
+            let runs = slot.runs.values().filter(|run| !run.state.local.buffered.is_empty());
             kept_back.extend(runs.map(|run| run.state.run.clone()));
         }
         let is_loaded = |run: &&RunKey| self.slots.get(&run.workflow).is_some_and(|s| s.runs.contains_key(&run.run));
@@ -148,7 +148,7 @@ impl Shard {
 
     /// Every workflow of the namespace may go on.
     pub(super) fn advance_all(&mut self, now: Timestamp, id: NamespaceId) {
-        for key in self.slots_of(id) {
+        for key in self.parked_slots_of(id) {
             self.advance(now, &key);
         }
     }
@@ -190,7 +190,7 @@ impl Shard {
 
     /// Whether nothing of ours is on its way to the store for a namespace.
     pub(super) fn has_settled(&self, id: NamespaceId) -> bool {
-        self.slots_of(id).iter().all(|key| Self::is_settled(&self.slots[key]))
+        self.slots_of(id).all(|(_, slot)| Self::is_settled(slot))
     }
 
     /// Whether a cluster would have everything of a namespace in a moment.
@@ -219,7 +219,7 @@ impl Shard {
     /// Requests that wait are told to come again; what else waits, waits on.
     fn send_away(&mut self, id: NamespaceId) {
         let name = self.namespaces.get(&id).map(|namespace| namespace.name.clone()).unwrap_or_default();
-        for key in self.slots_of(id) {
+        for key in self.parked_slots_of(id) {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             let (requests, rest): (VecDeque<_>, VecDeque<_>) =
                 core::mem::take(&mut slot.parked).into_iter().partition(|work| matches!(work, Work::Request(..)));

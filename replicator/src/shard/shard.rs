@@ -420,11 +420,16 @@ impl Shard {
         self.acquire();
     }
 
-    /// Slots of a namespace.
-    pub(super) fn slots_of(&self, namespace: NamespaceId) -> Vec<WorkflowKey> {
+    /// Slots of a namespace: thousands, of which only some have work.
+    pub(super) fn slots_of(&self, namespace: NamespaceId) -> impl Iterator<Item = (&WorkflowKey, &Slot)> {
         let first = WorkflowKey { namespace, workflow: "".into() };
-        let slots = self.slots.range(first..).take_while(|(key, _)| key.namespace == namespace);
-        slots.map(|(key, _)| key.clone()).collect()
+        self.slots.range(first..).take_while(move |(key, _)| key.namespace == namespace)
+    }
+
+    /// Those at which something waits.
+    pub(super) fn parked_slots_of(&self, namespace: NamespaceId) -> Vec<WorkflowKey> {
+        let parked = self.slots_of(namespace).filter(|(_, slot)| !slot.parked.is_empty());
+        parked.map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether the phase of a slot lets it decide.
