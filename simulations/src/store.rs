@@ -1,9 +1,10 @@
 //! A cluster's memory: the store contract as a plain struct that answers at once. When it is asked, what is lost on the
 //! way and what is answered in doubt is for the world to decide (`world/storage.rs`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use proto::temporal::api::history::v1::HistoryEvent;
 use replicator::{
     defects::{Defect, planted},
     history::Branch,
@@ -44,7 +45,12 @@ struct Node {
     next: EventId,
     previous: TaskId,
     events: Bytes,
+    /// The same, for those who look: workers and checkers.
+    read: Events,
 }
+
+/// The events of a batch.
+pub type Events = Arc<[HistoryEvent]>;
 
 impl Store {
     /// Write a transaction if its conditions hold: the range first, then pointer and records.
@@ -104,7 +110,7 @@ impl Store {
             }
         }
         for HistoryWrite { branch, node, next, transaction, previous, events, .. } in transaction.history.clone() {
-            let batch = Node { next, previous, events };
+            let batch = Node { next, previous, read: program::events(&events).into(), events };
             self.branches.entry(branch).or_default().insert((node, transaction), batch);
         }
         for task in &transaction.tasks {
@@ -153,9 +159,10 @@ impl Store {
                 Loaded::Runs(runs.filter(|run| Some(place(run)) > *after).take(*limit).cloned().collect())
             }
             Load::Branch { branch, first, end, .. } => {
-                let mut batches = self.history(branch, *first, *end);
-                let rest: Vec<Bytes> = batches.drain(page.min(batches.len())..).collect();
-                Loaded::Branch { batches, next: rest.first().and_then(|batch| first_event(batch)) }
+                let mut nodes = self.nodes(branch, *first, *end);
+                let next = nodes.get(page).map(|(first, _)| *first);
+                nodes.truncate(page);
+                Loaded::Branch { batches: nodes.iter().map(|(_, node)| node.events.clone()).collect(), next }
             }
             Load::PeerHistory { .. } => Loaded::Failed("a store has no peers".into()),
         }
@@ -201,10 +208,28 @@ impl Store {
         self.current.get(workflow).copied()
     }
 
-    /// Batches of a branch from the one at `first` to before `end`. Of the batches at one node the one of the highest
-    /// transaction counts that follows on what counted before it; others are leftovers of writes that lost.
+    /// Batches of a branch from the one at `first` to before `end`.
     #[must_use]
     pub fn history(&self, branch: &Branch, first: EventId, end: EventId) -> Vec<Bytes> {
+        self.nodes(branch, first, end).into_iter().map(|(_, node)| node.events.clone()).collect()
+    }
+
+    /// The same, read.
+    pub fn events(&self, branch: &Branch, first: EventId, end: EventId) -> impl Iterator<Item = &Events> {
+        self.nodes(branch, first, end).into_iter().map(|(_, node)| &node.read)
+    }
+
+    /// The events of a batch that was just written.
+    #[must_use]
+    pub fn written(&self, batch: &HistoryWrite) -> Events {
+        let nodes = self.branches.get(&batch.branch);
+        let node = nodes.and_then(|nodes| nodes.get(&(batch.node, batch.transaction)));
+        node.map(|node| node.read.clone()).unwrap_or_default()
+    }
+
+    /// Of the batches at one node the one of the highest transaction counts that follows on what counted before it; others
+    /// are leftovers of writes that lost.
+    fn nodes(&self, branch: &Branch, first: EventId, end: EventId) -> Vec<(EventId, &Node)> {
         let (mut batches, mut expected, mut before) = (Vec::new(), first, None);
         for range in branch.ranges(first, end) {
             let Some(nodes) = self.branches.get(&range.branch) else { continue };
@@ -214,16 +239,12 @@ impl Store {
                     before.is_none_or(|before| *id > before && (node.previous == TaskId(0) || node.previous == before))
                 };
                 let Some(((_, id), node)) = at_node.rev().find(|((_, id), node)| follows(id, node)) else { break };
-                batches.push(node.events.clone());
+                batches.push((expected, node));
                 (expected, before) = (node.next, Some(*id));
             }
         }
         batches
     }
-}
-
-fn first_event(batch: &[u8]) -> Option<EventId> {
-    program::events(batch).first().map(|event| EventId(event.event_id))
 }
 
 /// Replication tasks have no fire time.

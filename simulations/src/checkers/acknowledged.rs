@@ -16,7 +16,6 @@ use replicator::{
 use super::{AtRest, Checker, Fact, Finding, Seen};
 use crate::{
     plan::{Kind, Plan},
-    program,
     store::Store,
     trace::name,
 };
@@ -134,11 +133,10 @@ impl Told {
             for (index, history) in state.histories.all().iter().enumerate() {
                 let is_current = index == state.histories.current_index();
                 let end = history.versions.last().event_id.next();
-                let batches = store.history(&history.branch, EventId::FIRST, end);
                 let mut line = Line { is_current, ..Line::default() };
                 let mut completed = BTreeSet::new();
-                for event in batches.iter().flat_map(|batch| program::events(batch)) {
-                    told.hear(run, &event, &mut line, &mut completed)?;
+                for event in store.events(&history.branch, EventId::FIRST, end).flat_map(|batch| batch.iter()) {
+                    told.hear(run, event, &mut line, &mut completed)?;
                 }
                 told.completions.extend(completed.into_iter().map(|what| (run.clone(), what)));
                 told.branches.entry(run.clone()).or_default().push(line);

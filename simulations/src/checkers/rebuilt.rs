@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use replicator::{ids::RunKey, workflow::MutableState};
 
 use super::{Checker, Finding, Seen};
-use crate::program;
+use crate::store::Events;
 
 /// Runs as their histories alone make them.
 #[derive(Default)]
@@ -29,16 +29,15 @@ impl Checker for Rebuilt {
             if self.states.get(&key).is_some_and(|state| state.histories.current().branch != *branch) {
                 self.states.remove(&key);
             }
-            let batches: Vec<bytes::Bytes> = if self.states.contains_key(&key) {
+            let batches: Vec<Events> = if self.states.contains_key(&key) {
                 let of_branch = transaction.history.iter().filter(|batch| batch.branch == branch.id);
-                of_branch.map(|batch| batch.events.clone()).collect()
+                of_branch.map(|batch| store.written(batch)).collect()
             } else {
-                store.history(branch, replicator::ids::EventId::FIRST, stored.next_event_id())
+                store.events(branch, replicator::ids::EventId::FIRST, stored.next_event_id()).cloned().collect()
             };
-            for batch in batches {
-                let events = program::events(&batch);
+            for events in batches {
                 let first = replicator::ids::EventId(events.first().map_or(0, |event| event.event_id));
-                for event in &events {
+                for event in events.iter() {
                     let applied = match self.states.get_mut(&key) {
                         Some(state) => state.apply(event, first),
                         None => {

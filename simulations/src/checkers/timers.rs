@@ -9,7 +9,6 @@ use replicator::{
 };
 
 use super::{Checker, Finding, Seen};
-use crate::program;
 
 /// When each timer is due: those of a run by the event that started it, and its version.
 #[derive(Default)]
@@ -23,15 +22,15 @@ impl Checker for Timers {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
-        let Seen::Committed { transaction, runs, .. } = seen else { return Ok(()) };
+        let Seen::Committed { transaction, runs, store, .. } = seen else { return Ok(()) };
         for batch in &transaction.history {
             let branches =
                 runs.iter().flat_map(|state| state.histories.all().iter().map(move |branch| (state, branch)));
             let owner = branches.into_iter().find(|(_, history)| history.branch.id == batch.branch);
             let Some((run, versions)) = owner.map(|(state, history)| (&state.run, &history.versions)) else { continue };
-            for event in program::events(&batch.events) {
+            for event in store.written(batch).iter() {
                 let time = event.event_time.map_or(Timestamp::ZERO, Timestamp::from);
-                match event.attributes {
+                match &event.attributes {
                     Some(Attributes::TimerStartedEventAttributes(started)) => {
                         let due = time + duration(started.start_to_fire_timeout.as_ref());
                         self.due.insert((run.clone(), event.event_id, event.version), due);

@@ -12,7 +12,7 @@ use replicator::{
 };
 
 use super::{Checker, Finding, Seen};
-use crate::program;
+use crate::store::Store;
 
 /// The end of each branch in each cluster: its last event and that one's version.
 #[derive(Default)]
@@ -26,10 +26,10 @@ impl Checker for Unbroken {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
-        let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
+        let Seen::Committed { cluster, transaction, runs, store } = seen else { return Ok(()) };
         for state in *runs {
             for history in state.histories.all() {
-                self.follow(*cluster, transaction, state, history)?;
+                self.follow(*cluster, transaction, store, state, history)?;
             }
         }
         Ok(())
@@ -41,6 +41,7 @@ impl Unbroken {
         &mut self,
         cluster: usize,
         transaction: &Transaction,
+        store: &Store,
         state: &MutableState,
         history: &BranchHistory,
     ) -> Result<(), Finding> {
@@ -49,7 +50,7 @@ impl Unbroken {
         let begin = (before, versions.version_of(EventId(before)).map_or(0, |version| version.0));
         let mut end = *self.ends.get(&(cluster, branch.id)).unwrap_or(&begin);
         for batch in transaction.history.iter().filter(|batch| batch.branch == branch.id) {
-            for event in program::events(&batch.events) {
+            for event in store.written(batch).iter() {
                 if event.event_id != end.0 + 1 || event.version < end.1 {
                     let text = format!(
                         "event {} under version {} follows event {} under version {}",

@@ -7,7 +7,6 @@ use replicator::{
 };
 
 use super::World;
-use crate::program;
 
 /// A run, as a cluster holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +40,8 @@ impl World {
         let store = &self.clusters[cluster].store;
         let state = MutableState::decode(store.run(run)?).ok()?;
         let histories = &state.histories;
-        let batches = store.history(&histories.current().branch, EventId::FIRST, state.next_event_id());
-        let events = batches.iter().flat_map(|batch| program::events(batch));
+        let batches = store.events(&histories.current().branch, EventId::FIRST, state.next_event_id());
+        let events = batches.flat_map(|batch| batch.iter());
         Some(Ending {
             cluster,
             run: run.clone(),

@@ -150,8 +150,8 @@ impl World {
     /// Replay the program over the history that the task brings.
     fn think(&mut self, cluster: usize, run: &RunKey, task: &StartedWorkflowTask) -> (Call, Option<Fact>) {
         let branch = &task.view.histories.current().branch;
-        let stored = self.clusters[cluster].store.history(branch, EventId::FIRST, task.view.next_event_id);
-        let mut history: Vec<_> = stored.iter().flat_map(|batch| program::events(batch)).collect();
+        let stored = self.clusters[cluster].store.events(branch, EventId::FIRST, task.view.next_event_id);
+        let mut history: Vec<_> = stored.flat_map(|batch| batch.iter().cloned()).collect();
         history.extend(task.transient.iter().cloned());
         let identity = format!("worker of {}", name(cluster));
         if self.random.workers.chance(self.plan.workers.fail) {
