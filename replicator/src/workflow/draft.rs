@@ -190,15 +190,15 @@ impl Draft<'_> {
         Err(self.not_active(self.namespace.active.as_str().into()))
     }
 
-    /// The same for one run: nor may its last event have a higher version than the namespace has here, for then another
-    /// cluster is active and this one has not heard of it (MU-3).
+    /// The same for one run: nor may its last event, or an attempt, have a higher version than the namespace has here, for
+    /// then another cluster is active and this one has not heard of it (MU-3).
     ///
     /// # Errors
     ///
     /// [`Failure::NotActive`], naming the cluster to ask.
     pub fn require_active_for(&self, run: RunId) -> Result<(), Failure> {
         self.require_active()?;
-        let last = self.runs.get(&run).map(|run| run.state.last_write_version());
+        let last = self.runs.get(&run).map(|run| run.state.newest_version());
         let ours = self.namespace.failover_version;
         let is_newer = |last: &FailoverVersion| *last > ours && !planted(Defect::NewerRunIsWrittenTo);
         let Some(last) = last.filter(is_newer) else { return Ok(()) };

@@ -112,6 +112,14 @@ impl MutableState {
         self.histories.current().versions.last().version
     }
 
+    /// The highest version that anything of the run was changed under, attempts of activities included, of which no event
+    /// tells.
+    #[must_use]
+    pub fn newest_version(&self) -> FailoverVersion {
+        let attempts = self.activities.table.iter().map(|(_, activity)| activity.version);
+        attempts.fold(self.last_write_version(), FailoverVersion::max)
+    }
+
     /// Whether the run still runs.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::{
     ids::ShardId,
     shard::{
         Shard,
-        io::{Call, Request, RequestId},
+        io::{Call, Failure, Request, RequestId},
     },
 };
 
@@ -72,6 +72,23 @@ fn attempts_under_another_version_are_not_compared() {
 }
 
 /// A worker completes a task of a run that has lost to another one since, at the cluster that knows: nothing is written.
+#[test]
+fn whoever_hears_of_a_newer_attempt_starts_none_under_an_older_version() {
+    let mut world = World::new(2);
+    world.start(A, 0);
+    world.work(A, vec![activity("pack")]);
+    world.deliver_all();
+    // `b` has the namespace now, and gives the first attempt away, which fails; `a` has not heard of the failover.
+    world.failover(B, &[B]);
+    world.try_start_activity(B).unwrap().unwrap();
+    world.try_end_activity(B, 2).unwrap().unwrap();
+    world.deliver_all();
+    world.tick(2_000);
+    assert_eq!(world.current(A).unwrap().activities.table.iter().next().unwrap().1.attempt, 2);
+    let refused = world.try_start_activity(A).unwrap();
+    assert!(matches!(refused, Err(Failure::NotActive { ref active, .. }) if active == "b"), "{refused:?}");
+}
+
 #[test]
 fn a_late_completion_changes_no_zombie() {
     let mut world = World::new(2);
