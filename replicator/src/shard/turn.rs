@@ -465,6 +465,8 @@ impl Turn {
             TaskKind::Transfer(_) => {
                 let run = draft.runs.get(&task.run.run);
                 self.dispatches.extend(run.and_then(|run| dispatch::dispatch(&run.state, &task)));
+                // Should what is written beside it fail, it is to be offered then.
+                self.works.push(Work::Task(task));
             }
             TaskKind::Timer(_) => {
                 match due::fire(draft, &task) {

@@ -145,3 +145,29 @@ fn nothing_is_offered_that_ended_in_the_same_turn() {
     assert_eq!(world.clusters[A].offers, []);
     assert!(world.current(A).is_some_and(|state| !state.is_open()));
 }
+
+/// A task is to be offered once more, and shares its turn with a write that the store does not take.
+#[test]
+fn what_was_to_be_offered_beside_a_write_that_failed_is_offered_later() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    let signal = |world: &mut World, id| {
+        let call = Call::Signal(SignalWorkflowExecutionRequest::default().into());
+        let request = Request { workflow: workflow(), run: None, call };
+        world.clusters[A].shard.handle_request(world.now, RequestId(id), request);
+        world.settle(A);
+    };
+    world.clusters[A].held = Some(vec![]);
+    signal(&mut world, 901);
+    // Back under a newer version: everything that waits is offered again.
+    world.failover(B, &[]);
+    world.failover(A, &[A]);
+    signal(&mut world, 902);
+    world.clusters[A].offers.clear();
+    world.clusters[A].store.writes_left = Some(0);
+    world.release(A);
+    world.tick(1_000);
+    world.clusters[A].store.writes_left = None;
+    world.tick(1_000);
+    assert_eq!(world.clusters[A].offers.iter().map(|offer| offer.run.run).collect::<Vec<_>>(), [run]);
+}

@@ -31,7 +31,7 @@ pub(super) struct Store {
     /// Batches that were read back.
     pub(super) batches_read: usize,
     /// So many writes succeed, and then none.
-    writes_left: Option<usize>,
+    pub(super) writes_left: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
