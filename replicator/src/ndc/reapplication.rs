@@ -142,6 +142,7 @@ fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent]) ->
         None => return Again::No,
     };
     let outlived = is_outlived(draft, debtor, Some(current));
+    let origins: Vec<_> = origins.into_iter().filter(|(origin, _)| !had_effect(draft, debtor, *origin)).collect();
     let Some(transition) = draft.transition(current) else { return Again::No };
     let state = &transition.run.state;
     // Nobody is begun again only to be terminated.
@@ -210,8 +211,9 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &Hist
     let (namespace, workflow) = (draft.namespace.name.clone(), draft.key.workflow.clone());
     // A workflow is asked to stop as it is then. A run that was started later is not meant, though a signal still is.
     let is_outlived = !is_signal(event) && is_outlived(draft, debtor, meant);
+    let had_effect = had_effect(draft, debtor, origin);
     let Some(mut transition) = draft.transition(current) else { return Fate::Over };
-    if is_known(&transition, origin, event) {
+    if had_effect || is_known(&transition, origin, event) {
         return Fate::Known;
     }
     if is_outlived {
@@ -243,6 +245,13 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &Hist
         attributes => transition.receive(attributes, meta),
     }
     Fate::Given
+}
+
+/// Whether the branch of the debtor that won has the input: then it had its effect there, whatever follows the run.
+fn had_effect(draft: &Draft<'_>, debtor: RunId, origin: Origin) -> bool {
+    let run = draft.runs.get(&debtor).filter(|run| !run.state.local.owed.lost);
+    run.is_some_and(|run| run.state.is_own(origin) || run.state.reapplied.table.get(&origin).is_some())
+        && !planted(Defect::InputIsGivenTwice)
 }
 
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller

@@ -2,7 +2,7 @@
 
 use std::{format, vec, vec::Vec};
 
-use super::world::{A, B, C, World, done};
+use super::world::{A, B, C, World, done, go_on};
 use crate::{ids::RunId, shard::io::Report};
 
 fn parted(clusters: usize) -> (World, RunId) {
@@ -161,4 +161,23 @@ fn what_was_given_to_a_run_is_not_given_to_the_next() {
     assert_eq!((world.signals(C, run), world.signals(C, next)), ("two _one~".into(), "".into()));
     let given = |report: &&Report| matches!(report, Report::Reapplied { given, .. } if *given > 0);
     assert_eq!(world.clusters[C].reports.iter().filter(given).count(), 0);
+}
+
+/// A branch that lost holds a copy of what the winner's own branch has. The winner has gone on in another run meanwhile,
+/// which owes nothing to the copy.
+#[test]
+fn what_the_winner_had_itself_is_not_given_to_the_run_that_follows_it() {
+    let (mut world, run) = parted(2);
+    world.signal(A, "one");
+    world.signal(B, "two");
+    world.deliver_to(B);
+    assert_eq!(world.signals(B, run), "two one~");
+    world.failover(A, &[A]);
+    world.work(A, vec![go_on()]);
+    world.hear(&[B]);
+    world.deliver_all();
+    world.agree();
+    let next = world.current(A).unwrap().run.run;
+    assert_ne!(next, run);
+    assert_eq!((world.signals(A, run), world.signals(A, next)), ("one".into(), "two~".into()));
 }
