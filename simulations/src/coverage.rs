@@ -56,7 +56,6 @@ pub const EXPECTED: &[&str] = &[
     "path: branch forked",
     "path: cancelled",
     "path: closed run opened by its other branch",
-    "path: commit condition failed",
     "path: commit in doubt, not written",
     "path: commit in doubt, written",
     "path: commit in doubt, written late",

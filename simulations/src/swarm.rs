@@ -41,6 +41,9 @@ pub fn plan(seed: u64) -> Plan {
     add_clients(&mut plan, &mut Random::of(seed, "wishes", 0));
     add_failovers(&mut plan, &mut Random::of(seed, "failovers", 0));
     add_edits(&mut plan, &mut Random::of(seed, "edits", 0));
+    if kind == Kind::Forced && clusters > 2 {
+        add_splits(&mut plan, &mut Random::of(seed, "splits", 0));
+    }
     if !is_calm {
         add_faults(&mut plan, &mut Random::of(seed, "faults", 0));
     }
@@ -181,6 +184,46 @@ fn add_edits(plan: &mut Plan, random: &mut Random) {
     }
 }
 
+/// Chance alone seldom brings it about that two regions begin the same id, and that the run that lost is written to again.
+fn add_splits(plan: &mut Plan, random: &mut Random) {
+    if !random.chance(300_000) {
+        return;
+    }
+    let begin = 3_000 + random.below(45_000);
+    let namespace = random.index(plan.namespaces.len());
+    let [a, b, c] = [0, 1, 2].map(|place| (place + namespace) % plan.shards.len());
+    let mut steps = Vec::new();
+    let mut at = |milliseconds: u64, what| {
+        let at = Duration::from_millis(begin + milliseconds);
+        steps.push(Step { at, what });
+    };
+    let cut = |one, other| What::Cut(one, other, Duration::from_millis(2_500));
+    let moves = |to, by| What::FailOver { namespace, to, by };
+    let asks = |from, call| What::Client(Wish { from, namespace, workflow: SPLIT, call });
+    let program = || Program(vec![Do::Timer(Duration::from_millis(1_000)), Do::Signals(3), Do::Again, Do::Signals(9)]);
+    at(0, moves(a, a));
+    let both = |one, other| [cut(one, other), cut(other, one)];
+    both(a, b).into_iter().for_each(|cut| at(1_000, cut));
+    at(1_050, asks(a, Ask::Start(program())));
+    if random.chance(500_000) {
+        // `c` moves it to `b` and back to `a`, which has not heard what `b` began: the first run is the newer one again.
+        at(1_300, moves(b, c));
+        at(1_700, asks(b, Ask::Start(program())));
+        at(2_000, moves(a, c));
+        (0..3).for_each(|signal| at(2_400 + signal * 300, asks(a, Ask::Signal)));
+    } else {
+        // All three are on their own. `c` continues what `a` began, and `b` begins another one under a higher version.
+        [both(a, c), both(b, c)].into_iter().flatten().for_each(|cut| at(1_400, cut));
+        at(1_450, moves(c, c));
+        at(1_450, moves(b, b));
+        at(1_500, moves(c, b));
+        at(1_550, moves(b, b));
+        at(1_600, asks(b, Ask::Start(program())));
+        [a, c, a, c].into_iter().for_each(|region| at(1_700, asks(region, Ask::Signal)));
+    }
+    plan.steps.extend(steps);
+}
+
 /// Which faults a world knows is drawn, too: where everything breaks all the time, little is ever reached.
 fn add_faults(plan: &mut Plan, random: &mut Random) {
     let clusters = plan.shards.len();
@@ -222,6 +265,8 @@ fn pick<T: Copy, const N: usize>(random: &mut Random, list: [T; N]) -> T {
     *random.pick(&list)
 }
 
+/// The workflow of a split, none of the others.
+const SPLIT: u32 = 99;
 /// How long clients and faults go on.
 const DURATION: Duration = Duration::from_secs(60);
 /// Two hosts do not believe for long that they have the same shard.

@@ -1,13 +1,37 @@
 //! What a transaction did to branches and runs, as far as it is seen from outside: which rare paths of conflict resolution
 //! a world has taken.
 
+use proto::temporal::api::{enums::v1::EventType, failure::v1::failure::FailureInfo, history::v1::HistoryEvent};
 use replicator::{
     shard::io::Transaction,
-    workflow::{MutableState, execution::Phase},
+    task::Category,
+    workflow::{MutableState, activity::Activity, execution::Phase},
 };
 
 use super::{Stand, Standing};
-use crate::coverage::Coverage;
+use crate::{coverage::Coverage, store::Events};
+
+/// Time that was up for a worker: for a workflow task an event tells, for an activity that is tried again only the state.
+pub(super) fn count_timeouts(
+    coverage: &mut Coverage,
+    transaction: &Transaction,
+    written: impl Iterator<Item = Events>,
+    state: &MutableState,
+) {
+    // Whoever had the time measured; others only hear of it.
+    if !transaction.completed.iter().any(|(category, _)| *category == Category::Timer) {
+        return;
+    }
+    let is_up = |event: &HistoryEvent| event.event_type() == EventType::WorkflowTaskTimedOut;
+    if written.into_iter().any(|batch| batch.iter().any(is_up)) {
+        coverage.hit("path: workflow task timed out");
+    }
+    let why = |activity: &Activity| activity.last_failure.as_ref().and_then(|failure| failure.failure_info.clone());
+    let is_up = |activity: &Activity| matches!(why(activity), Some(FailureInfo::TimeoutFailureInfo(_)));
+    if state.activities.table.iter().any(|(_, activity)| is_up(activity)) {
+        coverage.hit("path: activity timed out");
+    }
+}
 
 /// What a run was before a transaction, and is after it.
 pub(super) fn count(

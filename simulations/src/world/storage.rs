@@ -9,7 +9,10 @@ use replicator::{
 };
 
 use super::{Event, Standing, World, paths, shards::NodeId};
-use crate::{checkers::Seen, trace::Place};
+use crate::{
+    checkers::{Finding, Seen},
+    trace::{Place, name},
+};
 
 impl World {
     /// A shard wants something written.
@@ -88,7 +91,10 @@ impl World {
         let (now, id) = (self.now, transaction.id.0);
         self.trace.note(now, place, "durable", subject.as_ref(), format_args!("{id} {outcome:?}"));
         match outcome {
-            CommitOutcome::ConditionFailed => self.coverage.hit("path: commit condition failed"),
+            CommitOutcome::ConditionFailed => {
+                let text = format!("shard {} of {} does not", transaction.shard.0, name(cluster));
+                self.find("who owns a shard knows what it stored", Finding::of_all(text));
+            }
             CommitOutcome::ShardOwnershipLost => self.coverage.hit("path: commit ownership lost"),
             _ => {}
         }
@@ -105,6 +111,8 @@ impl World {
             let stored = here.store.run(&write.run).expect("it was just written");
             let state = MutableState::decode(stored).expect("the shard wrote what can be read");
             let standing = Standing::of(&state);
+            let written = transaction.history.iter().map(|batch| here.store.written(batch));
+            paths::count_timeouts(&mut self.coverage, transaction, written, &state);
             paths::count(&mut self.coverage, transaction, here.runs.get(&write.run), &state, &standing);
             here.runs.insert(write.run.clone(), standing);
             runs.push(state);
