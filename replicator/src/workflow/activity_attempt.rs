@@ -33,7 +33,6 @@ impl Transition<'_> {
         let (now, version) = (self.now, self.version);
         self.touch_activity(scheduled, |activity| {
             assert!(activity.started.is_none(), "an attempt starts once");
-            activity.version = version;
             activity.started =
                 Some(ActivityStart { time: now, request_id: request_id.into(), identity: identity.into(), version });
             activity.last_worker_identity = identity.into();
@@ -48,9 +47,8 @@ impl Transition<'_> {
 
     /// The current attempt failed, and there is another after `delay`.
     pub(super) fn retry_attempt(&mut self, scheduled: EventId, failure: &Failure, delay: Duration) {
-        let (now, version) = (self.now, self.version);
+        let now = self.now;
         self.touch_activity(scheduled, |activity| {
-            activity.version = version;
             activity.attempt = activity.attempt.saturating_add(1);
             activity.scheduled_time = now + delay;
             activity.started = None;
@@ -59,10 +57,12 @@ impl Transition<'_> {
         });
     }
 
-    /// Change an activity in a way that no event tells, so that peers are told otherwise.
+    /// Change an activity in a way that no event tells, so that peers are told otherwise. A sign of life counts, too: it
+    /// was heard under this version.
     fn touch_activity(&mut self, scheduled: EventId, change: impl FnOnce(&mut Activity)) {
         let activity = self.run.state.activities.table.get_mut(&scheduled).expect("a pending activity");
         change(activity);
+        activity.version = self.version;
         self.run.changes.synced_activities.insert(scheduled);
         self.run.changes.changed = true;
     }

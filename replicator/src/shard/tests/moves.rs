@@ -9,7 +9,7 @@ use crate::{
     ids::ShardId,
     shard::{
         Shard,
-        io::{Call, Failure, Request, RequestId},
+        io::{Call, Failure, Report, Request, RequestId},
     },
 };
 
@@ -72,6 +72,26 @@ fn attempts_under_another_version_are_not_compared() {
 }
 
 /// A worker completes a task of a run that has lost to another one since, at the cluster that knows: nothing is written.
+/// A worker that began under the version before is alive under this one. The other side, which does not know of that, tells
+/// what came before.
+#[test]
+fn a_sign_of_life_under_another_version_is_not_compared() {
+    let mut world = World::new(2);
+    world.start(A, 0);
+    world.work(A, vec![activity("pack")]);
+    world.try_start_activity(A).unwrap().unwrap();
+    world.deliver_all();
+    world.failover(B, &[B]);
+    world.signal(A, "late");
+    world.tick(100);
+    world.try_end_activity(B, 0).unwrap().unwrap();
+    world.deliver_to(B);
+    assert_eq!(world.complaints(), Vec::<&Report>::new());
+    let version =
+        |world: &World, cluster| world.current(cluster).unwrap().activities.table.iter().next().unwrap().1.version.0;
+    assert_eq!((version(&world, A), version(&world, B)), (1, 2));
+}
+
 #[test]
 fn whoever_hears_of_a_newer_attempt_starts_none_under_an_older_version() {
     let mut world = World::new(2);
