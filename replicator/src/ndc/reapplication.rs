@@ -20,7 +20,7 @@ use crate::{
     namespace::ClosedRuns,
     ndc::RunClock,
     workflow::{
-        EventMeta,
+        EventMeta, MutableState,
         draft::{Draft, Need, Transition},
         execution::Phase,
         failover,
@@ -88,8 +88,12 @@ pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
     if let Some(missing) = owed.iter().find(|debt| !draft.read.contains_key(&debt.stretch)) {
         return Reapplied::Needs(Need::Stretch(missing.stretch.clone()));
     }
+    let settled = match settled(draft, debtor, current) {
+        Ok(settled) => settled,
+        Err(need) => return Reapplied::Needs(need),
+    };
     let inputs = inputs(draft, &owed, current);
-    match begin_again(draft, debtor, &inputs) {
+    match begin_again(draft, debtor, &inputs, &settled) {
         Again::No => {}
         Again::Needs(stretch) => return Reapplied::Needs(Need::Stretch(stretch)),
         Again::AfterWrite => return Reapplied::AfterWrite,
@@ -99,7 +103,7 @@ pub fn pay(draft: &mut Draft<'_>, debtor: RunId) -> Reapplied {
     let current = *draft.current;
     let (mut given, mut known, mut lost) = (0, 0, 0);
     for event in &inputs {
-        let fate = give(draft, debtor, meant, event);
+        let fate = give(draft, debtor, meant, event, &settled);
         match fate {
             Fate::Given => given += 1,
             Fate::Known => known += 1,
@@ -132,7 +136,7 @@ enum Again {
 }
 
 /// Reset a current run that is over, if its namespace wants that and there is something to give it (RE-9, RE-11).
-fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent]) -> Again {
+fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent], settled: &[RunId]) -> Again {
     let Some(current) = *draft.current else { return Again::No };
     if draft.namespace.closed_runs() != ClosedRuns::Reset {
         return Again::No;
@@ -142,7 +146,7 @@ fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent]) ->
         None => return Again::No,
     };
     let outlived = is_outlived(draft, debtor, Some(current));
-    let origins: Vec<_> = origins.into_iter().filter(|(origin, _)| !had_effect(draft, debtor, *origin)).collect();
+    let origins: Vec<_> = origins.into_iter().filter(|(origin, _)| !had_effect(draft, settled, *origin)).collect();
     let Some(transition) = draft.transition(current) else { return Again::No };
     let state = &transition.run.state;
     // Nobody is begun again only to be terminated.
@@ -204,14 +208,15 @@ fn inputs(draft: &Draft<'_>, owed: &[Debt], current: Option<RunId>) -> Vec<Histo
     inputs
 }
 
-/// Give one input to the current run, unless it has it. `meant`: the run in whose place that one may have begun.
-fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &HistoryEvent) -> Fate {
+/// Give one input to the current run, unless it or what came before it had it. `meant`: the run in whose place that one may
+/// have begun.
+fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &HistoryEvent, settled: &[RunId]) -> Fate {
     let Some(current) = *draft.current else { return Fate::Over };
     let Some(origin) = draft.runs.get(&debtor).map(|run| run.state.origin(event)) else { return Fate::Over };
     let (namespace, workflow) = (draft.namespace.name.clone(), draft.key.workflow.clone());
     // A workflow is asked to stop as it is then. A run that was started later is not meant, though a signal still is.
     let is_outlived = !is_signal(event) && is_outlived(draft, debtor, meant);
-    let had_effect = had_effect(draft, debtor, origin);
+    let had_effect = had_effect(draft, settled, origin);
     let Some(mut transition) = draft.transition(current) else { return Fate::Over };
     if had_effect || is_known(&transition, origin, event) {
         return Fate::Known;
@@ -247,11 +252,37 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &Hist
     Fate::Given
 }
 
-/// Whether the branch of the debtor that won has the input: then it had its effect there, whatever follows the run.
-fn had_effect(draft: &Draft<'_>, debtor: RunId, origin: Origin) -> bool {
-    let run = draft.runs.get(&debtor).filter(|run| !run.state.local.owed.lost);
-    run.is_some_and(|run| run.state.is_own(origin) || run.state.reapplied.table.get(&origin).is_some())
-        && !planted(Defect::InputIsGivenTwice)
+/// The runs whose own branches led to the current one: those that it continues, as far as they are kept, and the debtor,
+/// unless that lost to another run.
+fn settled(draft: &Draft<'_>, debtor: RunId, current: Option<RunId>) -> Result<Vec<RunId>, Need> {
+    let is_lost = draft.runs.get(&debtor).is_none_or(|run| run.state.local.owed.lost);
+    let mut settled: Vec<RunId> = Some(debtor).filter(|_| !is_lost).into_iter().collect();
+    let mut later = current;
+    for _ in 0..LONGEST_LOOK_BACK {
+        let Some(run) = later.and_then(|run| draft.runs.get(&run)) else { break };
+        let Ok(before) = RunId::parse(&run.state.execution.start.attributes.continued_execution_run_id) else { break };
+        let Some(state) = draft.runs.get(&before).map(|run| &run.state) else {
+            // What was kept long enough is gone.
+            if draft.absent.contains(&before) {
+                break;
+            }
+            return Err(Need::Run(before));
+        };
+        // On another branch it may have what the later one never had.
+        if state.execution.close().and_then(|close| close.next_run) != later {
+            break;
+        }
+        settled.push(before);
+        later = Some(before);
+    }
+    Ok(settled)
+}
+
+/// Whether one of these runs has the input: then it had its effect there, whatever follows.
+fn had_effect(draft: &Draft<'_>, settled: &[RunId], origin: Origin) -> bool {
+    let has = |state: &MutableState| state.is_own(origin) || state.reapplied.table.get(&origin).is_some();
+    let mut runs = settled.iter().filter_map(|run| draft.runs.get(run));
+    runs.any(|run| has(&run.state)) && !planted(Defect::InputIsGivenTwice)
 }
 
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller
@@ -272,6 +303,9 @@ fn is_known(transition: &Transition<'_>, origin: Origin, event: &HistoryEvent) -
     let waits = || state.local.buffered.iter().any(|waiting| Origin::told(waiting) == Some(origin));
     is_same_request || state.is_own(origin) || state.reapplied.table.get(&origin).is_some() || waits()
 }
+
+/// So many runs back an input is looked for. An older one was mostly deleted by then.
+const LONGEST_LOOK_BACK: usize = 16;
 
 /// Why a workflow that was over runs again.
 const BEGUN_AGAIN: &str = "inputs came from a cluster in which the workflow was active, too";

@@ -84,6 +84,7 @@ pub fn reset(draft: &mut Draft<'_>, order: Order<'_>, id: RunId) -> Result<(), F
             order.finish
         )));
     }
+    run.state.reapplied.carry_over(&base.state.reapplied, false);
     run.state.reset_request_id = order.request_id.to_string();
     run.changes.base = Some(Base { run: order.base, last: item, request_id: order.request_id.to_string() });
     end_current(draft, order.reason);
@@ -125,7 +126,8 @@ pub fn fork(
     state.local.contents.make(0, shared);
     // Temporal's server counts the rebuild.
     state.local.state_transitions = 1;
-    state.reapplied.carry_over(&base.reapplied, false);
+    // What the base has further on, or on another branch, this run has not: whoever resets it may have had it or not.
+    state.reapplied.carry_over(&base.reapplied, true);
     let changes = Changes { created: true, changed: true, visibility: true, regenerate: true, ..Changes::default() };
     Ok(Run { state, changes, queries: BTreeMap::new() })
 }

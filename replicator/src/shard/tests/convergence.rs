@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::world::{World, activity, done, go_on, timer};
 use crate::{
@@ -53,16 +53,21 @@ fn steps(clusters: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..LONGEST)
 }
 
-/// Histories per property; `CONVERGENCE_CASES` asks for more.
-fn cases() -> u32 {
-    std::env::var("CONVERGENCE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(120)
+/// 120 histories per property, always the same ones; `CONVERGENCE_CASES` asks for more, `CONVERGENCE_SEED` for others.
+fn config() -> ProptestConfig {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    ProptestConfig {
+        cases: number("CONVERGENCE_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(120),
+        rng_seed: RngSeed::Fixed(number("CONVERGENCE_SEED").unwrap_or(1)),
+        ..ProptestConfig::default()
+    }
 }
 
 /// Steps of a history.
 const LONGEST: usize = 60;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn two_clusters_converge(steps in steps(2), order in any::<u64>()) {
@@ -210,4 +215,43 @@ fn carry_out(world: &mut World, clusters: usize, network: Network, index: usize,
         Step::Tick(seconds) => world.tick(seconds * 1000),
         Step::Work(..) => {}
     }
+}
+
+/// `b` knows the run that a reset made, and goes on in another one, before it hears of the base, whose signals the reset
+/// took over with the events that it shares.
+#[test]
+fn what_a_reset_shares_with_its_base_is_not_given_to_the_run_that_follows_it() {
+    let steps = [
+        Step::Signal(0),
+        Step::Work(0, 2),
+        Step::Signal(0),
+        Step::Work(0, 2),
+        Step::Reset(0),
+        Step::Deliver(1_435_724_628_812),
+        Step::Failover(1, 110),
+        Step::Reset(0),
+        Step::Restart(0),
+        Step::Work(1, 1),
+    ];
+    run(2, &steps, 39_224_920, Network::Any);
+}
+
+/// `a` took over a signal into its branch of a run. `b` had reset the run on another branch, which has not got it; the run
+/// of the reset wins, and is given the signal.
+#[test]
+fn what_one_branch_of_the_base_has_is_not_held_for_what_a_reset_of_another_has() {
+    let steps = [
+        Step::Start(0),
+        Step::Signal(0),
+        Step::Failover(1, 2),
+        Step::Deliver(0),
+        Step::Work(1, 50),
+        Step::Reset(1),
+        Step::Deliver(2_246_535_747_866_391_941),
+        Step::Failover(0, 1),
+        Step::Failover(1, 26),
+        Step::Signal(1),
+        Step::Failover(0, 0),
+    ];
+    run(2, &steps, 0, Network::InOrder);
 }
