@@ -366,7 +366,7 @@ const LOOK: usize = 512;
 const FRAME_BYTES: usize = 1 << 20;
 /// Nanoseconds between the moments at which peers are told. What is told of one write costs about as much as what is told
 /// of ten, and a peer is as far behind as the way to it is long anyhow.
-const BEAT: i64 = 16_000_000;
+const BEAT: i64 = 40_000_000;
 /// How far peers are is stored with the next write, or by itself after this long.
 pub(super) const RECORD_AFTER: Duration = Duration::from_secs(2);
 
