@@ -88,6 +88,16 @@ proptest! {
     fn three_clusters_converge_whatever_overtakes(steps in steps(3), order in any::<u64>()) {
         run(3, &steps, order, Network::Any);
     }
+
+    #[test]
+    fn five_clusters_converge(steps in steps(5), order in any::<u64>()) {
+        run(5, &steps, order, Network::InOrder);
+    }
+
+    #[test]
+    fn five_clusters_converge_whatever_overtakes(steps in steps(5), order in any::<u64>()) {
+        run(5, &steps, order, Network::Any);
+    }
 }
 
 /// How tasks travel.
