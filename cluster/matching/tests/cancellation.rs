@@ -249,14 +249,14 @@ async fn ask(matching: &Matching, seconds: u64) -> Result<Box<RespondQueryTaskCo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_query_nobody_can_answer_is_refused_at_once_and_one_nobody_answers_in_time() {
+async fn a_query_nobody_can_answer_is_told_so_before_its_deadline_and_one_nobody_answers_times_out() {
     let matching = matching();
     let start = Instant::now();
     assert_eq!(ask(&matching, 5).await, Err(QueryError::NoPoller));
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(start.elapsed(), Duration::from_secs(4));
     poll(&matching, QueueKind::Workflow, Duration::from_secs(1)).await;
     assert_eq!(ask(&matching, 5).await, Err(QueryError::Timeout));
-    assert_eq!(start.elapsed().as_secs(), 6);
+    assert_eq!(start.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
