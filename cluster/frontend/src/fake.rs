@@ -191,6 +191,7 @@ pub(crate) fn view(workflow: &WorkflowKey, run: &FakeRun) -> RunView {
     RunView {
         run: RunKey { workflow: workflow.clone(), run: RUN },
         first_run: RUN,
+        start_request_id: String::new(),
         is_open: !run.is_closed,
         status: if run.is_closed { 2 } else { 1 },
         histories: histories.unwrap(),

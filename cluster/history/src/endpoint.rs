@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use metadata::{Introduction, MessageStream, Metadata, ReplicationEndpoint, View};
 use prost::Message;
+use proto::meridian::replication::v1::HistoryExtension;
 use proto::temporal::{
     api::{
         common::v1::{DataBlob, WorkflowExecution},
@@ -151,6 +152,7 @@ impl ReplicationEndpoint for Endpoint {
             Err(_) => after.map_or(EventId::FIRST, |after| after.event_id.next()),
         };
         let items = items(&branch.versions);
+        let meridian = Some(HistoryExtension { start_request_id: view.start_request_id.clone() });
         let on_branch = RunView { histories: single(&branch), ..view };
         let page = self.history.events(&on_branch, first, end, page_size).await.map_err(status)?;
         let nodes = page.batches.iter().map(|batch| {
@@ -164,6 +166,7 @@ impl ReplicationEndpoint for Endpoint {
             history_batches: page.batches.into_iter().map(blob).collect(),
             version_history: Some(history::VersionHistory { branch_token: branch.branch.token(), items }),
             history_node_ids,
+            meridian,
         }))
     }
 

@@ -56,6 +56,7 @@ fn direct() -> DirectQuery {
     let view = RunView {
         run: run("a"),
         first_run: RunId(Uuid::from_u128(2)),
+        start_request_id: String::new(),
         is_open: true,
         status: 1,
         histories: VersionHistories::new(Branch::root(RunId(Uuid::from_u128(2)), &mut Entropy::new(1)), history),

@@ -235,7 +235,8 @@ fn read(history: &GetWorkflowExecutionRawHistoryV2Response) -> Result<IncomingHi
     let items = history.version_history.as_ref().map(|history| history.items.as_slice()).unwrap_or_default();
     let versions = incoming::versions(items)?;
     let batches = incoming::batches(history.history_batches.iter(), &versions)?;
-    Ok(IncomingHistory { versions, batches, start_request_id: String::new(), digest: None, new_run: None, base: None })
+    let start_request_id = history.meridian.as_ref().map(|ours| ours.start_request_id.clone()).unwrap_or_default();
+    Ok(IncomingHistory { versions, batches, start_request_id, digest: None, new_run: None, base: None })
 }
 
 /// Acknowledgements only bound what a source keeps, so they wait for one another a little.

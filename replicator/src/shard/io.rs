@@ -279,6 +279,8 @@ pub struct RunView {
     pub run: RunKey,
     /// First run of its chain.
     pub first_run: RunId,
+    /// Request that started it.
+    pub start_request_id: String,
     /// Whether it runs.
     pub is_open: bool,
     /// Public status.

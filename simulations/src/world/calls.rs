@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proto::meridian::replication::v1::HistoryExtension;
 use proto::temporal::{
     api::{common::v1::DataBlob, enums::v1::EncodingType},
     server::api::{adminservice::v1 as admin, history::v1 as history},
@@ -156,6 +157,7 @@ fn peer_history(
     Loaded::PeerHistory(Box::new(admin::GetWorkflowExecutionRawHistoryV2Response {
         history_batches: store.history(branch, first, end).into_iter().map(blob).collect(),
         version_history: Some(history::VersionHistory { branch_token: branch.token(), items: items(versions) }),
+        meridian: Some(HistoryExtension { start_request_id: view.start_request_id.clone() }),
         ..Default::default()
     }))
 }

@@ -252,3 +252,16 @@ fn tasks_that_changed_places_while_they_were_kept_are_not_compared() {
 fn is_about_digests(report: &Report) -> bool {
     matches!(report, Report::DigestDiffers { .. })
 }
+
+/// The start itself was lost on the way: what `b` has of the run it fetched. Who started it asks again, and is answered.
+#[test]
+fn a_run_that_was_fetched_knows_the_request_that_started_it() {
+    let (mut world, run, wires) = told();
+    world.deliver(&wires[3]);
+    assert_eq!(world.signals(B, run), "one two three");
+    let request = |world: &World, cluster| world.state(cluster, run).execution.start.request_id.clone();
+    let started_by = request(&world, A);
+    assert!(!started_by.is_empty());
+    assert_eq!(request(&world, B), started_by);
+    assert!(world.fetches.len() == 1);
+}

@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use core::time::Duration;
+use proto::meridian::replication::v1::HistoryExtension;
 use proto::temporal::{
     api::{
         command::v1::{Command, command},
@@ -246,6 +247,7 @@ impl World {
                 items: items(&branch.versions),
                 ..history::VersionHistory::default()
             }),
+            meridian: Some(HistoryExtension { start_request_id: state.execution.start.request_id.clone() }),
             ..GetWorkflowExecutionRawHistoryV2Response::default()
         }))
     }

@@ -25,6 +25,7 @@ pub fn view(state: &MutableState) -> RunView {
     RunView {
         run: state.run.clone(),
         first_run: state.execution.start.first_run,
+        start_request_id: state.execution.start.request_id.clone(),
         is_open: state.is_open(),
         status: state.execution.status().into(),
         histories: state.histories.clone(),
