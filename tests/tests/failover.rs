@@ -58,8 +58,9 @@ async fn stored(address: &str, id: &str, last: &str) -> (bytes::Bytes, Vec<Value
     let request = json!({"namespace": "default", "execution": {"workflowId": id}});
     wait::until_async(&format!("{last} of {id} at {address}"), async || {
         let (rpc, request) = ("GetWorkflowExecutionHistory", request.clone());
-        let bytes = client.call_for_bytes(rpc, request.clone()).await.map_err(|refusal| refusal.to_string())?;
-        let page = client.call(rpc, request).await.map_err(|refusal| refusal.to_string())?;
+        let page = client.call(rpc, request.clone()).await.map_err(|refusal| refusal.to_string())?;
+        // Read after the events: between the two calls a standby may hear of more of them.
+        let bytes = client.call_for_bytes(rpc, request).await.map_err(|refusal| refusal.to_string())?;
         let events = page["history"]["events"].as_array().cloned().unwrap_or_default();
         let seen = events.last().map(|event| event["eventType"].clone());
         if seen == Some(format!("EVENT_TYPE_{last}").into()) { Ok((bytes, events)) } else { Err(format!("{seen:?}")) }
