@@ -20,7 +20,7 @@ use crate::{
     namespace::ClosedRuns,
     ndc::RunClock,
     workflow::{
-        EventMeta, MutableState,
+        EventMeta,
         draft::{Draft, Need, Transition},
         execution::Phase,
         failover,
@@ -141,12 +141,10 @@ fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent], se
     if draft.namespace.closed_runs() != ClosedRuns::Reset {
         return Again::No;
     }
-    let origins: Vec<_> = match draft.runs.get(&debtor) {
-        Some(run) => inputs.iter().map(|event| (run.state.origin(event), event)).collect(),
-        None => return Again::No,
-    };
+    let Some(run) = draft.runs.get(&debtor) else { return Again::No };
+    let origins = inputs.iter().map(|event| (run.state.origin(event), event));
+    let origins: Vec<_> = origins.filter(|(origin, _)| !had_effect(draft, settled, *origin)).collect();
     let outlived = is_outlived(draft, debtor, Some(current));
-    let origins: Vec<_> = origins.into_iter().filter(|(origin, _)| !had_effect(draft, settled, *origin)).collect();
     let Some(transition) = draft.transition(current) else { return Again::No };
     let state = &transition.run.state;
     // Nobody is begun again only to be terminated.
@@ -280,9 +278,8 @@ fn settled(draft: &Draft<'_>, debtor: RunId, current: Option<RunId>) -> Result<V
 
 /// Whether one of these runs has the input: then it had its effect there, whatever follows.
 fn had_effect(draft: &Draft<'_>, settled: &[RunId], origin: Origin) -> bool {
-    let has = |state: &MutableState| state.is_own(origin) || state.reapplied.table.get(&origin).is_some();
     let mut runs = settled.iter().filter_map(|run| draft.runs.get(run));
-    runs.any(|run| has(&run.state)) && !planted(Defect::InputIsGivenTwice)
+    runs.any(|run| run.state.has_input(origin)) && !planted(Defect::InputIsGivenTwice)
 }
 
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller
@@ -301,7 +298,7 @@ fn is_known(transition: &Transition<'_>, origin: Origin, event: &HistoryEvent) -
         _ => false,
     };
     let waits = || state.local.buffered.iter().any(|waiting| Origin::told(waiting) == Some(origin));
-    is_same_request || state.is_own(origin) || state.reapplied.table.get(&origin).is_some() || waits()
+    is_same_request || state.has_input(origin) || waits()
 }
 
 /// So many runs back an input is looked for. An older one was mostly deleted by then.

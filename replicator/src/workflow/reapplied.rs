@@ -138,6 +138,12 @@ impl MutableState {
         Origin::of(self.lineage.writer(self.run.run, EventId(event.event_id)), event)
     }
 
+    /// Whether the run has an input: as an event of its current branch, or as one that was put into it again.
+    #[must_use]
+    pub fn has_input(&self, origin: Origin) -> bool {
+        self.is_own(origin) || self.reapplied.table.get(&origin).is_some()
+    }
+
     /// Whether the event that it names is on the current branch itself.
     #[must_use]
     pub fn is_own(&self, origin: Origin) -> bool {

@@ -26,8 +26,10 @@ pub(super) fn count_timeouts(
     if written.into_iter().any(|batch| batch.iter().any(is_up)) {
         coverage.hit("path: workflow task timed out");
     }
-    let why = |activity: &Activity| activity.last_failure.as_ref().and_then(|failure| failure.failure_info.clone());
-    let is_up = |activity: &Activity| matches!(why(activity), Some(FailureInfo::TimeoutFailureInfo(_)));
+    let is_up = |activity: &Activity| {
+        let why = activity.last_failure.as_ref().and_then(|failure| failure.failure_info.as_ref());
+        matches!(why, Some(FailureInfo::TimeoutFailureInfo(_)))
+    };
     if state.activities.table.iter().any(|(_, activity)| is_up(activity)) {
         coverage.hit("path: activity timed out");
     }
