@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use metadata::clusters::View;
 use proto::temporal::{
     api::common::v1::WorkflowExecution, server::api::adminservice::v1::GetWorkflowExecutionRawHistoryV2Request,
@@ -32,10 +34,6 @@ use crate::{history::Ports, quarantine::Ask, recent::Recent, watches::Watches};
 pub(crate) enum Event {
     /// A caller wants something.
     Request(Box<Request>, oneshot::Sender<Reply>),
-    /// A read came back.
-    Loaded(LoadId, Loaded),
-    /// A write was decided.
-    Committed(TransactionId, CommitOutcome),
     /// A namespace is new or has changed.
     Namespace(Box<Namespace>),
     /// A stream opened; frames for the other end go there. The number tells it from later ones of the same key.
@@ -56,12 +54,21 @@ pub(crate) enum Event {
     Stop,
 }
 
+/// An answer of the store, or of a peer that was asked for events.
+enum Answer {
+    /// A read came back.
+    Loaded(LoadId, Loaded),
+    /// A write was decided.
+    Committed(TransactionId, CommitOutcome),
+}
+
 /// Moves values between one shard and the world.
 pub(crate) struct Driver {
     shard: Shard,
     ports: Ports,
-    /// Where answers to what was spawned go.
-    events: mpsc::UnboundedSender<Event>,
+    /// Reads and writes under way. The task of the shard carries them itself: their work is done by the threads of the
+    /// store, and an answer costs no task and no second wakening.
+    underway: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     recent: Arc<Mutex<Recent>>,
     watches: Arc<Watches>,
     callers: BTreeMap<RequestId, oneshot::Sender<Reply>>,
@@ -75,14 +82,13 @@ impl Driver {
     pub(crate) fn new(
         shard: Shard,
         ports: Ports,
-        events: mpsc::UnboundedSender<Event>,
         recent: Arc<Mutex<Recent>>,
         watches: Arc<Watches>,
     ) -> Self {
         Self {
             shard,
             ports,
-            events,
+            underway: FuturesUnordered::new(),
             recent,
             watches,
             callers: BTreeMap::new(),
@@ -108,6 +114,7 @@ impl Driver {
             };
             tokio::select! {
                 biased;
+                Some(answer) = self.underway.next(), if !self.underway.is_empty() => self.take(answer),
                 event = inbox.recv() => match event {
                     None | Some(Event::Stop) => return,
                     Some(event) => self.handle(event),
@@ -122,21 +129,27 @@ impl Driver {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn take(&mut self, answer: Answer) {
         let now = (self.ports.clock)();
-        match event {
-            Event::Request(request, caller) => {
-                let id = self.expect_reply(caller);
-                self.shard.handle_request(now, id, *request);
-            }
-            Event::Loaded(id, loaded) => self.shard.handle_loaded(now, id, loaded),
-            Event::Committed(id, outcome) => {
+        match answer {
+            Answer::Loaded(id, loaded) => self.shard.handle_loaded(now, id, loaded),
+            Answer::Committed(id, outcome) => {
                 let batches = self.writing.remove(&id).unwrap_or_default();
                 if outcome == CommitOutcome::Committed {
                     let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
                     batches.iter().for_each(|batch| recent.add(batch));
                 }
                 self.shard.handle_commit(now, id, outcome);
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = (self.ports.clock)();
+        match event {
+            Event::Request(request, caller) => {
+                let id = self.expect_reply(caller);
+                self.shard.handle_request(now, id, *request);
             }
             Event::Namespace(namespace) => self.shard.handle_namespace(now, *namespace),
             Event::StreamOpened(key, number, frames) => {
@@ -221,28 +234,26 @@ impl Driver {
     }
 
     fn load(&self, id: LoadId, load: Load) {
-        let (events, shard) = (self.events.clone(), self.shard.id());
-        let store = Arc::clone(&self.ports.store);
+        let (shard, store) = (self.shard.id(), Arc::clone(&self.ports.store));
         let view = self.ports.clusters.borrow().clone();
-        (self.ports.spawn)(Box::pin(async move {
+        self.underway.push(Box::pin(async move {
             let loaded = match load {
                 Load::PeerHistory { from, run, after, before } => peer_history(&view, from, &run, after, before).await,
                 load => store.load(shard, load).await,
             };
-            // A shard that has stopped needs no answer.
-            let _ = events.send(Event::Loaded(id, loaded));
+            Answer::Loaded(id, loaded)
         }));
     }
 
     fn commit(&mut self, transaction: Transaction) {
-        let (id, events, store) = (transaction.id, self.events.clone(), Arc::clone(&self.ports.store));
+        let (id, store) = (transaction.id, Arc::clone(&self.ports.store));
         self.writing.insert(id, transaction.history.clone());
-        (self.ports.spawn)(Box::pin(async move {
+        self.underway.push(Box::pin(async move {
             let outcome = store.commit(transaction).await.unwrap_or_else(|unavailable| {
                 tracing::warn!(reason = %unavailable, "the store cannot write");
                 CommitOutcome::Unavailable
             });
-            let _ = events.send(Event::Committed(id, outcome));
+            Answer::Committed(id, outcome)
         }));
     }
 }

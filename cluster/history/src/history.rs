@@ -88,7 +88,7 @@ impl History {
             let topology = ports.clusters.borrow().federation.topology.clone();
             let shard = Shard::new(id, topology, ports.seed ^ u64::from(id.0).rotate_left(32));
             let shard = shard.with_backlog_limit(ports.backlog_limit);
-            let driver = Driver::new(shard, ports.clone(), events.clone(), Arc::clone(&recent), Arc::clone(&watches));
+            let driver = Driver::new(shard, ports.clone(), Arc::clone(&recent), Arc::clone(&watches));
             (ports.spawn)(Box::pin(driver.run(inbox)));
             handles.push(Handle { events, recent });
         }

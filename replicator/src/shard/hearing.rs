@@ -28,7 +28,9 @@ use crate::{
 };
 
 impl Shard {
+    /// Tasks arrived. What a frame tells of one workflow is decided together.
     pub(super) fn on_tasks(&mut self, now: Timestamp, key: StreamKey, messages: wire::WorkflowReplicationMessages) {
+        let mut heard = Vec::new();
         for task in messages.replication_tasks {
             let Some(target) = self.targets.get_mut(&key) else { return };
             let id = TaskId(task.source_task_id);
@@ -36,14 +38,19 @@ impl Shard {
                 continue;
             }
             match Incoming::parse(&task) {
-                Ok(incoming) => self.hear(now, Told { stream: key, incoming, how: How::Streamed(Box::new(task)) }),
+                Ok(incoming) => {
+                    heard.extend(self.hear(now, Told { stream: key, incoming, how: How::Streamed(Box::new(task)) }));
+                }
                 Err(malformed) => {
+                    // What was told before it need not wait behind it.
+                    heard.drain(..).for_each(|workflow| self.advance(now, &workflow));
                     let run = incoming::run_of(&task).unwrap_or_else(unknown_run);
                     let reason = String::from(malformed.0);
                     self.quarantine(now, Refused { stream: key, source: id, run, task: Box::new(task), reason });
                 }
             }
         }
+        heard.drain(..).for_each(|workflow| self.advance(now, &workflow));
         let high = TaskId(messages.exclusive_high_watermark);
         let Some(target) = self.targets.get_mut(&key) else { return };
         let extension = messages.meridian.unwrap_or_default();
@@ -62,25 +69,32 @@ impl Shard {
         self.on_applied(now, &[]);
     }
 
-    pub(super) fn hear(&mut self, now: Timestamp, told: Told) {
+    /// Let what a peer told wait at its workflow; whose turn comes then.
+    pub(super) fn hear(&mut self, now: Timestamp, told: Told) -> Option<WorkflowKey> {
         let (namespace, from) = (told.incoming.run.workflow.namespace, told.stream.cluster);
         let version = told.incoming.version();
         let workflow = told.incoming.run.workflow.clone();
         if !self.topology.is_way_of(&workflow, from, self.topology.current_id(), self.id) {
             // Another shard of ours has the workflow, and hears of it on a stream of its own.
-            return self.on_applied(now, told.acknowledges().as_slice());
+            self.on_applied(now, told.acknowledges().as_slice());
+            return None;
         }
         match self.namespaces.get(&namespace) {
-            None => self.hear_stranger(now, namespace, told),
+            None => {
+                self.hear_stranger(now, namespace, told);
+                None
+            }
             Some(known) if !known.clusters.contains(self.topology.current()) => {
                 // It is none of this cluster's business any more (ND-2).
                 self.on_applied(now, told.acknowledges().as_slice());
+                None
             }
             Some(known) => {
                 if version > known.failover_version {
                     self.outbox.push(Output::RefreshNamespace { namespace, from });
                 }
-                self.park(now, workflow, Work::Incoming(Box::new(told)));
+                self.park_quietly(&workflow, Work::Incoming(Box::new(told)));
+                Some(workflow)
             }
         }
     }

@@ -51,9 +51,9 @@ impl Shard {
 
     /// The namespace of some tasks has become known.
     pub(super) fn hear_strangers(&mut self, now: Timestamp, namespace: NamespaceId) {
-        for told in self.strangers.remove(&namespace).map(|strangers| strangers.told).unwrap_or_default() {
-            self.hear(now, told);
-        }
+        let told = self.strangers.remove(&namespace).map(|strangers| strangers.told).unwrap_or_default();
+        let heard: Vec<_> = told.into_iter().filter_map(|told| self.hear(now, told)).collect();
+        heard.into_iter().for_each(|workflow| self.advance(now, &workflow));
     }
 
     /// Let go of what has waited long enough.
