@@ -141,8 +141,15 @@ impl Store {
                 Loaded::Shard { range: RangeId(owned.range), state: owned.record.clone() }
             }
             Load::Current(workflow) => {
-                let run = self.current.get(workflow).map(|run| RunKey { workflow: workflow.clone(), run: *run });
-                Loaded::Current(run.and_then(|run| self.run(&run)))
+                let run = |run| RunKey { workflow: workflow.clone(), run };
+                match self.current.get(workflow) {
+                    Some(current) => Loaded::Current(self.run(&run(*current))),
+                    None => {
+                        let mut rest = self.runs.range(run(RunId::from_bytes([0; 16]))..);
+                        let is_known = rest.next().is_some_and(|(first, _)| first.workflow == *workflow);
+                        if is_known { Loaded::Current(None) } else { Loaded::NoRuns }
+                    }
+                }
             }
             Load::Run(run) => Loaded::Run(self.run(run)),
             Load::Tasks { category, after, limit } => {

@@ -79,12 +79,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(
-        shard: Shard,
-        ports: Ports,
-        recent: Arc<Mutex<Recent>>,
-        watches: Arc<Watches>,
-    ) -> Self {
+    pub(crate) fn new(shard: Shard, ports: Ports, recent: Arc<Mutex<Recent>>, watches: Arc<Watches>) -> Self {
         Self {
             shard,
             ports,

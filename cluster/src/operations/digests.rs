@@ -122,6 +122,7 @@ async fn named(operations: &Operations, namespace: NamespaceId, name: &RunName) 
 fn found(loaded: Loaded) -> Result<Option<replicator::shard::io::StoredRun>, Status> {
     match loaded {
         Loaded::Run(run) | Loaded::Current(run) => Ok(run),
+        Loaded::NoRuns => Ok(None),
         Loaded::Failed(why) => Err(Status::unavailable(why)),
         _ => Err(Status::internal("an answer to another question")),
     }

@@ -789,6 +789,9 @@ pub enum Loaded {
     },
     /// To [`Load::Current`].
     Current(Option<StoredRun>),
+    /// To [`Load::Current`]: the workflow has no run at all, so that none needs to be asked for. A store that cannot tell
+    /// says that there is no current one.
+    NoRuns,
     /// To [`Load::Run`].
     Run(Option<StoredRun>),
     /// To [`Load::Tasks`]. Fewer than the limit: the queue holds no more.

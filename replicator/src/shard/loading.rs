@@ -139,6 +139,10 @@ impl Shard {
                 }
                 Err(problem) => return self.on_slot_damaged(now, key, &problem),
             },
+            Loaded::NoRuns => {
+                slot.absent.extend(slot.parked.iter().flat_map(Work::runs));
+                None
+            }
             Loaded::Run(Some(stored)) => match decode(stored) {
                 // What was read earlier is out of date: another host has had the shard since.
                 Ok(run)

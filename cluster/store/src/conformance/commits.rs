@@ -188,6 +188,22 @@ pub async fn a_pointer_goes_with_its_run(fixture: &dyn Fixture) {
     assert_eq!(owner.current(&workflow("w")).await.map(|found| found.run), Some(first));
 }
 
+/// Who asks for the current run of a workflow learns whether there is any other.
+pub async fn a_workflow_without_runs_says_so(fixture: &dyn Fixture) {
+    let owner = Owner::of(fixture).await;
+    let (first, second) = (run("w", 1), run("w", 2));
+    let asked = || owner.store.load(SHARD, Load::Current(workflow("w")));
+    owner.commits(start(&run("v", 3))).await;
+    assert_eq!(asked().await, Loaded::NoRuns);
+    owner.commits(start(&first)).await;
+    let current = Some(point(&workflow("w"), Some(&first), Some(&second)));
+    owner.commits(Transaction { current, runs: vec![put(&second, None, 1)], ..nothing() }).await;
+    owner.commits(Transaction { runs: vec![delete(&second, 1, &[])], ..nothing() }).await;
+    assert_eq!(asked().await, Loaded::Current(None), "the first is still there");
+    owner.commits(Transaction { runs: vec![delete(&first, 1, &[])], ..nothing() }).await;
+    assert_eq!(asked().await, Loaded::NoRuns);
+}
+
 /// Whoever tells a peer everything walks over all runs of a namespace: each once, and nothing that is no run.
 pub async fn runs_of_a_namespace_come_in_order(fixture: &dyn Fixture) {
     let owner = Owner::of(fixture).await;

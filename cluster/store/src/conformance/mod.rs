@@ -40,6 +40,7 @@ macro_rules! suite {
             tasks_come_in_order_and_go_when_done,
             items_change_one_by_one,
             a_pointer_goes_with_its_run,
+            a_workflow_without_runs_says_so,
             runs_of_a_namespace_come_in_order,
             members_of_a_group_see_those_before);
         $crate::suite!(@ $fixture, histories:

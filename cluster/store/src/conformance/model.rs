@@ -61,6 +61,7 @@ impl Owner {
     pub async fn current(&self, workflow: &WorkflowKey) -> Option<StoredRun> {
         match self.store.load(SHARD, Load::Current(workflow.clone())).await {
             Loaded::Current(found) => found,
+            Loaded::NoRuns => None,
             other => panic!("{other:?}"),
         }
     }

@@ -41,7 +41,7 @@ mod writer;
 
 use self::{
     plan::{Numbers, View},
-    read::{Readers, Which},
+    read::Readers,
     statement::{Runner, Script},
     table::{Values, column, counter::Counter, message},
     writer::{Job, Member, Trouble, TroubleKind, Writer},
@@ -282,10 +282,8 @@ impl Store for SqliteStore {
                         Err(_) => Err(closed()),
                     }
                 }
-                Load::Current(workflow) => {
-                    read::run(&self.readers, &workflow, Which::Current).await.map(Loaded::Current)
-                }
-                Load::Run(run) => read::run(&self.readers, &run.workflow, Which::Run(run.run)).await.map(Loaded::Run),
+                Load::Current(workflow) => read::current(&self.readers, &workflow).await,
+                Load::Run(run) => read::run(&self.readers, &run).await.map(Loaded::Run),
                 Load::Tasks { category, after, limit } => {
                     read::tasks(&self.readers, shard, category, after, limit).await.map(Loaded::Tasks)
                 }

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use replicator::{
     history::Branch,
     ids::{EventId, NamespaceId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
-    shard::io::{BacklogTask, ItemKey, ItemKind, StoredRun},
+    shard::io::{BacklogTask, ItemKey, ItemKind, Loaded, StoredRun},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
 };
@@ -117,14 +117,6 @@ pub(crate) fn unavailable(error: sqlx::Error) -> Unavailable {
     Unavailable(format!("the database does not answer: {error}"))
 }
 
-/// Which run.
-pub(crate) enum Which {
-    /// The current one.
-    Current,
-    /// This one.
-    Run(RunId),
-}
-
 macro_rules! run {
     () => {
         "SELECT run.row, run.id, run.record, run.closed, run.started, run.state, start.key, start.value \
@@ -135,34 +127,66 @@ macro_rules! run {
     };
 }
 
-/// Both statements see one moment: in a file by a transaction; a memory database is held by one reader at a time, and a
+/// Whether there is any run, asked together with the current one: most workflows that are asked for are new.
+macro_rules! any {
+    () => {
+        "; SELECT 1 FROM name JOIN run ON run.row = name.row AND run.id = name.run \
+    WHERE name.namespace = ? AND name.workflow = ? LIMIT 1"
+    };
+}
+
+/// The statements see one moment: in a file by a transaction; a memory database is held by one reader at a time, and a
 /// transaction that is left in the middle would be everybody's.
 const RUN_IN_FILE: &str = concat!("BEGIN;", run!(), ";COMMIT");
 const RUN_IN_MEMORY: &str = run!();
+const CURRENT_IN_FILE: &str = concat!("BEGIN;", run!(), any!(), ";COMMIT");
+const CURRENT_IN_MEMORY: &str = concat!(run!(), any!());
+
+/// Read the current run of a workflow, or learn that it has none at all.
+pub(crate) async fn current(readers: &Readers, workflow: &WorkflowKey) -> Result<Loaded, Unavailable> {
+    let (found, has_runs) = find(readers, workflow, None).await?;
+    Ok(if found.is_some() || has_runs { Loaded::Current(found) } else { Loaded::NoRuns })
+}
 
 /// Read a run with its items.
-pub(crate) async fn run(
+pub(crate) async fn run(readers: &Readers, run: &RunKey) -> Result<Option<StoredRun>, Unavailable> {
+    find(readers, &run.workflow, Some(run.run)).await.map(|(found, _)| found)
+}
+
+/// A run, or the current one; of that also whether the workflow has any.
+async fn find(
     readers: &Readers,
     workflow: &WorkflowKey,
-    which: Which,
-) -> Result<Option<StoredRun>, Unavailable> {
+    run: Option<RunId>,
+) -> Result<(Option<StoredRun>, bool), Unavailable> {
     let mut reader = readers.get().await?;
-    let run = match which {
-        Which::Current => None,
-        Which::Run(run) => Some(run),
+    let text = match (run, &reader) {
+        (None, Reader::File { .. }) => CURRENT_IN_FILE,
+        (None, Reader::Memory(_)) => CURRENT_IN_MEMORY,
+        (Some(_), Reader::File { .. }) => RUN_IN_FILE,
+        (Some(_), Reader::Memory(_)) => RUN_IN_MEMORY,
     };
     let key = table::name::Key { workflow: workflow.clone(), run };
     let mut values = table::Values::default();
     table::Key::bind(&key, &mut values);
     table::Key::bind(&key, &mut values);
-    let mut found: Option<StoredRun> = None;
+    if run.is_none() {
+        values.id(workflow.namespace.as_bytes()).add(workflow.workflow.0.clone());
+    }
+    let (mut found, mut has_runs): (Option<StoredRun>, bool) = (None, false);
     let mut items = Vec::new();
-    let text = if matches!(reader, Reader::File { .. }) { RUN_IN_FILE } else { RUN_IN_MEMORY };
     let read = reader.all(text, values, |_, row| {
-        if sqlx::Row::len(&row) == 4 {
-            let row = item::Row::read(&row)?;
-            items.push((row.key.item, row.value));
-            return Ok(());
+        match sqlx::Row::len(&row) {
+            1 => {
+                has_runs = true;
+                return Ok(());
+            }
+            4 => {
+                let row = item::Row::read(&row)?;
+                items.push((row.key.item, row.value));
+                return Ok(());
+            }
+            _ => {}
         }
         let stored = table::run::Row::read(&row, 0)?;
         if column::<Option<Vec<u8>>>(&row, 6)?.is_some() {
@@ -174,7 +198,7 @@ pub(crate) async fn run(
     });
     read.await.map_err(unavailable)?;
     reader.done();
-    Ok(found.map(|found| StoredRun { items, ..found }))
+    Ok((found.map(|found| StoredRun { items, ..found }), has_runs))
 }
 
 /// Entries that name a run: neither the pointer nor a tree that outlived its run.

@@ -50,6 +50,9 @@ impl Store {
             }
             Load::Current(workflow) => {
                 let run = self.current.get(&workflow).map(|run| RunKey { workflow: workflow.clone(), run: *run });
+                if self.runs.keys().all(|run| run.workflow != workflow) {
+                    return Loaded::NoRuns;
+                }
                 Loaded::Current(run.and_then(|run| self.stored(&run)))
             }
             Load::Run(run) => Loaded::Run(self.stored(&run)),
