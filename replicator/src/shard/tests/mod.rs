@@ -5,6 +5,7 @@ mod deletion;
 mod examples;
 mod failover;
 mod failovers;
+mod frames;
 mod handovers;
 mod moves;
 mod oversized;
