@@ -12,6 +12,13 @@ pub mod contract;
 
 pub mod visibility;
 
+mod group;
+mod page;
+mod plan;
+mod select;
+mod stored_task;
+mod table;
+
 pub mod sqlite;
 
 #[cfg(feature = "conformance")]

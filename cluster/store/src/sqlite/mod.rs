@@ -1,8 +1,8 @@
 //! The store over SQLite: one file, or memory.
 //!
 //! One connection writes, on a task of its own, and everything that waits for it at one moment shares its next write and
-//! fsync (`writer`, `plan`, `statement`); reads have connections of their own (`read`). The tables are laid out for few
-//! pages a write (`table`).
+//! fsync (`writer`, `script`, `statement`); reads have connections of their own (`read`). The tables are laid out for few
+//! pages a write.
 
 use std::{
     collections::BTreeMap,
@@ -28,28 +28,32 @@ use sqlx::{
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
-mod plan;
 mod read;
 mod scan;
-mod schema;
-mod select;
+pub(crate) mod schema;
+mod script;
 mod statement;
-mod stored_task;
-mod table;
+pub(crate) mod value;
 
 mod writer;
 
 use self::{
-    plan::{Numbers, View},
     read::Readers,
     statement::{Runner, Script},
-    table::{Values, column, counter::Counter, message},
-    writer::{Job, Member, Trouble, TroubleKind, Writer},
+    writer::{Chore, Writer, unwritten},
 };
 use crate::{
     Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable,
     NamespaceWrite, NamespacesWritten, ScannedRun, Spawner, Store, Unavailable,
-    visibility::{Count, Page, VisibilityError, filter, token},
+    group::{self, Job, Member, Queue, Trouble, TroubleKind},
+    page::{self, HISTORY_BYTES, Wanted},
+    plan::{self, Numbers, View},
+    select::Dialect,
+    table::{self, Values, column, counter::Counter, message},
+    visibility::{
+        Count, Page, VisibilityError,
+        listing::{Counting, Listing},
+    },
 };
 
 /// Where a database is.
@@ -121,16 +125,17 @@ pub async fn open_tuned(location: &Location, tuning: &Tuning, spawner: &Spawner)
             permits: Arc::new(Semaphore::new(READERS)),
         },
     };
-    let (jobs, queue) = mpsc::channel(QUEUE);
+    let (jobs, queue) = mpsc::channel(group::QUEUE);
     let (view, runner) = (View::default(), Runner::default());
-    spawner(Box::pin(Writer { connection, options, jobs: queue, numbers, view, runner, lock }.run()));
+    let queue = Queue::new(queue);
+    spawner(Box::pin(Writer { connection, options, queue, numbers, view, runner, lock }.run()));
     Ok(SqliteStore { jobs, readers })
 }
 
 /// The store.
 #[derive(Clone)]
 pub struct SqliteStore {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Job<Chore>>,
     readers: Readers,
 }
 
@@ -140,11 +145,15 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+const DIALECT: Dialect = Dialect {
+    numbered: false,
+    join: "CROSS JOIN",
+    run_id: "lower(substr(hex(v.run), 1, 8) || '-' || substr(hex(v.run), 9, 4) || '-' || substr(hex(v.run), 13, 4) \
+             || '-' || substr(hex(v.run), 17, 4) || '-' || substr(hex(v.run), 21))",
+};
+
 /// Connections that read beside the writer; each is a thread with a page cache.
 const READERS: usize = 3;
-
-/// Jobs that may wait for the writer; whoever comes then waits to be queued.
-const QUEUE: usize = 1024;
 
 /// How long a lock of another program is waited for; what waits is then unavailable, and the next write tries again.
 const BUSY: Duration = Duration::from_secs(1);
@@ -160,9 +169,6 @@ const LOG_BYTES: u32 = 64 << 20;
 /// pages of 1024 bytes 89, 38, 24; of 2048 121, 50, 27; of 4096 195, 73, 34; of 8192 345, 119, 48. The work is much the same
 /// from 2048 on; below, ordinary rows no longer fit into a page.
 const PAGE_BYTES: u32 = 2048;
-
-/// Bytes of a page of history, unless its first batch alone has more: what a client accepts in one message, with room.
-const HISTORY_BYTES: usize = 3 << 20;
 
 /// Texts that a connection keeps prepared: those of the tables with every number of rows.
 const PREPARED: usize = 768;
@@ -238,7 +244,7 @@ impl SqliteStore {
         work: impl for<'c> FnOnce(&'c mut SqliteConnection, &'c mut Runner) -> Done<'c, T> + Send + 'static,
     ) -> Result<Result<T, Trouble>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let chore: writer::Chore = Box::new(move |connection, runner| {
+        let chore: Chore = Box::new(move |connection, runner| {
             Box::pin(async move {
                 let done = work(connection, runner).await;
                 let doubt = done.as_ref().err().cloned();
@@ -294,17 +300,8 @@ impl Store for SqliteStore {
                     read::runs(&self.readers, namespace, after, limit).await.map(Loaded::Runs)
                 }
                 Load::Branch { workflow, branch, first, end } => {
-                    let page =
-                        read::history(&self.readers, &workflow, &branch, first, end, usize::MAX, HISTORY_BYTES).await;
-                    match page {
-                        Ok(page) => Ok(Loaded::Branch {
-                            batches: page.batches.into_iter().map(|batch| batch.events).collect(),
-                            next: page.next,
-                        }),
-                        Err(HistoryError::NotFound) => Err(Unavailable("there is no such stretch of history".into())),
-                        Err(HistoryError::DataLoss(text)) => Err(Unavailable(text)),
-                        Err(HistoryError::Unavailable(cause)) => Err(cause),
-                    }
+                    let wanted = Wanted { first, end, max_events: usize::MAX, max_bytes: HISTORY_BYTES };
+                    page::loaded(read::history(&self.readers, &workflow, &branch, wanted).await)
                 }
                 Load::PeerHistory { .. } => Err(Unavailable("a store has no peers".into())),
             };
@@ -321,7 +318,8 @@ impl Store for SqliteStore {
         end: EventId,
         max_events: usize,
     ) -> Answer<'a, Result<HistoryPage, HistoryError>> {
-        Box::pin(read::history(&self.readers, workflow, branch, first, end, max_events, HISTORY_BYTES))
+        let wanted = Wanted { first, end, max_events, max_bytes: HISTORY_BYTES };
+        Box::pin(read::history(&self.readers, workflow, branch, wanted))
     }
 
     fn read_history_reverse<'a>(
@@ -333,7 +331,8 @@ impl Store for SqliteStore {
         end: EventId,
         max_events: usize,
     ) -> Answer<'a, Result<HistoryPage, HistoryError>> {
-        Box::pin(read::history_reverse(&self.readers, workflow, branch, first, end, max_events, HISTORY_BYTES))
+        let wanted = Wanted { first, end, max_events, max_bytes: HISTORY_BYTES };
+        Box::pin(read::history_reverse(&self.readers, workflow, branch, wanted))
     }
 
     fn list<'a>(
@@ -344,34 +343,17 @@ impl Store for SqliteStore {
         token: &'a [u8],
     ) -> Answer<'a, Result<Page, VisibilityError>> {
         Box::pin(async move {
-            let query = filter::parse(query).map_err(VisibilityError::InvalidArgument)?;
-            let page_size = crate::visibility::page_size(page_size);
-            let after = token::decode(token, &query).map_err(VisibilityError::InvalidArgument)?;
-            let (text, values) =
-                select::list(namespace, &query, page_size, after.as_ref()).map_err(VisibilityError::InvalidArgument)?;
-            let mut rows = read::filtered(&self.readers, text, values, table::visibility::Row::read)
-                .await
-                .map_err(VisibilityError::Unavailable)?;
-            // One more was read, to know whether there is one.
-            let more = rows.len() > page_size;
-            rows.truncate(page_size);
-            let records: Vec<_> = rows.into_iter().map(|row| *row.0).collect();
-            let next = match records.last() {
-                Some(last) if more => token::encode(last, &query),
-                _ => Bytes::new(),
-            };
-            Ok(Page { records, next })
+            let (listing, statement) = Listing::parse(&DIALECT, namespace, query, page_size, token)?;
+            let rows = read::filtered(&self.readers, statement, table::visibility::Row::read).await;
+            Ok(listing.page(rows.map_err(VisibilityError::Unavailable)?))
         })
     }
 
     fn count<'a>(&'a self, namespace: NamespaceId, query: &'a str) -> Answer<'a, Result<Count, VisibilityError>> {
         Box::pin(async move {
-            let query = filter::parse(query).map_err(VisibilityError::InvalidArgument)?;
-            let (text, values) = select::count(namespace, &query).map_err(VisibilityError::InvalidArgument)?;
-            let rows = read::filtered(&self.readers, text, values, |row| Ok((column(row, 0)?, column(row, 1)?)));
-            let rows: Vec<(i32, i64)> = rows.await.map_err(VisibilityError::Unavailable)?;
-            let total = rows.iter().map(|(_, count)| count).sum();
-            Ok(Count { total, groups: query.group_by.is_some().then_some(rows) })
+            let (counting, statement) = Counting::parse(&DIALECT, namespace, query)?;
+            let rows = read::filtered(&self.readers, statement, Counting::read).await;
+            Ok(counting.count(rows.map_err(VisibilityError::Unavailable)?))
         })
     }
 
@@ -391,7 +373,7 @@ impl Store for SqliteStore {
                         FROM (SELECT ifnull((SELECT value FROM counter WHERE counter = 1), 0) AS value) AS counted \
                         LEFT JOIN namespace ON true ORDER BY namespace.id";
             let rows = read::table(&self.readers, text, Values::default(), |row| {
-                let record = match column::<Option<&[u8]>>(row, 1)? {
+                let record = match column::<Option<Bytes>>(row, 1)? {
                     Some(_) => Some(table::namespace::read(row, 1)?),
                     None => None,
                 };
@@ -536,9 +518,9 @@ impl Store for SqliteStore {
         Box::pin(self.repeatable(move |connection, runner| {
             Box::pin(async move {
                 let read = sqlx::query("SELECT version FROM cluster WHERE name = ?").bind(name.clone());
-                let row = read.fetch_optional(&mut *connection).await.map_err(|error| Trouble::before(&error))?;
+                let row = read.fetch_optional(&mut *connection).await.map_err(|error| unwritten(&error))?;
                 let before = row.map(|row| column::<i64>(&row, 0)).transpose();
-                let before = before.map_err(|error| Trouble::before(&error))?;
+                let before = before.map_err(|error| unwritten(&error))?;
                 if before != expected {
                     return Ok(None);
                 }
@@ -556,7 +538,7 @@ impl Store for SqliteStore {
         Box::pin(self.repeatable(move |connection, runner| {
             Box::pin(async move {
                 let read = sqlx::query("SELECT 1 FROM cluster WHERE name = ?").bind(name.clone());
-                let row = read.fetch_optional(&mut *connection).await.map_err(|error| Trouble::before(&error))?;
+                let row = read.fetch_optional(&mut *connection).await.map_err(|error| unwritten(&error))?;
                 let mut script = Script::default();
                 script.add("DELETE FROM cluster WHERE name = ?", |values| _ = values.add(name));
                 writer::write(connection, runner, script).await?;
@@ -569,8 +551,8 @@ impl Store for SqliteStore {
         Box::pin(self.repeatable(move |connection, runner| {
             Box::pin(async move {
                 let read = sqlx::query("SELECT value FROM counter WHERE counter = 4");
-                let row = read.fetch_optional(&mut *connection).await.map_err(|error| Trouble::before(&error))?;
-                let id = row.map(|row| table::sixteen(&row, 0)).transpose().map_err(|error| Trouble::before(&error))?;
+                let row = read.fetch_optional(&mut *connection).await.map_err(|error| unwritten(&error))?;
+                let id = row.map(|row| table::sixteen(&row, 0)).transpose().map_err(|error| unwritten(&error))?;
                 let id = id.map_or(fresh, Uuid::from_bytes);
                 let incarnation = counter(connection, Counter::Incarnation, 0).await? + 1;
                 let mut script = Script::default();
@@ -595,8 +577,8 @@ impl Store for SqliteStore {
 
 async fn counter(connection: &mut SqliteConnection, counter: Counter, fresh: i64) -> Result<i64, Trouble> {
     let read = sqlx::query("SELECT value FROM counter WHERE counter = ?").bind(counter.number());
-    let row = read.fetch_optional(connection).await.map_err(|error| Trouble::before(&error))?;
-    row.map_or(Ok(fresh), |row| column(&row, 0).map_err(|error| Trouble::before(&error)))
+    let row = read.fetch_optional(connection).await.map_err(|error| unwritten(&error))?;
+    row.map_or(Ok(fresh), |row| column(&row, 0).map_err(|error| unwritten(&error)))
 }
 
 fn put_counter(script: &mut Script, counter: Counter, value: i64) {

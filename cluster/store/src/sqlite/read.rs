@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
+    ids::{BranchId, EventId, NamespaceId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
     shard::io::{BacklogTask, ItemKey, ItemKind, Loaded, StoredRun},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
@@ -17,11 +17,14 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::{
+use super::value::arguments;
+use crate::{
+    HistoryError, HistoryPage, Unavailable,
+    page::{self, Wanted},
+    select::Statement,
     stored_task,
-    table::{self, Malformed, bytes, column, item, node::Found},
+    table::{self, Malformed, Values, bytes, column, item, node::Found},
 };
-use crate::{HistoryError, HistoryPage, Node, StoredBatch, Unavailable};
 
 /// Connections for reads. One that was dropped in the middle of a read is closed, so that none keeps an old picture of
 /// the database open.
@@ -97,10 +100,10 @@ impl Reader {
     async fn all(
         &mut self,
         text: &'static str,
-        values: table::Values,
+        values: Values,
         mut each: impl FnMut(usize, SqliteRow) -> Result<(), Malformed>,
     ) -> Result<(), sqlx::Error> {
-        let mut results = self.connection().fetch_many(sqlx::query_with(text, values.arguments()));
+        let mut results = self.connection().fetch_many(sqlx::query_with(text, arguments(values.into_iter())));
         let mut statement = 0;
         while let Some(result) = results.try_next().await? {
             match result {
@@ -167,7 +170,7 @@ async fn find(
         (Some(_), Reader::Memory(_)) => RUN_IN_MEMORY,
     };
     let key = table::name::Key { workflow: workflow.clone(), run };
-    let mut values = table::Values::default();
+    let mut values = Values::default();
     table::Key::bind(&key, &mut values);
     table::Key::bind(&key, &mut values);
     if run.is_none() {
@@ -189,7 +192,7 @@ async fn find(
             _ => {}
         }
         let stored = table::run::Row::read(&row, 0)?;
-        if column::<Option<Vec<u8>>>(&row, 6)?.is_some() {
+        if column::<Option<Bytes>>(&row, 6)?.is_some() {
             items.push((ItemKey { kind: ItemKind::Start, key: bytes(&row, 6)? }, bytes(&row, 7)?));
         }
         let run = RunKey { workflow: workflow.clone(), run: stored.id };
@@ -216,7 +219,7 @@ pub(crate) async fn runs(
     let (workflow, run) = after.map_or((String::new(), Bytes::new()), |(workflow, run)| {
         (workflow.as_str().to_owned(), Bytes::copy_from_slice(run.as_bytes()))
     });
-    let mut values = table::Values::default();
+    let mut values = Values::default();
     values.id(namespace.as_bytes()).add(workflow).add(run).add(i64::try_from(limit).unwrap_or(i64::MAX));
     let mut runs = Vec::new();
     let read = reader.all(RUNS, values, |_, row| {
@@ -242,7 +245,7 @@ pub(crate) async fn tasks(
 ) -> Result<Vec<HistoryTask>, Unavailable> {
     let mut reader = readers.get().await?;
     let after = after.unwrap_or(TaskKey { fire_time: Timestamp(i64::MIN), id: TaskId(i64::MIN) });
-    let mut values = table::Values::default();
+    let mut values = Values::default();
     values.add(i64::from(shard.0)).add(table::task::number(category)).add(after.fire_time.0).add(after.id.0);
     values.add(i64::try_from(limit).unwrap_or(i64::MAX));
     let mut tasks = Vec::new();
@@ -292,7 +295,8 @@ async fn batches(
     first: EventId,
     end: EventId,
 ) -> Result<Vec<Bytes>, Unavailable> {
-    match history(readers, workflow, branch, first, end, usize::MAX, usize::MAX).await {
+    let wanted = Wanted { first, end, max_events: usize::MAX, max_bytes: usize::MAX };
+    match history(readers, workflow, branch, wanted).await {
         Ok(page) => Ok(page.batches.into_iter().map(|batch| batch.events).collect()),
         Err(HistoryError::NotFound) => Ok(Vec::new()),
         Err(HistoryError::DataLoss(text)) => Err(Unavailable(text)),
@@ -302,12 +306,14 @@ async fn batches(
 
 const TREE: &str = "SELECT row FROM name WHERE namespace = ? AND workflow = ? AND run = ?";
 
-async fn tree(reader: &mut Reader, workflow: &WorkflowKey, tree: RunId) -> Result<Option<i64>, sqlx::Error> {
+async fn tree(reader: &mut Reader, workflow: &WorkflowKey, tree: RunId) -> Result<Option<i64>, HistoryError> {
     let key = table::name::Key { workflow: workflow.clone(), run: Some(tree) };
-    let mut values = table::Values::default();
+    let mut values = Values::default();
     table::Key::bind(&key, &mut values);
-    let row = sqlx::query_with(TREE, values.arguments()).fetch_optional(reader.connection()).await?;
-    row.map(|row| column(&row, 0)).transpose()
+    let query = sqlx::query_with(TREE, arguments(values.into_iter()));
+    let row = query.fetch_optional(reader.connection()).await;
+    let row = row.and_then(|row| row.map(|row| column(&row, 0)).transpose());
+    row.map_err(|error| HistoryError::Unavailable(unavailable(error)))
 }
 
 const NODES: &str = "SELECT at.node, at.txn, node.next, node.previous, node.events \
@@ -319,131 +325,59 @@ const NODES_REVERSE: &str = "SELECT at.node, at.txn, node.next, node.previous, n
     WHERE at.tree = ? AND at.branch = ? AND at.node >= ? AND (at.node, at.txn) < (?, ?) \
     ORDER BY at.node DESC, at.txn DESC LIMIT ?";
 
-/// Rows that are fetched at a time; a page is seldom more.
-const STRIDE: usize = 128;
+/// A tree, and the connection on which it is read.
+struct Read<'r> {
+    reader: &'r mut Reader,
+    row: i64,
+}
+
+impl Read<'_> {
+    async fn nodes(&mut self, text: &'static str, values: Values) -> Result<Vec<Found>, Unavailable> {
+        let query = sqlx::query_with(text, arguments(values.into_iter()));
+        let rows = query.fetch_all(self.reader.connection()).await.map_err(unavailable)?;
+        rows.iter().map(Found::read).collect::<Result<_, _>>().map_err(unavailable)
+    }
+}
+
+impl page::Tree for Read<'_> {
+    async fn ascending(
+        &mut self,
+        branch: BranchId,
+        after: (i64, i64),
+        end: i64,
+        limit: usize,
+    ) -> Result<Vec<Found>, Unavailable> {
+        let mut values = Values::default();
+        values.add(self.row).id(branch.as_bytes()).add(after.0).add(after.1).add(end).add(limit as i64);
+        self.nodes(NODES, values).await
+    }
+
+    async fn descending(
+        &mut self,
+        branch: BranchId,
+        first: i64,
+        before: (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<Found>, Unavailable> {
+        let mut values = Values::default();
+        values.add(self.row).id(branch.as_bytes()).add(first).add(before.0).add(before.1).add(limit as i64);
+        self.nodes(NODES_REVERSE, values).await
+    }
+}
 
 /// Batches of a branch, oldest first.
 pub(crate) async fn history(
     readers: &Readers,
     workflow: &WorkflowKey,
     branch: &Branch,
-    first: EventId,
-    end: EventId,
-    max_events: usize,
-    max_bytes: usize,
+    wanted: Wanted,
 ) -> Result<HistoryPage, HistoryError> {
     let mut reader = readers.get().await.map_err(HistoryError::Unavailable)?;
-    let failed = |error| HistoryError::Unavailable(unavailable(error));
-    let Some(row) = tree(&mut reader, workflow, branch.tree).await.map_err(failed)? else {
-        reader.done();
-        return Err(HistoryError::NotFound);
+    let page = match tree(&mut reader, workflow, branch.tree).await? {
+        Some(row) => page::forward(&mut Read { reader: &mut reader, row }, branch, wanted).await,
+        None => Err(HistoryError::NotFound),
     };
-    let mut page = Forward::new(first, end, max_events, max_bytes);
-    'ranges: for range in branch.ranges(first, end) {
-        let mut after = (range.begin.0, i64::MIN);
-        loop {
-            let mut values = table::Values::default();
-            values.add(row).id(range.branch.as_bytes()).add(after.0).add(after.1).add(range.end.0).add(STRIDE as i64);
-            let mut nodes = sqlx::query_with(NODES, values.arguments()).fetch(reader.connection());
-            let mut count = 0;
-            while let Some(row) = nodes.try_next().await.map_err(failed)? {
-                let node = Found::read(&row).map_err(failed)?;
-                count += 1;
-                after = (node.node, node.transaction);
-                if !page.take(node)? {
-                    break 'ranges;
-                }
-            }
-            if count < STRIDE {
-                break;
-            }
-        }
-        if !page.settle()? {
-            break;
-        }
-    }
-    reader.done();
-    page.finish()
-}
-
-/// Puts a page together, oldest batch first.
-struct Forward {
-    batches: Vec<StoredBatch>,
-    /// What was read last and may still be replaced by a higher transaction at the same node.
-    candidate: Option<Found>,
-    /// Transaction of the last batch that counts.
-    transaction: Option<i64>,
-    expected: EventId,
-    end: EventId,
-    events: usize,
-    bytes: usize,
-    max_events: usize,
-    max_bytes: usize,
-    full: bool,
-}
-
-impl Forward {
-    fn new(first: EventId, end: EventId, max_events: usize, max_bytes: usize) -> Self {
-        Self {
-            batches: Vec::new(),
-            candidate: None,
-            transaction: None,
-            expected: first,
-            end,
-            events: 0,
-            bytes: 0,
-            max_events,
-            max_bytes,
-            full: false,
-        }
-    }
-
-    /// Take the next row. Answers whether more is wanted.
-    fn take(&mut self, node: Found) -> Result<bool, HistoryError> {
-        if self.candidate.as_ref().is_some_and(|candidate| candidate.node != node.node) && !self.settle()? {
-            return Ok(false);
-        }
-        // A write that lost: older than what it should follow, or made to follow something else (BR-5).
-        let follows = self
-            .transaction
-            .is_none_or(|last| node.transaction > last && (node.previous == 0 || node.previous == last));
-        if follows {
-            self.candidate = Some(node);
-        }
-        Ok(true)
-    }
-
-    /// No other row at the node of the candidate will come. Answers whether more is wanted.
-    fn settle(&mut self) -> Result<bool, HistoryError> {
-        let Some(node) = self.candidate.take() else { return Ok(!self.full) };
-        if node.node != self.expected.0 || node.next <= node.node {
-            return Err(HistoryError::DataLoss(format!(
-                "events from {} are missing: the next batch begins at {}",
-                self.expected, node.node
-            )));
-        }
-        // A batch has at most as many events as there are ids.
-        let events = usize::try_from(node.next - node.node).unwrap_or(usize::MAX);
-        self.events = self.events.saturating_add(events);
-        self.bytes = self.bytes.saturating_add(node.events.len());
-        if !self.batches.is_empty() && (self.events > self.max_events || self.bytes > self.max_bytes) {
-            self.full = true;
-            return Ok(false);
-        }
-        self.transaction = Some(node.transaction);
-        self.expected = EventId(node.next);
-        let place = Node { first: EventId(node.node), next: EventId(node.next) };
-        self.batches.push(StoredBatch { node: place, events: node.events });
-        Ok(true)
-    }
-
-    fn finish(self) -> Result<HistoryPage, HistoryError> {
-        if self.batches.is_empty() {
-            return Err(HistoryError::NotFound);
-        }
-        debug_assert!(self.full || self.batches.last().is_some_and(|batch| batch.node.first < self.end));
-        Ok(HistoryPage { batches: self.batches, next: self.full.then_some(self.expected) })
-    }
+    finish(reader, page)
 }
 
 /// Batches of a branch, youngest first.
@@ -451,105 +385,29 @@ pub(crate) async fn history_reverse(
     readers: &Readers,
     workflow: &WorkflowKey,
     branch: &Branch,
-    first: EventId,
-    end: EventId,
-    max_events: usize,
-    max_bytes: usize,
+    wanted: Wanted,
 ) -> Result<HistoryPage, HistoryError> {
     let mut reader = readers.get().await.map_err(HistoryError::Unavailable)?;
-    let failed = |error| HistoryError::Unavailable(unavailable(error));
-    let Some(row) = tree(&mut reader, workflow, branch.tree).await.map_err(failed)? else {
-        reader.done();
-        return Err(HistoryError::NotFound);
+    let page = match tree(&mut reader, workflow, branch.tree).await? {
+        Some(row) => page::backward(&mut Read { reader: &mut reader, row }, branch, wanted).await,
+        None => Err(HistoryError::NotFound),
     };
-    let mut page =
-        Backward { page: HistoryPage::default(), end, after: None, events: 0, bytes: 0, max_events, max_bytes };
-    let ranges: Vec<_> = branch.ranges(first, end).collect();
-    'ranges: for range in ranges.into_iter().rev() {
-        let mut before = (range.end.0, i64::MIN);
-        loop {
-            let mut values = table::Values::default();
-            values
-                .add(row)
-                .id(range.branch.as_bytes())
-                .add(range.begin.0)
-                .add(before.0)
-                .add(before.1)
-                .add(STRIDE as i64);
-            let mut nodes = sqlx::query_with(NODES_REVERSE, values.arguments()).fetch(reader.connection());
-            let mut count = 0;
-            while let Some(row) = nodes.try_next().await.map_err(failed)? {
-                let node = Found::read(&row).map_err(failed)?;
-                count += 1;
-                before = (node.node, node.transaction);
-                if !page.take(node)? {
-                    break 'ranges;
-                }
-            }
-            if count < STRIDE {
-                break;
-            }
-        }
-    }
-    reader.done();
-    if page.page.batches.is_empty() {
-        return Err(HistoryError::NotFound);
-    }
-    let oldest = page.after.as_ref().map_or(first.0, |(node, ..)| *node);
-    if page.page.next.is_none() && oldest != first.0 {
-        return Err(HistoryError::DataLoss(format!("events from {first} to before {oldest} are missing")));
-    }
-    Ok(page.page)
+    finish(reader, page)
 }
 
-/// Puts a page together, youngest batch first.
-struct Backward {
-    page: HistoryPage,
-    end: EventId,
-    /// Node, transaction and previous transaction of the batch that was taken last.
-    after: Option<(i64, i64, i64)>,
-    events: usize,
-    bytes: usize,
-    max_events: usize,
-    max_bytes: usize,
-}
-
-impl Backward {
-    /// Take the row before. Answers whether more is wanted.
-    fn take(&mut self, node: Found) -> Result<bool, HistoryError> {
-        if let Some((after, transaction, previous)) = self.after {
-            // Rows of one node come with the highest transaction first. What the taken batch says it follows counts, or, if
-            // it says nothing, what ends where it begins.
-            let follows = node.transaction < transaction
-                && if previous == 0 { node.next == after } else { node.transaction == previous };
-            if node.node == after || !follows {
-                return Ok(true);
-            }
-            if node.next != after {
-                return Err(HistoryError::DataLoss(format!("events from {} to before {after} are missing", node.next)));
-            }
-        } else if self.end.0 != i64::MAX && node.next != self.end.0 {
-            return Ok(true);
-        }
-        let events = usize::try_from(node.next - node.node).unwrap_or(usize::MAX);
-        self.events = self.events.saturating_add(events);
-        self.bytes = self.bytes.saturating_add(node.events.len());
-        if !self.page.batches.is_empty() && (self.events > self.max_events || self.bytes > self.max_bytes) {
-            self.page.next = self.after.map(|(node, ..)| EventId(node));
-            return Ok(false);
-        }
-        self.after = Some((node.node, node.transaction, node.previous));
-        let place = Node { first: EventId(node.node), next: EventId(node.next) };
-        self.page.batches.push(StoredBatch { node: place, events: node.events });
-        Ok(true)
+/// Give a connection back unless it is in doubt.
+fn finish(reader: Reader, page: Result<HistoryPage, HistoryError>) -> Result<HistoryPage, HistoryError> {
+    if !matches!(page, Err(HistoryError::Unavailable(_))) {
+        reader.done();
     }
+    page
 }
 
 /// Read whole rows of a table that is never large.
 pub(crate) async fn table<T>(
     readers: &Readers,
     text: &'static str,
-    values: table::Values,
+    values: Values,
     read: impl Fn(&SqliteRow) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Unavailable> {
     let mut reader = readers.get().await?;
@@ -566,13 +424,13 @@ pub(crate) async fn table<T>(
 /// Runs that match, or how many they are: a statement that a filter was translated to.
 pub(crate) async fn filtered<T>(
     readers: &Readers,
-    text: String,
-    values: table::Values,
+    statement: Statement,
     read: impl Fn(&SqliteRow) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Unavailable> {
     let mut reader = readers.get().await?;
     // Shapes of filters are chosen by callers: they are not kept prepared.
-    let query = sqlx::query_with(AssertSqlSafe(text), values.arguments()).persistent(false);
+    let values = arguments(statement.values.into_iter());
+    let query = sqlx::query_with(AssertSqlSafe(statement.text), values).persistent(false);
     let rows = query.fetch_all(reader.connection()).await.map_err(unavailable)?;
     reader.done();
     rows.iter().map(read).collect::<Result<_, _>>().map_err(unavailable)

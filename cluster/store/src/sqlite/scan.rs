@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use replicator::ids::{NamespaceId, RecordVersion, RunId, WorkflowId};
 
-use super::{
-    read::{self, Readers},
+use super::read::{self, Readers};
+use crate::{
+    ScannedRun, Unavailable,
     table::{self, bytes, column, sixteen},
 };
-use crate::{ScannedRun, Unavailable};
 
 /// A name may stand for a tree whose run is gone; the pointer of a workflow is the name with an empty run.
 const RUNS: &str = "SELECT n.workflow, n.run, r.record, r.state, ifnull(c.row = n.row, 0) \

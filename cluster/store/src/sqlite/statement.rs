@@ -12,7 +12,8 @@ use std::{
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Either, Executor as _, SqliteConnection, sqlite::SqliteArguments};
 
-use super::table::{Key, Record, Values};
+use super::value;
+use crate::table::{Key, Record, Values};
 
 /// Statements to be carried out in order.
 #[derive(Default)]
@@ -140,12 +141,12 @@ impl Runner {
     async fn run_pieces(&mut self, connection: &mut SqliteConnection, script: Script) -> Result<(), Stopped> {
         let size = if self.is_handed_over_whole(&script) { script.steps.len() } else { 1 };
         let pieces = script.steps.len().div_ceil(size);
-        let mut values = script.values.pieces();
+        let mut values = script.values.into_iter();
         for (at, steps) in script.steps.chunks(size).enumerate() {
             let statements = steps.iter().map(|(text, _)| *text).collect();
             let piece = Piece { begins: at == 0, statements, commits: at + 1 == pieces };
             let count = steps.iter().map(|(_, count)| count).sum();
-            self.run_piece(connection, piece, values.take(count)).await?;
+            self.run_piece(connection, piece, value::arguments(values.by_ref().take(count))).await?;
         }
         Ok(())
     }

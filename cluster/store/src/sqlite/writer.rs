@@ -10,34 +10,22 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use replicator::{
-    ids::{BranchId, RecordVersion, RunId, ShardId, WorkflowKey},
-    shard::io::{CommitOutcome, Loaded, Transaction},
+    ids::{BranchId, RecordVersion, RunId, WorkflowKey},
+    shard::io::Loaded,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::Mutex;
 
 use super::{
-    plan::{self, Entry, Line, Numbers, Plan, StoredRun, Tree, View},
+    script::script,
     statement::{ROWS, Runner, Script, Stopped, tuples},
+    value::arguments,
+};
+use crate::{
+    group::{Member, Outcome, Queue, Trouble, TroubleKind, Turn},
+    plan::{self, Entry, Line, Numbers, Plan, StoredRun, Tree, View},
     table::{self, Values, column, run::listed, sixteen},
 };
-use crate::Unavailable;
-
-/// What the writer is asked for.
-pub(crate) enum Job {
-    /// Something that shares its write with others.
-    Member(Member),
-    /// Something that is written alone.
-    Chore(Chore),
-    /// Nothing more.
-    Close(oneshot::Sender<()>),
-}
-
-/// Part of a group.
-pub(crate) enum Member {
-    Commit(Box<Transaction>, oneshot::Sender<Result<CommitOutcome, Unavailable>>),
-    Acquire(ShardId, oneshot::Sender<Loaded>),
-}
 
 /// Reads, decides and writes on the connection, and answers through what it captured.
 pub(crate) type Chore = Box<
@@ -48,40 +36,12 @@ pub(crate) type Chore = Box<
 /// Whether the connection can be trusted after a chore.
 pub(crate) type Doubt = Option<Trouble>;
 
-/// Why a write was not carried out.
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    /// What a caller is told.
-    pub(crate) text: String,
-    /// What is known.
-    pub(crate) kind: TroubleKind,
-    /// Whether the connection is to be replaced.
-    pub(crate) reconnect: bool,
-}
-
-/// What is known of a write that was not carried out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum TroubleKind {
-    /// The disk or a lock stands in the way; nothing was written.
-    World,
-    /// It may have been written.
-    Unknown,
-    /// One of the rows is at fault; nothing was written.
-    Rows,
-}
-
-/// Transactions of a group at most, so that the first of them does not wait for ever.
-const MAX_GROUP: usize = 256;
-
-/// Turns of the other tasks that a write waits for at most.
-const LONGEST_LINGER: usize = 8;
-
 /// The writer.
 pub(crate) struct Writer {
     pub(crate) connection: Arc<Mutex<SqliteConnection>>,
     /// How to connect again; a memory database cannot be connected to twice.
     pub(crate) options: Option<SqliteConnectOptions>,
-    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) queue: Queue<Chore>,
     pub(crate) numbers: Numbers,
     pub(crate) view: View,
     pub(crate) runner: Runner,
@@ -92,33 +52,15 @@ pub(crate) struct Writer {
 impl Writer {
     /// Write until told to close, or until nobody is left to ask.
     pub(crate) async fn run(mut self) {
-        let mut waiting = VecDeque::new();
-        let mut closed = Vec::new();
-        loop {
-            let job = match waiting.pop_front() {
-                Some(job) => job,
-                None => match self.jobs.recv().await {
-                    Some(job) => job,
-                    None => break,
-                },
-            };
-            match job {
-                Job::Member(first) => {
-                    self.linger().await;
-                    let group = self.gather(first, &mut waiting);
-                    self.write(group).await;
-                }
-                Job::Chore(chore) => {
+        while let Some(turn) = self.queue.next().await {
+            match turn {
+                Turn::Group(group) => self.write(group).await,
+                Turn::Chore(chore) => {
                     let connection = self.connection.clone();
                     let mut connection = connection.lock().await;
                     if let Some(trouble) = chore(&mut connection, &mut self.runner).await {
                         self.recover(&mut connection, &trouble).await;
                     }
-                }
-                Job::Close(reply) => {
-                    // What was sent before is written; nothing more can be sent.
-                    self.jobs.close();
-                    closed.push(reply);
                 }
             }
         }
@@ -127,58 +69,7 @@ impl Writer {
             let _ = connection.into_inner().close().await;
         }
         drop(self.lock);
-        for reply in closed {
-            let _ = reply.send(());
-        }
-    }
-
-    /// Let whoever is about to send something do so, as long as somebody does: a write of many costs little more than a
-    /// write of one.
-    async fn linger(&self) {
-        let mut waiting = self.jobs.len();
-        for _ in 0..LONGEST_LINGER {
-            tokio::task::yield_now().await;
-            let more = self.jobs.len();
-            if more == waiting {
-                break;
-            }
-            waiting = more;
-        }
-    }
-
-    /// The group that begins with `first`: everything that waits and may share a write. What may not is left in `waiting`.
-    fn gather(&mut self, first: Member, waiting: &mut VecDeque<Job>) -> Vec<Member> {
-        let mut deleted = BTreeSet::new();
-        let mut touched = BTreeSet::new();
-        let mut joins = |member: &Member| match member {
-            Member::Acquire(..) => true,
-            Member::Commit(transaction, _) => {
-                let Some(workflow) = plan::workflow(transaction) else { return true };
-                // What a deletion removes is looked up before the group is written.
-                let deletes = plan::deletes(transaction);
-                if deleted.contains(workflow) || deletes && touched.contains(workflow) {
-                    return false;
-                }
-                touched.insert(workflow.clone());
-                if deletes {
-                    deleted.insert(workflow.clone());
-                }
-                true
-            }
-        };
-        joins(&first);
-        let mut group = vec![first];
-        while group.len() < MAX_GROUP {
-            let Some(job) = waiting.pop_front().or_else(|| self.jobs.try_recv().ok()) else { break };
-            match job {
-                Job::Member(member) if joins(&member) => group.push(member),
-                job => {
-                    waiting.push_front(job);
-                    break;
-                }
-            }
-        }
-        group
+        self.queue.closed();
     }
 
     /// Write a group and answer. When a row of it is at fault, its members are written one by one, so that only the one with
@@ -209,8 +100,8 @@ impl Writer {
     }
 
     async fn attempt(&mut self, connection: &mut SqliteConnection, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
-        self.look_up(connection, group).await.map_err(|error| Trouble::before(&error))?;
-        let trees = self.look_up_trees(connection, group).await.map_err(|error| Trouble::before(&error))?;
+        self.look_up(connection, group).await.map_err(|error| unwritten(&error))?;
+        let trees = self.look_up_trees(connection, group).await.map_err(|error| unwritten(&error))?;
         let mut plan = Plan::default();
         let outcomes = group.iter().map(|member| match member {
             Member::Commit(transaction, _) => {
@@ -222,7 +113,7 @@ impl Writer {
             }
         });
         let outcomes = outcomes.collect();
-        write(connection, &mut self.runner, plan.script()).await?;
+        write(connection, &mut self.runner, script(plan)).await?;
         Ok(outcomes)
     }
 
@@ -288,7 +179,7 @@ impl Writer {
              LEFT JOIN run ON run.row = name.row",
             tuples(4, wanted.len())
         );
-        let query = sqlx::query_with(AssertSqlSafe(text), values.arguments());
+        let query = sqlx::query_with(AssertSqlSafe(text), arguments(values.into_iter()));
         let mut rows = query.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
             let at = column::<i64>(&row, 0)?;
@@ -358,33 +249,6 @@ impl Writer {
     }
 }
 
-/// What became of a member.
-enum Outcome {
-    Commit(CommitOutcome),
-    Acquired(Loaded),
-}
-
-impl Member {
-    fn answer(self, outcome: Outcome) {
-        // Nobody may be waiting any more.
-        match (self, outcome) {
-            (Self::Commit(_, reply), Outcome::Commit(outcome)) => drop(reply.send(Ok(outcome))),
-            (Self::Acquire(_, reply), Outcome::Acquired(loaded)) => drop(reply.send(loaded)),
-            _ => unreachable!("outcomes are in the order of the members"),
-        }
-    }
-
-    fn refuse(self, trouble: &Trouble) {
-        match self {
-            Self::Commit(_, reply) => drop(reply.send(match trouble.kind {
-                TroubleKind::Unknown => Ok(CommitOutcome::Unknown),
-                TroubleKind::World | TroubleKind::Rows => Err(Unavailable(trouble.text.clone())),
-            })),
-            Self::Acquire(_, reply) => drop(reply.send(Loaded::Failed(trouble.text.clone()))),
-        }
-    }
-}
-
 /// Carry out a script, if there is anything to do.
 pub(crate) async fn write(
     connection: &mut SqliteConnection,
@@ -394,40 +258,34 @@ pub(crate) async fn write(
     if script.is_empty() {
         return Ok(());
     }
-    runner.run(connection, script).await.map_err(|stopped| Trouble::of(&stopped))
+    runner.run(connection, script).await.map_err(|stopped: Stopped| trouble(&stopped.error, stopped.committing))
 }
 
-impl Trouble {
-    /// A read failed, so nothing was written.
-    pub(crate) fn before(error: &sqlx::Error) -> Self {
-        Self::of_error(error, false)
-    }
+/// A read failed, so nothing was written.
+pub(crate) fn unwritten(error: &sqlx::Error) -> Trouble {
+    trouble(error, false)
+}
 
-    fn of(stopped: &Stopped) -> Self {
-        Self::of_error(&stopped.error, stopped.committing)
-    }
-
-    fn of_error(error: &sqlx::Error, committing: bool) -> Self {
-        let code = match error {
-            sqlx::Error::Database(cause) => cause.code().and_then(|code| code.parse::<i32>().ok()),
-            _ => None,
-        };
-        // The low byte is the kind of the error, the rest says where.
-        let kind = match code.map(|code| code & 0xff) {
-            // Busy, locked, full: SQLite says so before the commit is in the log.
-            Some(5 | 6 | 13) => TroubleKind::World,
-            _ if committing => TroubleKind::Unknown,
-            // Out of memory, read-only, interrupted, input or output, cannot open, corrupt, not a database.
-            Some(7..=11 | 14 | 26) => TroubleKind::World,
-            Some(_) => TroubleKind::Rows,
-            // The connection is gone, and the transaction with it.
-            None => TroubleKind::World,
-        };
-        let text = match code.map(|code| code & 0xff) {
-            Some(5 | 6) => "the database is locked by another program".to_owned(),
-            Some(13) => "the disk that holds the database is full".to_owned(),
-            _ => format!("the database does not answer: {error}"),
-        };
-        Self { text, kind, reconnect: code.is_none() || kind == TroubleKind::Unknown }
-    }
+fn trouble(error: &sqlx::Error, committing: bool) -> Trouble {
+    let code = match error {
+        sqlx::Error::Database(cause) => cause.code().and_then(|code| code.parse::<i32>().ok()),
+        _ => None,
+    };
+    // The low byte is the kind of the error, the rest says where.
+    let kind = match code.map(|code| code & 0xff) {
+        // Busy, locked, full: SQLite says so before the commit is in the log.
+        Some(5 | 6 | 13) => TroubleKind::World,
+        _ if committing => TroubleKind::Unknown,
+        // Out of memory, read-only, interrupted, input or output, cannot open, corrupt, not a database.
+        Some(7..=11 | 14 | 26) => TroubleKind::World,
+        Some(_) => TroubleKind::Rows,
+        // The connection is gone, and the transaction with it.
+        None => TroubleKind::World,
+    };
+    let text = match code.map(|code| code & 0xff) {
+        Some(5 | 6) => "the database is locked by another program".to_owned(),
+        Some(13) => "the disk that holds the database is full".to_owned(),
+        _ => format!("the database does not answer: {error}"),
+    };
+    Trouble { text, kind, reconnect: code.is_none() || kind == TroubleKind::Unknown }
 }

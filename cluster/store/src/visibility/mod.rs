@@ -8,6 +8,7 @@ use replicator::shard::io::VisibilityRecord;
 use crate::contract::Unavailable;
 
 pub mod filter;
+pub(crate) mod listing;
 pub mod token;
 
 /// Runs on a page at most, and when nothing is said (api 9.5).

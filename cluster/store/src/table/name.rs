@@ -47,7 +47,7 @@ impl Record for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::table::{column, sixteen};
+    use crate::table::{bytes, column, sixteen};
     use replicator::ids::{NamespaceId, WorkflowId};
     use uuid::Uuid;
 
@@ -59,7 +59,7 @@ mod tests {
             super::super::round_trip::check(row, |row| {
                 let namespace = NamespaceId::from_bytes(sixteen(row, 0)?);
                 let workflow = WorkflowKey { namespace, workflow: WorkflowId::from(column::<String>(row, 1)?) };
-                let run = column::<&[u8]>(row, 2)?.try_into().ok().map(RunId::from_bytes);
+                let run = bytes(row, 2)?.as_ref().try_into().ok().map(RunId::from_bytes);
                 Ok(Row { key: Key { workflow, run }, row: column(row, 3)? })
             });
         }

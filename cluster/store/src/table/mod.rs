@@ -1,4 +1,4 @@
-//! The tables, a file each: what a row holds, how it is bound and how it is read.
+//! The tables, a file each: what a row holds, how it is bound and how it is read, in every database.
 //!
 //! A run gets a row number when it is first written, and the numbers grow, so that rows of runs that live at the same time
 //! lie side by side and are written with the same pages. Only `name` is ordered by something that callers choose.
@@ -6,10 +6,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sqlx::{
-    Arguments as _, Decode, Row as _, Sqlite, Type,
-    sqlite::{SqliteArguments, SqliteRow},
-};
 
 pub(crate) mod dropped;
 pub(crate) mod item;
@@ -79,41 +75,15 @@ impl Values {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
-
-    /// Everything, as the driver wants it.
-    pub(crate) fn arguments(self) -> SqliteArguments {
-        arguments(self.0.into_iter())
-    }
-
-    /// In pieces, as the driver wants it.
-    pub(crate) fn pieces(self) -> Pieces {
-        Pieces(self.0.into_iter())
-    }
 }
 
-/// Values that are taken piece by piece.
-pub(crate) struct Pieces(std::vec::IntoIter<Value>);
+impl IntoIterator for Values {
+    type Item = Value;
+    type IntoIter = std::vec::IntoIter<Value>;
 
-impl Pieces {
-    /// The next so many.
-    pub(crate) fn take(&mut self, count: usize) -> SqliteArguments {
-        arguments(self.0.by_ref().take(count))
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
-}
-
-fn arguments(values: impl Iterator<Item = Value>) -> SqliteArguments {
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(values.size_hint().0, 0);
-    for value in values {
-        let added = match value {
-            Value::Null => arguments.add(None::<i64>),
-            Value::Integer(number) => arguments.add(number),
-            Value::Text(text) => arguments.add(text),
-            Value::Blob(bytes) => arguments.add(Vec::from(bytes)),
-        };
-        added.expect("plain values encode");
-    }
-    arguments
 }
 
 impl From<i64> for Value {
@@ -158,22 +128,88 @@ impl<T: Into<Self>> From<Option<T>> for Value {
     }
 }
 
-/// A column that does not hold what the schema says: the file was changed by another program.
+/// A row that was read, whichever database it comes from.
+pub(crate) trait Columns {
+    /// The number in a column; `None`: there is none.
+    fn integer(&self, at: usize) -> Result<Option<i64>, Malformed>;
+
+    /// The text in a column.
+    fn text(&self, at: usize) -> Result<Option<&str>, Malformed>;
+
+    /// The bytes in a column.
+    fn blob(&self, at: usize) -> Result<Option<&[u8]>, Malformed>;
+}
+
+/// What a column may hold.
+pub(crate) trait Column: Sized {
+    /// Take it out of a row; `None`: the column is empty.
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed>;
+
+    /// Take it out of a row where the column may be empty only if this can say so.
+    fn required(row: &impl Columns, at: usize) -> Result<Self, Malformed> {
+        Self::take(row, at)?.ok_or_else(|| malformed(at, "is empty"))
+    }
+}
+
+impl Column for i64 {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        row.integer(at)
+    }
+}
+
+impl Column for i32 {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        row.integer(at)?.map(|number| number.try_into().map_err(|_| malformed(at, "is too large"))).transpose()
+    }
+}
+
+impl Column for u32 {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        row.integer(at)?.map(|number| number.try_into().map_err(|_| malformed(at, "is too large"))).transpose()
+    }
+}
+
+impl Column for bool {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        Ok(row.integer(at)?.map(|number| number != 0))
+    }
+}
+
+impl Column for String {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        Ok(row.text(at)?.map(Self::from))
+    }
+}
+
+impl Column for Bytes {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        Ok(row.blob(at)?.map(Self::copy_from_slice))
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn take(row: &impl Columns, at: usize) -> Result<Option<Self>, Malformed> {
+        T::take(row, at).map(Some)
+    }
+}
+
+/// A column that does not hold what the schema says: the database was changed by another program.
 pub(crate) type Malformed = sqlx::Error;
 
 /// Take a column out of a row.
-pub(crate) fn column<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, at: usize) -> Result<T, Malformed> {
-    row.try_get(at)
+pub(crate) fn column<T: Column>(row: &impl Columns, at: usize) -> Result<T, Malformed> {
+    T::required(row, at)
 }
 
 /// Take bytes out of a row.
-pub(crate) fn bytes(row: &SqliteRow, at: usize) -> Result<Bytes, Malformed> {
-    column::<Vec<u8>>(row, at).map(Bytes::from)
+pub(crate) fn bytes(row: &impl Columns, at: usize) -> Result<Bytes, Malformed> {
+    column(row, at)
 }
 
 /// Take sixteen bytes out of a row.
-pub(crate) fn sixteen(row: &SqliteRow, at: usize) -> Result<[u8; 16], Malformed> {
-    column::<&[u8]>(row, at)?.try_into().map_err(|_| malformed(at, "an id has sixteen bytes"))
+pub(crate) fn sixteen(row: &impl Columns, at: usize) -> Result<[u8; 16], Malformed> {
+    let bytes = row.blob(at)?.ok_or_else(|| malformed(at, "is empty"))?;
+    bytes.try_into().map_err(|_| malformed(at, "an id has sixteen bytes"))
 }
 
 /// Say that a column does not hold what it should.
@@ -185,7 +221,7 @@ pub(crate) fn malformed(at: usize, why: &'static str) -> Malformed {
 #[cfg(test)]
 pub(crate) mod round_trip {
     use super::*;
-    use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
+    use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions, sqlite::SqliteRow};
 
     pub(crate) fn check<R>(row: R, read: impl Fn(&SqliteRow) -> Result<R, Malformed>)
     where
@@ -200,7 +236,8 @@ pub(crate) mod round_trip {
             assert_eq!(values.len(), R::COLUMNS);
             let marks = vec!["?"; R::COLUMNS].join(",");
             let put = format!("INSERT INTO {} VALUES ({marks})", R::TABLE);
-            sqlx::query_with(AssertSqlSafe(put), values.arguments()).execute(&mut connection).await.unwrap();
+            let values = crate::sqlite::value::arguments(values.into_iter());
+            sqlx::query_with(AssertSqlSafe(put), values).execute(&mut connection).await.unwrap();
             let get = format!("SELECT * FROM {}", R::TABLE);
             let found = connection.fetch_one(AssertSqlSafe(get)).await.unwrap();
             assert_eq!(read(&found).unwrap(), row);

@@ -3,9 +3,8 @@
 //! Key: the namespace's id.
 
 use replicator::ids::NamespaceId;
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column, sixteen};
+use super::{Columns, Malformed, Record, Values, bytes, column, sixteen};
 use crate::NamespaceRecord;
 
 impl Record for NamespaceRecord {
@@ -18,7 +17,7 @@ impl Record for NamespaceRecord {
 }
 
 /// Read `id, notification, record` from column `at` on.
-pub(crate) fn read(row: &SqliteRow, at: usize) -> Result<NamespaceRecord, Malformed> {
+pub(crate) fn read(row: &impl Columns, at: usize) -> Result<NamespaceRecord, Malformed> {
     let id = NamespaceId::from_bytes(sixteen(row, at)?);
     Ok(NamespaceRecord { id, notification: column(row, at + 1)?, record: bytes(row, at + 2)? })
 }

@@ -1,9 +1,9 @@
 //! What a group of transactions comes to: which of them hold, and which rows they leave.
 //!
-//! The store has one writer, so what it has read or written of a workflow it still knows when the next transaction of the
-//! workflow comes, and need not read again ([`View`]). Conditions are checked against the view, in the order of the group,
-//! before anything is written; what holds changes the view and adds to the rows ([`Plan`]). When a write fails, the view
-//! is forgotten.
+//! While a shard is ours nobody else writes its workflows, so what the writer of a store has read or written of one it
+//! still knows when the next transaction of the workflow comes, and need not read again ([`View`]). Conditions are checked
+//! against the view, in the order of the group, before anything is written; what holds changes the view and adds to the
+//! rows ([`Plan`]), which each store writes in its own way. When a write fails, the view is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,10 +15,7 @@ use replicator::{
     time::Timestamp,
 };
 
-use super::{
-    statement::Script,
-    table::{Values, dropped, item, name, node, run, start, task, visibility},
-};
+use crate::table::{dropped, item, name, node, run, start, task, visibility};
 
 /// What is known of the rows that conditions speak of.
 #[derive(Debug, Default)]
@@ -75,27 +72,38 @@ pub(crate) struct Line {
 /// Rows to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    names: BTreeMap<name::Key, Option<i64>>,
-    runs: BTreeMap<i64, Option<run::Row>>,
-    starts: BTreeMap<i64, Option<start::Row>>,
-    items: BTreeMap<item::Key, Option<Bytes>>,
-    nodes: Vec<(node::Row, node::Place)>,
-    tasks: BTreeMap<task::Key, Option<Bytes>>,
-    visibility: BTreeMap<visibility::Key, Option<visibility::Row>>,
+    /// Entries, and the row that each leads to.
+    pub(crate) names: BTreeMap<name::Key, Option<i64>>,
+    /// Records of runs, by row number.
+    pub(crate) runs: BTreeMap<i64, Option<run::Row>>,
+    /// How runs were started, by row number.
+    pub(crate) starts: BTreeMap<i64, Option<start::Row>>,
+    /// Other items.
+    pub(crate) items: BTreeMap<item::Key, Option<Bytes>>,
+    /// Batches, and where they lie.
+    pub(crate) nodes: Vec<(node::Row, node::Place)>,
+    /// Tasks of queues.
+    pub(crate) tasks: BTreeMap<task::Key, Option<Bytes>>,
+    /// What lists see.
+    pub(crate) visibility: BTreeMap<visibility::Key, Option<visibility::Row>>,
     /// Rows of runs that are not written, whose place in the list changed.
-    moved: BTreeMap<i64, run::Listed>,
-    ranges: BTreeMap<ShardId, RangeId>,
-    states: BTreeMap<ShardId, Bytes>,
-    replicated: BTreeMap<ShardId, TaskId>,
+    pub(crate) moved: BTreeMap<i64, run::Listed>,
+    /// Shards that are taken over.
+    pub(crate) ranges: BTreeMap<ShardId, RangeId>,
+    /// Records of shards.
+    pub(crate) states: BTreeMap<ShardId, Bytes>,
+    /// Up to where replication tasks of a shard go.
+    pub(crate) replicated: BTreeMap<ShardId, TaskId>,
     /// Runs whose items go.
-    emptied: BTreeSet<i64>,
+    pub(crate) emptied: BTreeSet<i64>,
     /// Trees that go.
-    felled: BTreeSet<i64>,
+    pub(crate) felled: BTreeSet<i64>,
     /// Nodes of a branch from a node on that go.
-    cut: BTreeMap<(i64, BranchId), i64>,
-    dropped: BTreeSet<dropped::Row>,
+    pub(crate) cut: BTreeMap<(i64, BranchId), i64>,
+    /// Branches that belong to no run any more.
+    pub(crate) dropped: BTreeSet<dropped::Row>,
     /// Trees whose run is back.
-    adopted: BTreeSet<i64>,
+    pub(crate) adopted: BTreeSet<i64>,
 }
 
 /// Numbers for new rows. They are not used twice while the program runs, and afterwards only if nothing bears them.
@@ -299,6 +307,7 @@ impl Plan {
             known.entries.insert(write.run.run, Some(Entry { row, run: Some(stored) }));
             let id = write.run.run;
             self.runs.insert(row, Some(run::Row { row, id, record: *record, state: state.clone(), listed }));
+            self.moved.remove(&row);
             for (key, value) in upserts {
                 if key.kind == ItemKind::Start {
                     self.starts.insert(row, Some(start::Row { row, key: key.key.clone(), value: value.clone() }));
@@ -427,61 +436,4 @@ impl Plan {
         }
         false
     }
-
-    /// The statements that write the rows.
-    pub(crate) fn script(self) -> Script {
-        let mut script = Script::default();
-        for row in self.adopted {
-            script.add("DELETE FROM dropped WHERE tree = ?", |values| _ = values.add(row));
-        }
-        for row in self.emptied {
-            script.add("DELETE FROM item WHERE row = ?", |values| _ = values.add(row));
-        }
-        for tree in self.felled {
-            script.add(FELL_NODES, |values| _ = values.add(tree));
-            script.add("DELETE FROM node_at WHERE tree = ?", |values| _ = values.add(tree));
-            script.add("DELETE FROM dropped WHERE tree = ?", |values| _ = values.add(tree));
-        }
-        for ((tree, branch), from) in self.cut {
-            let bind = |values: &mut Values| _ = values.add(tree).id(branch.as_bytes()).add(from);
-            script.add(CUT_NODES, bind);
-            script.add("DELETE FROM node_at WHERE tree = ? AND branch = ? AND node >= ?", bind);
-        }
-        script.put(self.dropped.into_iter().collect::<Vec<_>>().into_iter());
-        for (shard, range) in self.ranges {
-            script.add(TAKE_SHARD, |values| _ = values.add(i64::from(shard.0)).add(range.0));
-        }
-        for (shard, state) in self.states {
-            let bind = |values: &mut Values| _ = values.add(state).add(i64::from(shard.0));
-            script.add("UPDATE shard SET state = ? WHERE id = ?", bind);
-        }
-        for (shard, id) in self.replicated {
-            let category = task::number(Category::Replication);
-            script.add(FORGET_TASKS, |values| _ = values.add(i64::from(shard.0)).add(category).add(id.0));
-        }
-        script.apply(self.names, |key, row| name::Row { key, row });
-        script.apply(keyed(self.runs, run::Key), |_, row| row);
-        for (row, listed) in self.moved {
-            let bind = |values: &mut Values| _ = values.add(listed.closed).add(listed.started).add(row);
-            script.add("UPDATE run SET closed = ?, started = ? WHERE row = ?", bind);
-        }
-        script.apply(keyed(self.starts, start::Key), |_, row| row);
-        script.apply(self.items, |key, value| item::Row { key, value });
-        let (nodes, places): (Vec<_>, Vec<_>) = self.nodes.into_iter().unzip();
-        script.put(nodes.into_iter());
-        script.put(places.into_iter());
-        script.apply(self.tasks, |key, body| task::Row { key, body });
-        script.apply(self.visibility, |_, row| row);
-        script
-    }
-}
-
-const FELL_NODES: &str = "DELETE FROM node WHERE seq IN (SELECT seq FROM node_at WHERE tree = ?)";
-const CUT_NODES: &str =
-    "DELETE FROM node WHERE seq IN (SELECT seq FROM node_at WHERE tree = ? AND branch = ? AND node >= ?)";
-const TAKE_SHARD: &str = "INSERT INTO shard VALUES (?, ?, x'') ON CONFLICT (id) DO UPDATE SET range = excluded.range";
-const FORGET_TASKS: &str = "DELETE FROM task WHERE shard = ? AND category = ? AND fire_time = 0 AND id <= ?";
-
-fn keyed<K: Ord, V>(rows: BTreeMap<i64, V>, key: fn(i64) -> K) -> BTreeMap<K, V> {
-    rows.into_iter().map(|(row, value)| (key(row), value)).collect()
 }

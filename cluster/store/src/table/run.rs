@@ -4,9 +4,8 @@
 
 use bytes::Bytes;
 use replicator::ids::{RecordVersion, RunId};
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column, sixteen};
+use super::{Columns, Malformed, Record, Values, bytes, column, sixteen};
 
 /// Where a run stands in the list of its namespace.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -54,7 +53,7 @@ impl Record for Row {
 
 impl Row {
     /// Read `row, id, record, closed, started, state` from column `at` on.
-    pub(crate) fn read(row: &SqliteRow, at: usize) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns, at: usize) -> Result<Self, Malformed> {
         Ok(Self {
             row: column(row, at)?,
             id: RunId::from_bytes(sixteen(row, at + 1)?),
@@ -66,7 +65,7 @@ impl Row {
 }
 
 /// Read `closed, started`.
-pub(crate) fn listed(row: &SqliteRow, at: usize) -> Result<Option<Listed>, Malformed> {
+pub(crate) fn listed(row: &impl Columns, at: usize) -> Result<Option<Listed>, Malformed> {
     let (closed, started) = (column::<Option<i64>>(row, at)?, column::<Option<i64>>(row, at + 1)?);
     Ok(closed.zip(started).map(|(closed, started)| Listed { closed, started }))
 }

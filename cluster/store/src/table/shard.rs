@@ -4,9 +4,8 @@
 
 use bytes::Bytes;
 use replicator::ids::{RangeId, ShardId};
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column};
+use super::{Columns, Malformed, Record, Values, bytes, column};
 
 /// A row.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,7 +26,7 @@ impl Record for Row {
 
 impl Row {
     /// Read `id, range, state`.
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
         Ok(Self { id: ShardId(column(row, 0)?), range: RangeId(column(row, 1)?), state: bytes(row, 2)? })
     }
 }

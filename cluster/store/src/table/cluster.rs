@@ -2,9 +2,7 @@
 //!
 //! Key: the cluster's name.
 
-use sqlx::sqlite::SqliteRow;
-
-use super::{Malformed, Record, Values, bytes, column};
+use super::{Columns, Malformed, Record, Values, bytes, column};
 use crate::ClusterRecord;
 
 impl Record for ClusterRecord {
@@ -17,7 +15,7 @@ impl Record for ClusterRecord {
 }
 
 /// Read `name, version, record`.
-pub(crate) fn read(row: &SqliteRow) -> Result<ClusterRecord, Malformed> {
+pub(crate) fn read(row: &impl Columns) -> Result<ClusterRecord, Malformed> {
     Ok(ClusterRecord { name: column(row, 0)?, version: column(row, 1)?, record: bytes(row, 2)? })
 }
 

@@ -41,7 +41,7 @@ impl Record for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::table::{bytes, column};
+    use crate::table::{bytes, column};
 
     #[test]
     fn a_row_is_read_as_written() {

@@ -4,9 +4,8 @@
 
 use bytes::Bytes;
 use replicator::shard::io::{ItemKey, ItemKind};
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column, malformed};
+use super::{Columns, Malformed, Record, Values, bytes, column, malformed};
 
 /// The key of an item.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -70,7 +69,7 @@ impl Record for Row {
 
 impl Row {
     /// Read `row, kind, key, value`.
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
         let kind = kind(column(row, 1)?).ok_or_else(|| malformed(1, "no such kind of item"))?;
         let item = ItemKey { kind, key: bytes(row, 2)? };
         Ok(Self { key: Key { row: column(row, 0)?, item }, value: bytes(row, 3)? })

@@ -3,9 +3,8 @@
 //! Keys: the message's id; the cluster's name.
 
 use bytes::Bytes;
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column};
+use super::{Columns, Malformed, Record, Values, bytes, column};
 
 /// A row of `message`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,14 +40,14 @@ impl Record for Ack {
 
 impl Row {
     /// Read `id, message`.
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
         Ok(Self { id: column(row, 0)?, message: bytes(row, 1)? })
     }
 }
 
 impl Ack {
     /// Read `cluster, id`.
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
         Ok(Self { cluster: column(row, 0)?, id: column(row, 1)? })
     }
 }

@@ -6,9 +6,8 @@
 
 use bytes::Bytes;
 use replicator::ids::BranchId;
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column};
+use super::{Columns, Malformed, Record, Values, bytes, column};
 
 /// A row of `node`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,7 +58,7 @@ impl Record for Place {
 
 impl Found {
     /// Read `node, txn, next, previous, events`.
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
         Ok(Self {
             node: column(row, 0)?,
             transaction: column(row, 1)?,
@@ -73,7 +72,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::table::sixteen;
+    use crate::table::sixteen;
     use uuid::Uuid;
 
     #[test]

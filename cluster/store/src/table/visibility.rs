@@ -9,9 +9,8 @@ use replicator::{
     shard::io::VisibilityRecord,
     time::Timestamp,
 };
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column, run::Listed, sixteen};
+use super::{Columns, Malformed, Record, Values, bytes, column, run::Listed, sixteen};
 
 /// The key of a record.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -70,7 +69,7 @@ impl Record for Row {
 
 impl Row {
     /// Read [`COLUMNS`].
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, Malformed> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
         let closed = Timestamp(column(row, 1)?);
         let execution = |at: usize| -> Result<_, Malformed> {
             let workflow = column::<Option<String>>(row, at)?;

@@ -25,7 +25,7 @@ impl Record for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::table::{column, sixteen};
+    use crate::table::{column, sixteen};
     use uuid::Uuid;
 
     #[test]

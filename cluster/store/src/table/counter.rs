@@ -44,7 +44,7 @@ impl Record for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::table::column;
+    use crate::table::column;
 
     #[test]
     fn a_row_is_read_as_written() {

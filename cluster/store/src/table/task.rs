@@ -8,9 +8,8 @@ use replicator::{
     task::{Category, TaskKey},
     time::Timestamp,
 };
-use sqlx::sqlite::SqliteRow;
 
-use super::{Malformed, Record, Values, bytes, column};
+use super::{Columns, Malformed, Record, Values, bytes, column};
 
 /// The key of a task.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -61,14 +60,14 @@ impl Record for Row {
 }
 
 /// Read `fire_time, id, body`.
-pub(crate) fn read(row: &SqliteRow) -> Result<(TaskKey, Bytes), Malformed> {
+pub(crate) fn read(row: &impl Columns) -> Result<(TaskKey, Bytes), Malformed> {
     Ok((TaskKey { fire_time: Timestamp(column(row, 0)?), id: TaskId(column(row, 1)?) }, bytes(row, 2)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::table::malformed;
+    use crate::table::malformed;
 
     #[test]
     fn a_row_is_read_as_written() {
