@@ -1,6 +1,7 @@
 #!/bin/sh
 # Provisions what the tests drive: the published Python SDK, CLI and dev server below tests/.provision, and the published
 # TypeScript SDK in tests/sdk/typescript/node_modules. The test run calls it by itself. Does nothing when nothing changed.
+# PostgreSQL comes from the system: where it is missing, root gets it from Debian's packages, and anybody else is told.
 set -eu
 cd "$(dirname "$0")"
 provision=.provision
@@ -30,6 +31,20 @@ typescript_sdk() {
     (cd "$typescript" && npm ci --no-audit --no-fund --loglevel=error)
 }
 
+postgres() {
+    for programs in /usr/lib/postgresql/*/bin; do
+        if [ -x "$programs/initdb" ]; then return; fi
+    done
+    if command -v initdb >/dev/null && command -v pg_ctl >/dev/null; then return; fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql
+    else
+        echo "tests/provision.sh: PostgreSQL 15 or newer is missing (Debian: apt-get install postgresql)" >&2
+        exit 1
+    fi
+}
+
 mkdir -p "$provision"
+postgres
 once python python_sdk "$python"
 once typescript typescript_sdk "$typescript/package.json" "$typescript/package-lock.json"

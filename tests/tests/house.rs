@@ -15,7 +15,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("replicator", &["proto"]),
     ("config", &[]),
     ("matching", &["proto", "replicator"]),
-    ("store", &["proto", "replicator"]),
+    ("store", &["proto", "replicator", "scratch-postgres"]),
     ("metadata", &["proto", "replicator", "store"]),
     ("history", &["metadata", "proto", "replicator", "store"]),
     ("frontend", &["history", "matching", "metadata", "proto", "replicator", "store"]),
@@ -23,8 +23,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("simulations", &["proto", "replicator"]),
     ("simulate", &["simulations"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
-    ("tests", &["proto"]),
-    ("bench", &["proto", "tests"]),
+    ("scratch-postgres", &[]),
+    ("tests", &["proto", "scratch-postgres"]),
+    ("bench", &["proto", "scratch-postgres", "tests"]),
     ("powercut", &[]),
     // Everything that parses what comes from outside.
     ("fuzz-targets", &["config", "frontend", "proto", "replicator", "store"]),

@@ -41,6 +41,14 @@ pub(crate) enum Outcome {
 }
 
 impl Member {
+    /// What it commits, if it commits.
+    pub(crate) fn transaction(&self) -> Option<&Transaction> {
+        match self {
+            Self::Commit(transaction, _) => Some(transaction),
+            Self::Acquire(..) => None,
+        }
+    }
+
     /// Tell what became of it.
     pub(crate) fn answer(self, outcome: Outcome) {
         // Nobody may be waiting any more.

@@ -5,7 +5,8 @@
 //! it is handed; and it never acknowledges what could still be lost.
 //!
 //! [`Store`] is the contract. Operations and outcomes are data of the core ([`replicator::shard::io`]), so that every
-//! store can answer them. [`sqlite::open`] answers them from one file, or from memory. [`visibility::filter`] is the
+//! store can answer them. [`sqlite::open`] answers them from one file, or from memory, [`postgres::open`] from a
+//! server that several hosts may share. [`visibility::filter`] is the
 //! language of lists and counts, the same for every store. [`conformance`] is the contract as a program.
 
 pub mod contract;
@@ -19,6 +20,7 @@ mod select;
 mod stored_task;
 mod table;
 
+pub mod postgres;
 pub mod sqlite;
 
 #[cfg(feature = "conformance")]

@@ -4,9 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a child says what was acknowledged")]
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::Arc,
 };
 
@@ -14,10 +12,12 @@ use bytes::Bytes;
 use replicator::shard::io::{CommitOutcome, RunChange, Transaction};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use store::{
-    NamespaceWrite, NamespacesWritten, Spawner, Store, Unavailable,
-    conformance::model::{Owner, SHARD, acquire, batch, delete, namespace, nothing, put, root, run, start},
+    Spawner, Store, Unavailable,
+    conformance::model::{Owner, SHARD, acquire, delete, nothing, put, run, start},
     sqlite::{self, Location, SqliteStore, Tuning},
 };
+
+mod kill;
 
 fn spawner() -> Spawner {
     Arc::new(|task| drop(tokio::spawn(task)))
@@ -39,76 +39,17 @@ async fn raw(path: &Path) -> SqliteConnection {
 /// Not a test by itself: the process that [`what_a_killed_process_acknowledged_is_there`] kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let Ok(path) = std::env::var("STORE_CHILD") else { return };
-    let owner = Arc::new(owner(open(Path::new(&path)).await).await);
-    let first = u128::from(std::process::id()) << 32;
-    let mut workers = Vec::new();
-    for worker in 0..8_u128 {
-        let owner = owner.clone();
-        workers.push(tokio::spawn(async move {
-            for number in 0.. {
-                let number = first + number * 8 + worker;
-                let run = run(&format!("w{number}"), number);
-                let mut transaction = start(&run);
-                transaction.history = vec![batch(&root(&run, number), 1, 4, 10, 0)];
-                owner.commits(transaction).await;
-                println!("acknowledged {number}");
-                let table = owner.store.namespaces().await.expect("read");
-                let put = vec![NamespaceWrite::Put(namespace(), Bytes::from(number.to_string()))];
-                let message = vec![Bytes::from(number.to_string())];
-                let written = owner.store.write_namespaces(table.notification, put, message).await.expect("written");
-                if let NamespacesWritten::Committed { notification } = written {
-                    println!("notified {notification}");
-                }
-            }
-        }));
-    }
-    futures_util::future::join_all(workers).await;
+    let Ok(path) = std::env::var(kill::PLACE) else { return };
+    kill::write_for_ever(owner(open(Path::new(&path)).await).await).await;
 }
 
 #[tokio::test]
 async fn what_a_killed_process_acknowledged_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("cluster.db");
-    let (mut acknowledged, mut notified) = (Vec::new(), 0);
-    for round in 1..=4 {
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["child", "--exact", "--nocapture"])
-            .env("STORE_CHILD", &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let mut take = |line: String| {
-            if let Some(number) = line.split("acknowledged ").nth(1).and_then(|text| text.parse::<u128>().ok()) {
-                acknowledged.push(number);
-            }
-            if let Some(number) = line.split("notified ").nth(1).and_then(|text| text.parse::<i64>().ok()) {
-                notified = notified.max(number);
-            }
-        };
-        lines.by_ref().take(100 * round).for_each(&mut take);
-        child.kill().expect("killed");
-        child.wait().expect("gone");
-        // What it had said before it died counts too.
-        lines.for_each(&mut take);
-    }
-    assert!(acknowledged.len() > 100, "{} commits", acknowledged.len());
+    let acknowledged = kill::Acknowledged::by_children(path.to_str().expect("plain"));
     let owner = owner(open(&path).await).await;
-    for number in acknowledged {
-        let run = run(&format!("w{number}"), number);
-        let found = owner.current(&run.workflow).await;
-        assert_eq!(found.map(|found| found.run), Some(run.clone()));
-        let (first, end) = (replicator::ids::EventId(1), replicator::ids::EventId(4));
-        let page = owner.store.read_history(SHARD, &run.workflow, &root(&run, number), first, end, 9).await;
-        assert_eq!(page.expect("history").batches.len(), 1);
-    }
-    let table = owner.store.namespaces().await.expect("read");
-    assert!(table.notification >= notified);
-    let last = owner.store.last_published().await.expect("read");
-    assert_eq!(last + 1, table.notification, "a namespace and its message are one write");
-    let messages = owner.store.published(-1, usize::MAX).await.expect("read");
-    assert_eq!(messages.last().map(|(_, message)| message.clone()), Some(table.namespaces[0].record.clone()));
+    acknowledged.check(&owner).await;
     owner.store.close().await;
     let mut connection = raw(&path).await;
     let checked: (String,) =

@@ -70,10 +70,14 @@ impl Record for Row {
 impl Row {
     /// Read `row, kind, key, value`.
     pub(crate) fn read(row: &impl Columns) -> Result<Self, Malformed> {
-        let kind = kind(column(row, 1)?).ok_or_else(|| malformed(1, "no such kind of item"))?;
-        let item = ItemKey { kind, key: bytes(row, 2)? };
-        Ok(Self { key: Key { row: column(row, 0)?, item }, value: bytes(row, 3)? })
+        Ok(Self { key: Key { row: column(row, 0)?, item: read(row, 1)? }, value: bytes(row, 3)? })
     }
+}
+
+/// Read `kind, key` from column `at` on.
+pub(crate) fn read(row: &impl Columns, at: usize) -> Result<ItemKey, Malformed> {
+    let kind = kind(column(row, at)?).ok_or_else(|| malformed(at, "no such kind of item"))?;
+    Ok(ItemKey { kind, key: bytes(row, at + 1)? })
 }
 
 #[cfg(test)]

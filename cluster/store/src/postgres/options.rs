@@ -1,0 +1,226 @@
+//! Where a database is, and how it is used.
+
+use std::{fmt, path::PathBuf, str::FromStr as _, time::Duration};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::Failed;
+
+/// A database of a PostgreSQL server, and how it is used.
+#[derive(Clone)]
+pub struct Options {
+    connect: PgConnectOptions,
+    /// What people are told of it: everything but the password.
+    shown: String,
+    /// Connections of this process at most; one of them writes. At least 2.
+    pub max_connections: u32,
+    /// How old a connection becomes; `None`: as old as it can.
+    pub max_lifetime: Option<Duration>,
+    /// How long the server may work at one statement before it gives up.
+    pub statement_timeout: Duration,
+}
+
+/// The parts of an address, for whoever has them apart.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Address {
+    /// A host name or address, or the folder of a socket, which begins with `/`.
+    pub host: String,
+    /// The server's port.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// Who connects.
+    pub user: String,
+    /// Their password; empty: none.
+    pub password: String,
+    /// TLS to the server.
+    pub tls: Tls,
+}
+
+/// TLS to a database.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Tls {
+    /// None.
+    #[default]
+    Off,
+    /// Encrypted, and nobody asks who the server is.
+    Encrypted,
+    /// Encrypted, and the server's certificate is checked.
+    Checked {
+        /// Whether the certificate must carry the server's name.
+        name: bool,
+        /// Authorities that are trusted, in PEM; `None`: those of the system.
+        authorities: Option<PathBuf>,
+        /// Our certificate and its key, in PEM.
+        client: Option<(PathBuf, PathBuf)>,
+    },
+}
+
+impl Options {
+    /// A database by its URL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE`. A
+    /// socket's folder is given as `?host=/FOLDER`.
+    ///
+    /// # Errors
+    ///
+    /// The text is no such URL. The error does not repeat it, because of the password.
+    pub fn from_url(url: &str) -> Result<Self, Failed> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(Failed("the URL of the store does not begin with postgres://".into()));
+        }
+        let connect = PgConnectOptions::from_str(url).map_err(|_| {
+            Failed("the URL of the store is none of the form postgres://USER@HOST:PORT/DATABASE".into())
+        })?;
+        if connect.get_database().is_none_or(str::is_empty) {
+            return Err(Failed("the URL of the store names no database".into()));
+        }
+        Ok(Self::new(connect))
+    }
+
+    /// A database by the parts of its address.
+    #[must_use]
+    pub fn from_address(address: &Address) -> Self {
+        let mut connect = PgConnectOptions::new_without_pgpass()
+            .port(address.port)
+            .database(&address.database)
+            .username(&address.user);
+        connect = match address.host.starts_with('/') {
+            true => connect.socket(&address.host),
+            false => connect.host(&address.host),
+        };
+        if !address.password.is_empty() {
+            connect = connect.password(&address.password);
+        }
+        Self::new(match &address.tls {
+            Tls::Off => connect.ssl_mode(PgSslMode::Disable),
+            Tls::Encrypted => connect.ssl_mode(PgSslMode::Require),
+            Tls::Checked { name, authorities, client } => {
+                let mut connect = connect.ssl_mode(if *name { PgSslMode::VerifyFull } else { PgSslMode::VerifyCa });
+                if let Some(file) = authorities {
+                    connect = connect.ssl_root_cert(file);
+                }
+                if let Some((certificate, key)) = client {
+                    connect = connect.ssl_client_cert(certificate).ssl_client_key(key);
+                }
+                connect
+            }
+        })
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        self.connect.get_database().unwrap_or_default()
+    }
+
+    fn new(connect: PgConnectOptions) -> Self {
+        let place = match connect.get_socket() {
+            Some(folder) => format!("{}:{}", folder.display(), connect.get_port()),
+            None => format!("{}:{}", connect.get_host(), connect.get_port()),
+        };
+        let shown = format!("database {} at {place}", connect.get_database().unwrap_or_default());
+        let (max_connections, statement_timeout) = (MAX_CONNECTIONS, STATEMENT_TIMEOUT);
+        Self { connect, shown, max_connections, max_lifetime: None, statement_timeout }
+    }
+
+    /// How long an answer is waited for: somewhat longer than the server may work at it, so that a server that lives says
+    /// itself that it gave up.
+    pub(crate) fn patience(&self) -> Duration {
+        self.statement_timeout + GRACE
+    }
+
+    /// For reads.
+    pub(crate) fn reading(&self) -> PgConnectOptions {
+        let timeout = self.statement_timeout.as_millis().to_string();
+        self.connect
+            .clone()
+            .application_name("meridian")
+            .statement_cache_capacity(PREPARED)
+            .options([("statement_timeout", timeout.as_str()), ("default_transaction_isolation", "read committed")])
+            // Every table is read by its key, whatever the planner thinks of a table that was empty a moment ago.
+            .options([("enable_seqscan", "off"), ("jit", "off")])
+    }
+
+    /// For the writer.
+    pub(crate) fn writing(&self) -> PgConnectOptions {
+        self.reading().options([
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            // A plan for each shape of a write, made once.
+            ("plan_cache_mode", "force_generic_plan"),
+        ])
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Options").field(&self.shown).finish()
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// As Temporal's samples have it.
+pub const MAX_CONNECTIONS: u32 = 20;
+
+/// Longer than any statement of ours takes on a database that is well.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take until a connection stands.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What an answer may take on its way, see [`Options::patience`].
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Texts that a connection keeps prepared.
+const PREPARED: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let check = |url: &str, expected: &str| {
+            let shown = Options::from_url(url).map_or_else(|failed| failed.0, |options| options.to_string());
+            assert_eq!(shown, expected, "{url}");
+        };
+        check("postgres://me:secret@db.example:6432/meridian", "database meridian at db.example:6432");
+        check("postgresql://me@db/m?sslmode=verify-full&sslrootcert=/ca.pem", "database m at db:5432");
+        check("postgres://me@localhost/m?host=/run/postgresql", "database m at /run/postgresql:5432");
+        check("sqlite://a.db", "the URL of the store does not begin with postgres://");
+        check("postgres://me:secret@db", "the URL of the store names no database");
+        check(
+            "postgres://me:secret@db:x/m",
+            "the URL of the store is none of the form postgres://USER@HOST:PORT/DATABASE",
+        );
+        check(
+            "postgres://db/m?sslmode=maybe",
+            "the URL of the store is none of the form postgres://USER@HOST:PORT/DATABASE",
+        );
+    }
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let address = Address { host: "db".into(), password: "hunter2".into(), ..Address::default() };
+        let (options, url) = (Options::from_address(&address), Options::from_url("postgres://u:hunter2@h/d").unwrap());
+        for shown in [format!("{address:?}"), format!("{options:?} {options}"), format!("{url:?} {url}")] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+}

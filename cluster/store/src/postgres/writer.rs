@@ -1,0 +1,286 @@
+//! The one writer of this process: takes what waits, writes it together, answers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use replicator::{
+    ids::{RangeId, ShardId},
+    shard::io::{CommitOutcome, Loaded},
+};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgArguments};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    look_up,
+    options::Options,
+    script,
+    trouble::{self, silent, unwritten, written},
+    value::{Kind, bind_column},
+};
+use crate::{
+    group::{Member, Outcome, Queue, Trouble, TroubleKind, Turn},
+    plan::{self, Numbers, Plan, View},
+    table::{Columns as _, Value, bytes, column},
+};
+
+/// The writer.
+pub(crate) struct Writer {
+    options: Options,
+    queue: Queue<Never>,
+    connection: Option<(PgConnection, Instant)>,
+    numbers: Numbers,
+    /// Row numbers that are left of those that were drawn.
+    left: i64,
+    view: View,
+}
+
+/// Nothing is written alone by the writer: what shards share is written on connections of its own.
+pub(crate) enum Never {}
+
+/// Row numbers that are drawn at a time; the step of the sequence.
+const DRAWN: i64 = 65_536;
+
+/// How often a group is decided anew because a shard of it changed hands meanwhile.
+const TRIES: usize = 4;
+
+impl Writer {
+    pub(crate) fn new(options: Options, queue: Queue<Never>) -> Self {
+        let numbers = Numbers { row: 0, seq: 0 };
+        Self { options, queue, connection: None, numbers, left: 0, view: View::default() }
+    }
+
+    /// Write until told to close, or until nobody is left to ask.
+    pub(crate) async fn run(mut self) {
+        while let Some(turn) = self.queue.next().await {
+            match turn {
+                Turn::Group(group) => self.write(group).await,
+                Turn::Chore(never) => match never {},
+            }
+        }
+        if let Some((connection, _)) = self.connection.take() {
+            let _ = timeout(self.options.patience(), connection.close()).await;
+        }
+        self.queue.closed();
+    }
+
+    /// Write a group and answer. Shards are taken apart from commits. When a row is at fault, the members are written one by
+    /// one, so that only the one with that row fails.
+    async fn write(&mut self, group: Vec<Member>) {
+        let mut parts = apart(group);
+        while let Some(group) = parts.pop_front() {
+            let done = match &group[0] {
+                Member::Acquire(..) => self.acquire(&group).await,
+                Member::Commit(..) => self.commit(&group).await,
+            };
+            match done {
+                Ok(outcomes) => {
+                    for (member, outcome) in group.into_iter().zip(outcomes) {
+                        member.answer(outcome);
+                    }
+                }
+                Err(trouble) => {
+                    self.view = View::default();
+                    if trouble.reconnect {
+                        self.connection = None;
+                    }
+                    if trouble.kind == TroubleKind::Rows && group.len() > 1 {
+                        parts.extend(group.into_iter().map(|member| vec![member]));
+                    } else {
+                        tracing::warn!(error = trouble.text, members = group.len(), "a write was not carried out");
+                        group.into_iter().for_each(|member| member.refuse(&trouble));
+                    }
+                }
+            }
+        }
+        self.view.trim();
+    }
+
+    /// Take shards. What was known of their workflows is of the time before.
+    async fn acquire(&mut self, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
+        let shards: Vec<_> = group.iter().map(member_shard).collect();
+        // A shard that two members ask for is taken once for each.
+        let mut ranges: BTreeMap<ShardId, i64> = BTreeMap::new();
+        for shard in &shards {
+            *ranges.entry(*shard).or_default() += 1;
+        }
+        let ids: Vec<_> = ranges.keys().map(|shard| Value::Integer(shard.0.into())).collect();
+        let times: Vec<_> = ranges.values().copied().map(Value::Integer).collect();
+        let mut arguments = PgArguments::default();
+        bind_column(&mut arguments, Kind::Integer, ids.iter());
+        bind_column(&mut arguments, Kind::Integer, times.iter());
+        let rows = self.execute(ACQUIRE.into(), arguments).await?;
+        self.view.workflows.clear();
+        let mut taken = BTreeMap::new();
+        for row in &rows {
+            let read = || Ok((ShardId(column(row, 0)?), column::<i64>(row, 1)?, bytes(row, 2)?));
+            let (shard, range, state) = read().map_err(|error| unwritten(&error))?;
+            self.view.shards.insert(shard, Some((RangeId(range), state.clone())));
+            let first = range - ranges.get(&shard).copied().unwrap_or(1);
+            taken.insert(shard, (first, state));
+        }
+        let outcomes = shards.into_iter().map(|shard| {
+            let (range, state) = taken.get_mut(&shard).expect("every shard is answered");
+            *range += 1;
+            Outcome::Acquired(Loaded::Shard { range: RangeId(*range), state: state.clone() })
+        });
+        Ok(outcomes.collect())
+    }
+
+    async fn commit(&mut self, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
+        for _ in 0..TRIES {
+            if let Some(outcomes) = self.attempt(group).await? {
+                return Ok(outcomes);
+            }
+            // Somebody took a shard: look again who owns what.
+            self.view = View::default();
+        }
+        let text = "shards of the group change hands again and again".into();
+        Err(Trouble { text, kind: TroubleKind::World, reconnect: false })
+    }
+
+    /// Decide a group by what is known and write it if that is still true.
+    async fn attempt(&mut self, group: &[Member]) -> Result<Option<Vec<Outcome>>, Trouble> {
+        self.look_up(group).await?;
+        let trees = group.iter().filter_map(Member::transaction).flat_map(|transaction| self.view.trees(transaction));
+        let trees = trees.collect::<BTreeSet<_>>();
+        let (patience, connection) = self.connection().await?;
+        let trees = reading(patience, look_up::trees(connection, trees)).await?;
+        let mut plan = Plan::default();
+        let mut owned = BTreeMap::new();
+        let mut outcomes = Vec::new();
+        for transaction in group.iter().filter_map(Member::transaction) {
+            let before = self.numbers.row;
+            let outcome = plan.admit(&mut self.view, &trees, &mut self.numbers, transaction);
+            self.left -= self.numbers.row - before;
+            if outcome != CommitOutcome::ShardOwnershipLost {
+                owned.insert(transaction.shard, transaction.range);
+            }
+            outcomes.push(Outcome::Commit(outcome));
+        }
+        if owned.is_empty() {
+            return Ok(Some(outcomes));
+        }
+        let (text, arguments) = script::batch(plan).statement(&owned);
+        let rows = self.execute(text, arguments).await?;
+        let count = rows.first().map(|row| row.integer(0)).transpose().map_err(|error| written(&error))?.flatten();
+        let is_owned = count.is_some_and(|count| usize::try_from(count) == Ok(owned.len()));
+        Ok(is_owned.then_some(outcomes))
+    }
+
+    /// Read what the conditions of a group speak of and the view does not know.
+    async fn look_up(&mut self, group: &[Member]) -> Result<(), Trouble> {
+        let mut shards = BTreeMap::new();
+        let mut needed = 0;
+        for transaction in group.iter().filter_map(Member::transaction) {
+            let known = self.view.shards.get(&transaction.shard);
+            let range = known.and_then(|owner| owner.as_ref().map(|(range, _)| *range));
+            if range != Some(transaction.range) {
+                shards.insert(transaction.shard, range);
+            }
+        }
+        let (patience, connection) = connect(&mut self.connection, &self.options).await?;
+        reading(patience, look_up::shards(connection, &mut self.view, shards)).await?;
+        let mut wanted = Vec::new();
+        for transaction in group.iter().filter_map(Member::transaction) {
+            let Some(workflow) = plan::workflow(transaction) else { continue };
+            let known = self.view.workflows.entry(workflow.clone()).or_default();
+            for run in plan::needs(transaction) {
+                needed += 1;
+                let is_known = match run {
+                    None => known.pointer.is_some(),
+                    Some(run) => known.entries.contains_key(&run),
+                };
+                if !is_known {
+                    wanted.push((workflow.clone(), run));
+                }
+            }
+        }
+        reading(patience, look_up::entries(connection, &mut self.view, &wanted)).await?;
+        self.draw(needed).await
+    }
+
+    /// See that there are numbers for so many rows.
+    async fn draw(&mut self, needed: i64) -> Result<(), Trouble> {
+        if needed <= self.left {
+            return Ok(());
+        }
+        if needed > DRAWN {
+            let text = format!("a group of writes is about {needed} rows");
+            return Err(Trouble { text, kind: TroubleKind::World, reconnect: false });
+        }
+        let (patience, connection) = self.connection().await?;
+        let drawn = sqlx::query("SELECT nextval('row_number')").fetch_one(connection);
+        let row = reading(patience, drawn).await?;
+        self.numbers.row = column::<i64>(&row, 0).map_err(|error| unwritten(&error))? - 1;
+        self.left = DRAWN;
+        Ok(())
+    }
+
+    /// Carry out one statement that writes and commits by itself.
+    async fn execute(&mut self, text: String, arguments: PgArguments) -> Result<Vec<sqlx::postgres::PgRow>, Trouble> {
+        let (patience, connection) = self.connection().await?;
+        // All rows are taken: the commit comes behind the last of them.
+        let done = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(connection);
+        match timeout(patience, done).await {
+            Ok(done) => done.map_err(|error| written(&error)),
+            Err(_) => Err(silent(TroubleKind::Unknown)),
+        }
+    }
+
+    async fn connection(&mut self) -> Result<(Duration, &mut PgConnection), Trouble> {
+        connect(&mut self.connection, &self.options).await
+    }
+}
+
+/// The connection, a new one if there is none or it is too old.
+async fn connect<'c>(
+    slot: &'c mut Option<(PgConnection, Instant)>,
+    options: &Options,
+) -> Result<(Duration, &'c mut PgConnection), Trouble> {
+    let is_old = |since: &Instant| options.max_lifetime.is_some_and(|lifetime| since.elapsed() > lifetime);
+    let kept = slot.take().filter(|(_, since)| !is_old(since));
+    let connection = match kept {
+        Some(kept) => kept,
+        None => {
+            let refused = |text| Trouble { text, kind: TroubleKind::World, reconnect: true };
+            let failed = |text| refused(format!("the database does not answer: {text}"));
+            let mut connection = trouble::connect(&options.writing()).await.map_err(failed)?;
+            reading(options.patience(), super::prepare(&mut connection)).await?;
+            (connection, Instant::now())
+        }
+    };
+    Ok((options.patience(), &mut slot.insert(connection).0))
+}
+
+/// Wait for a read.
+async fn reading<T>(patience: Duration, read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Trouble> {
+    match timeout(patience, read).await {
+        Ok(read) => read.map_err(|error| unwritten(&error)),
+        Err(_) => Err(silent(TroubleKind::World)),
+    }
+}
+
+/// Members in their order, shards that are taken apart from commits.
+fn apart(group: Vec<Member>) -> VecDeque<Vec<Member>> {
+    let mut parts: VecDeque<Vec<Member>> = VecDeque::new();
+    for member in group {
+        match parts.back_mut() {
+            Some(part) if part[0].transaction().is_some() == member.transaction().is_some() => part.push(member),
+            _ => parts.push_back(vec![member]),
+        }
+    }
+    parts
+}
+
+fn member_shard(member: &Member) -> ShardId {
+    match member {
+        Member::Acquire(shard, _) => *shard,
+        Member::Commit(transaction, _) => transaction.shard,
+    }
+}
+
+/// Rows are locked in the order of the shards, so that two hosts that take many do not wait for each other.
+const ACQUIRE: &str = "INSERT INTO shard AS s SELECT w.id, w.times, '' FROM unnest($1, $2) AS w (id, times) ORDER BY w.id \
+    ON CONFLICT (id) DO UPDATE SET range = s.range + excluded.range RETURNING s.id, s.range, s.state";

@@ -1,0 +1,44 @@
+//! The contract, held by PostgreSQL.
+
+#![allow(clippy::disallowed_methods, reason = "a test has a runtime of its own")]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use store::{
+    Answer, Spawner, Store,
+    conformance::Fixture,
+    postgres::{self, Options, schema},
+};
+
+/// Tables of its own in a database that all cases share.
+struct Scratch(Options);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let server = scratch_postgres::shared();
+        server.query("postgres", &format!("CREATE SCHEMA {name}"));
+        let url = format!("{}&options[search_path]={name}", server.url("postgres"));
+        Self(Options::from_url(&url).expect("a URL"))
+    }
+}
+
+impl Fixture for Scratch {
+    fn open(&self) -> Answer<'_, Arc<dyn Store>> {
+        Box::pin(async {
+            schema::setup(&self.0).await.expect("prepared");
+            let spawner: Spawner = Arc::new(|task| drop(tokio::spawn(task)));
+            Arc::new(postgres::open(&self.0, &spawner).await.expect("opens")) as Arc<dyn Store>
+        })
+    }
+
+    fn survives(&self) -> bool {
+        true
+    }
+}
+
+store::suite!(Scratch::new());
