@@ -103,12 +103,13 @@ impl ReplicationEndpoint for Endpoint {
             tokio::pin!(disconnected);
             loop {
                 let message = tokio::select! {
-                    message = acks.next() => message,
+                    biased;
                     () = &mut disconnected => {
                         // The shard lets go of its end, and with it the stream ends.
                         let _ = events.send(Event::StreamClosed(key, hears.number));
                         return;
                     }
+                    message = acks.next() => message,
                 };
                 let Some(Ok(message)) = message else { return };
                 if let Some(Attributes::SyncReplicationState(state)) = message.attributes {

@@ -68,8 +68,9 @@ async fn follow_shard(history: History, peer: Peer, ours: ShardId, theirs: Shard
     let mut pause = FIRST_PAUSE;
     loop {
         let ended = tokio::select! {
-            ended = stream(&history, &peer, ours, theirs) => ended,
+            biased;
             _ = gone.changed() => return,
+            ended = stream(&history, &peer, ours, theirs) => ended,
         };
         match ended {
             // The stream had worked: whatever ended it may be over.
@@ -80,8 +81,9 @@ async fn follow_shard(history: History, peer: Peer, ours: ShardId, theirs: Shard
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             _ = gone.changed() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -103,6 +103,7 @@ impl Matching {
             match next {
                 None => self.shared.earlier.notified().await,
                 Some(moment) => select! {
+                    biased;
                     () = sleep(moment.since(self.now())) => self.change(|state, now| state.queues.handle_timeout(now)),
                     () = self.shared.earlier.notified() => {}
                 },

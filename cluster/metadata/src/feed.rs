@@ -55,6 +55,7 @@ impl Feed {
                 return Ok(GetNamespaceReplicationMessagesResponse { messages: Some(messages) });
             }
             tokio::select! {
+                biased;
                 // Whoever is told to come back comes back to another host, or later.
                 () = self.stop.cancelled() => return Err(Status::unavailable("the server is stopping")),
                 changed = published.changed() => if changed.is_ok() { continue },

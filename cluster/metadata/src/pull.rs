@@ -77,8 +77,9 @@ impl Pullers {
                 });
             }
             tokio::select! {
-                changed = view.changed() => if changed.is_err() { return },
+                biased;
                 () = self.stop.cancelled() => return,
+                changed = view.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -95,8 +96,9 @@ impl Puller {
     async fn run(self) {
         let stop = self.stop.clone();
         tokio::select! {
-            () = self.read() => {}
+            biased;
             () = stop.cancelled() => {}
+            () = self.read() => {}
         }
     }
 

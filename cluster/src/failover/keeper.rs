@@ -43,6 +43,7 @@ async fn keep(namespaces: Namespaces, clock: Clock, mut changes: mpsc::Unbounded
             }
         };
         tokio::select! {
+            biased;
             changed = changes.recv() => {
                 let Some(namespace) = changed else { return };
                 match until(&namespace) {

@@ -137,6 +137,7 @@ impl Driver {
                 }
             };
             tokio::select! {
+                biased;
                 Some(event) = events.recv() => handle(&mut handover, (self.clock)(), event),
                 () = sleep => handover.handle_timeout((self.clock)()),
             }
@@ -162,6 +163,7 @@ impl Driver {
                 let metadata = self.metadata.clone();
                 (self.spawn)(Box::pin(async move {
                     tokio::select! {
+                        biased;
                         () = metadata.confirmed(id, &to, version) => {
                             // A handover that is over does not want to know.
                             let _ = inbox.send(Event::Confirmed);

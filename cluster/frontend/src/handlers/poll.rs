@@ -87,6 +87,7 @@ async fn wait_elsewhere(frontend: &Frontend, call: Call<'_>) -> Bytes {
             }
         };
         select! {
+            biased;
             answer = there => return answer,
             () = moved => {}
         }
