@@ -103,12 +103,21 @@ impl Cluster {
     ///
     /// [`StartError`].
     pub async fn start(config: &Config, ports: Ports) -> Result<Self, StartError> {
-        let mut entropy = Entropy::new(ports.seed);
         let location = match &config.persistence.location {
             config::Location::Memory => sqlite::Location::Memory,
             config::Location::File(path) => sqlite::Location::File(path.clone()),
         };
-        let store: Arc<dyn Store> = Arc::new(sqlite::open(&location, &ports.spawn).await?);
+        let store = sqlite::open(&location, &ports.spawn).await?;
+        Self::start_on(Arc::new(store), config, ports).await
+    }
+
+    /// The same on a store that is open, whatever the configuration says of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start_on(store: Arc<dyn Store>, config: &Config, ports: Ports) -> Result<Self, StartError> {
+        let mut entropy = Entropy::new(ports.seed);
         let identity = store.begin_incarnation(entropy.uuid()).await.map_err(StartError::Unavailable)?;
         let own = own(config, identity.id);
         let metrics = Metrics::new(&config.cluster.name);

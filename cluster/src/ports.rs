@@ -70,7 +70,11 @@ fn connect_lazily(address: &str) -> Channel {
 }
 
 /// How `host:port` is dialled.
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, Error> {
+///
+/// # Errors
+///
+/// When it is no address.
+pub fn endpoint(address: &str) -> Result<Endpoint, Error> {
     let parts = Uri::builder().scheme("http").authority(address).path_and_query("/").build();
     let endpoint = Endpoint::from_shared(parts.map(|uri| uri.to_string()).unwrap_or_default())?;
     Ok(endpoint
