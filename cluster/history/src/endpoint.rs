@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metadata::{Introduction, MessageStream, Metadata, ReplicationEndpoint, View};
+use metadata::{Introduction, MessageStream, Metadata, ReplicationEndpoint, View, watch};
 use prost::Message;
 use proto::meridian::replication::v1::HistoryExtension;
 use proto::temporal::{
@@ -23,7 +23,7 @@ use replicator::{
     stream::outgoing::items,
     version::{FailoverVersion, VersionHistoryItem},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use metadata::clusters::View;
+use metadata::{clusters::View, watch};
 use replicator::{
     history::branch::BranchRange,
     ids::{EventId, NamespaceId, RunKey, ShardId, WorkflowKey},
@@ -20,7 +20,7 @@ use replicator::{
     version::ClusterName,
 };
 use store::{HistoryError, Spawner, Store};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     driver::{Driver, Event},

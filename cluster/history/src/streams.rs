@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use metadata::peer::Peer;
+use metadata::{peer::Peer, watch};
 use proto::temporal::server::api::adminservice::v1::{
     StreamWorkflowReplicationMessagesRequest, stream_workflow_replication_messages_request,
     stream_workflow_replication_messages_response,
@@ -18,7 +18,7 @@ use replicator::{
     ids::{ClusterId, ShardId},
     shard::io::{Frame, StreamKey, StreamRole},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tonic::{Request, Status, metadata::MetadataValue};
 

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use metadata::watch;
 use replicator::{ids::RunKey, shard::io::Notification};
-use tokio::sync::watch;
 
 /// Everybody who waits, by run. A run that nobody waits for takes no room.
 #[derive(Default)]

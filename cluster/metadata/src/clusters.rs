@@ -19,7 +19,7 @@ use replicator::{
     version::{ClusterName, Topology, failover::TopologyError},
 };
 use store::{ClusterRecord, Unavailable};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ use crate::{
     peer::{Peer, is_address},
     ports::Ports,
     status::{cluster_not_found, unavailable},
+    watch,
 };
 
 /// What this cluster is, as its configuration says.

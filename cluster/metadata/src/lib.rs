@@ -9,6 +9,7 @@
 
 pub mod ports;
 pub mod status;
+pub mod watch;
 
 pub mod clusters;
 pub mod introduction;

@@ -22,7 +22,7 @@ use replicator::{
     version::ClusterName,
 };
 use store::{NamespaceTable, NamespaceWrite, NamespacesWritten};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard};
 use tonic::Status;
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     detached::detached,
     ports::Ports,
     status::{namespace_not_found, refused, unavailable},
+    watch,
 };
 
 /// Hears of every namespace, and of every change of one as soon as it is durable, in the order of the changes.
