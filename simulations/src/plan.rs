@@ -186,6 +186,12 @@ impl Plan {
     pub fn clusters(&self) -> usize {
         self.shards.len()
     }
+
+    /// Whether both sides of a failover may write.
+    #[must_use]
+    pub fn may_conflict(&self) -> bool {
+        self.kind == Kind::Forced
+    }
 }
 
 impl What {

@@ -62,7 +62,9 @@ impl Store {
         outcome
     }
 
-    fn check(&self, transaction: &Transaction) -> CommitOutcome {
+    /// Whether the conditions of a transaction hold.
+    #[must_use]
+    pub fn check(&self, transaction: &Transaction) -> CommitOutcome {
         if self
             .shards
             .get(&transaction.shard)
@@ -73,12 +75,12 @@ impl Store {
         let pointer = transaction.current.as_ref();
         let pointer_holds = pointer.is_none_or(|write| {
             let target = |run| RunKey { workflow: write.workflow.clone(), run };
-            let is_put = |key: &RunKey| {
-                let put = |change: &RunChange| matches!(change, RunChange::Put { .. });
-                transaction.runs.iter().any(|write| write.run == *key && put(&write.change))
+            let remains = |key: &RunKey| match transaction.runs.iter().rev().find(|write| write.run == *key) {
+                Some(write) => matches!(write.change, RunChange::Put { .. }),
+                None => self.runs.contains_key(key),
             };
             self.current.get(&write.workflow).copied() == write.expected
-                && write.next.is_none_or(|run| self.runs.contains_key(&target(run)) || is_put(&target(run)))
+                && write.next.is_none_or(|run| remains(&target(run)))
         });
         let record = |run: &RunKey| self.runs.get(run).map(|row| row.record);
         if pointer_holds && transaction.runs.iter().all(|write| record(&write.run) == write.expected) {
@@ -89,12 +91,6 @@ impl Store {
     }
 
     fn apply(&mut self, transaction: &Transaction) {
-        if let Some(write) = &transaction.current {
-            match write.next {
-                Some(run) => self.current.insert(write.workflow.clone(), run),
-                None => self.current.remove(&write.workflow),
-            };
-        }
         for write in &transaction.runs {
             let before = self.runs.remove(&write.run);
             match &write.change {
@@ -106,8 +102,17 @@ impl Store {
                 }
                 RunChange::Delete { branches } => {
                     branches.iter().for_each(|branch| drop(self.branches.remove(&branch.id)));
+                    if self.current.get(&write.run.workflow) == Some(&write.run.run) {
+                        self.current.remove(&write.run.workflow);
+                    }
                 }
             }
+        }
+        if let Some(write) = &transaction.current {
+            match write.next {
+                Some(run) => self.current.insert(write.workflow.clone(), run),
+                None => self.current.remove(&write.workflow),
+            };
         }
         for HistoryWrite { branch, node, next, transaction, previous, events, .. } in transaction.history.clone() {
             let batch = Node { next, previous, read: program::events(&events).into(), events };

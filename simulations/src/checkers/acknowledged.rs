@@ -14,11 +14,7 @@ use replicator::{
 };
 
 use super::{AtRest, Checker, Fact, Finding, Seen};
-use crate::{
-    plan::{Kind, Plan},
-    store::Store,
-    trace::name,
-};
+use crate::{store::Store, trace::name};
 
 /// Everything that anybody was told.
 pub(super) struct Acknowledged {
@@ -30,9 +26,9 @@ pub(super) struct Acknowledged {
 }
 
 impl Acknowledged {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(may_conflict: bool) -> Self {
         let (facts, reported_lost) = Default::default();
-        Self { may_conflict: plan.kind == Kind::Forced, facts, reported_lost }
+        Self { may_conflict, facts, reported_lost }
     }
 }
 

@@ -170,7 +170,7 @@ pub struct AtRest<'a> {
 }
 
 /// Looks after one promise.
-pub(crate) trait Checker {
+trait Checker {
     /// The promise.
     fn promise(&self) -> &'static str;
 
@@ -184,7 +184,7 @@ pub(crate) trait Checker {
 }
 
 /// All of them.
-pub(crate) struct Checkers(Vec<Box<dyn Checker>>);
+pub struct Checkers(Vec<Box<dyn Checker + Send>>);
 
 impl Checkers {
     pub(crate) fn new(plan: &Plan) -> Self {
@@ -198,22 +198,47 @@ impl Checkers {
             Box::new(watermark::Watermark::new(plan)),
             Box::new(dispatched::Dispatched),
             Box::new(granted::Granted::default()),
-            Box::new(planned::Planned::new(plan)),
+            Box::new(planned::Planned::new(plan.may_conflict())),
             Box::new(agreement::Agreement),
             Box::new(namespaces::Namespaces),
-            Box::new(acknowledged::Acknowledged::new(plan)),
+            Box::new(acknowledged::Acknowledged::new(plan.may_conflict())),
         ])
     }
 
-    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Result<(), (&'static str, Finding)> {
+    /// Those that need to be shown nothing but what is durable and what was acknowledged.
+    #[must_use]
+    pub fn of_stores(may_conflict: bool) -> Self {
+        Self(vec![
+            Box::new(unbroken::Unbroken::default()),
+            Box::new(one_open_run::OneOpenRun::default()),
+            Box::new(zombies::Zombies::default()),
+            Box::new(rebuilt::Rebuilt::default()),
+            Box::new(tasks::Tasks::default()),
+            Box::new(timers::Timers::default()),
+            Box::new(agreement::Agreement),
+            Box::new(acknowledged::Acknowledged::new(may_conflict)),
+        ])
+    }
+
+    /// Look at something.
+    ///
+    /// # Errors
+    ///
+    /// The promise that it breaks, and how.
+    pub fn see(&mut self, seen: &Seen<'_>) -> Result<(), (&'static str, Finding)> {
         let promised =
-            |checker: &mut Box<dyn Checker>| checker.see(seen).map_err(|finding| (checker.promise(), finding));
+            |checker: &mut Box<dyn Checker + Send>| checker.see(seen).map_err(|finding| (checker.promise(), finding));
         self.0.iter_mut().try_for_each(promised)
     }
 
-    pub(crate) fn rest(&mut self, world: &AtRest<'_>) -> Result<(), (&'static str, Finding)> {
+    /// Look at all clusters once everything is at rest.
+    ///
+    /// # Errors
+    ///
+    /// The promise that is broken, and how.
+    pub fn rest(&mut self, world: &AtRest<'_>) -> Result<(), (&'static str, Finding)> {
         let promised =
-            |checker: &mut Box<dyn Checker>| checker.rest(world).map_err(|finding| (checker.promise(), finding));
+            |checker: &mut Box<dyn Checker + Send>| checker.rest(world).map_err(|finding| (checker.promise(), finding));
         self.0.iter_mut().try_for_each(promised)
     }
 }

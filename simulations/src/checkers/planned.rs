@@ -3,7 +3,6 @@
 use replicator::shard::io::Report;
 
 use super::{Checker, Finding, Seen};
-use crate::plan::{Kind, Plan};
 
 /// Whether both sides of a failover may write in this world.
 pub(super) struct Planned {
@@ -11,8 +10,8 @@ pub(super) struct Planned {
 }
 
 impl Planned {
-    pub(super) fn new(plan: &Plan) -> Self {
-        Self { may_conflict: plan.kind == Kind::Forced }
+    pub(super) fn new(may_conflict: bool) -> Self {
+        Self { may_conflict }
     }
 }
 
