@@ -21,7 +21,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("frontend", &["history", "matching", "metadata", "proto", "replicator", "store"]),
     ("cluster", &["config", "frontend", "history", "matching", "metadata", "proto", "replicator", "store"]),
     ("simulations", &["proto", "replicator"]),
-    ("simulate", &["simulations"]),
+    // Whole servers in a false world.
+    ("servers", &["cluster", "config", "proto", "replicator", "simulations", "store"]),
+    ("simulate", &["servers", "simulations"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
     ("scratch-postgres", &[]),
     ("tests", &["proto", "scratch-postgres"]),

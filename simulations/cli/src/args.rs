@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Shrink(Shrink),
     /// List the stories that can be played.
     Scenarios,
+    /// Run whole servers: real clusters over a simulated network. Exits with 1 if a promise breaks.
+    Servers(Servers),
     /// Plant known defects one at a time, or the one that was named, and see how many seeds each takes to be found. Exits with 1 if one survives.
     #[cfg(feature = "defects")]
     Power(Power),
@@ -117,6 +119,31 @@ pub(crate) struct Shrink {
     pub(crate) time: Option<Duration>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Servers {
+    /// So many seeds.
+    #[arg(long, value_name = "N", default_value_t = FRESH_SERVERS)]
+    pub(crate) seeds: u64,
+    /// This seed alone, in this process.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "jobs", "keep_going"])]
+    pub(crate) seed: Option<u64>,
+    /// The first of the seeds, instead of one drawn from the clock.
+    #[arg(long, value_name = "SEED")]
+    pub(crate) from: Option<u64>,
+    /// Worlds at the same time; one for each core if not said.
+    #[arg(long, value_name = "J")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Go on after a broken promise.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Print what happened.
+    #[arg(long, requires = "seed")]
+    pub(crate) log: bool,
+    /// Print the outcome for the process that asked for it.
+    #[arg(long, requires = "seed", hide = true)]
+    pub(crate) told_as_json: bool,
+}
+
 #[cfg(feature = "defects")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Power {
@@ -147,6 +174,7 @@ fn time(text: &str) -> Result<Duration, String> {
 
 /// Fresh seeds, when nobody says how many.
 const FRESH: u64 = 300;
+const FRESH_SERVERS: u64 = 50;
 
 #[cfg(test)]
 mod tests {

@@ -5,4 +5,5 @@ pub(crate) mod power;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod scenarios;
+pub(crate) mod servers;
 pub(crate) mod shrink;

@@ -145,7 +145,7 @@ impl Order {
 }
 
 /// A seed that was not there before.
-fn seed_of_now() -> u64 {
+pub(super) fn seed_of_now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)
 }

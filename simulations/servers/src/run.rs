@@ -1,0 +1,50 @@
+//! One seed, from its beginning to its end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use simulations::checkers::Violation;
+
+use crate::{network::Trace, plan::Plan, world::World};
+
+/// What came of a world.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The promise that was broken, if any.
+    pub violation: Option<Violation>,
+    /// What went over the network.
+    pub trace: Trace,
+    /// Simulated time.
+    pub elapsed: Duration,
+    /// What was exercised, and how often.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// What happened, and when.
+    pub story: Vec<(Duration, String)>,
+}
+
+/// Play the world of a seed.
+///
+/// A process plays one: tokio and the standard library number and seed things for as long as it lives. And it plays it on
+/// a thread that has drawn no chance from the system before that was pinned.
+///
+/// # Panics
+///
+/// When the system has no memory for a runtime.
+#[must_use]
+pub fn run(seed: u64) -> Outcome {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
+    let outcome = runtime.block_on(async {
+        let world = World::new(Plan::of(seed));
+        world.play().await;
+        Outcome {
+            violation: world.ledger.violation(),
+            trace: world.network.trace(),
+            elapsed: world.ledger.elapsed(),
+            counts: world.ledger.counts(),
+            story: world.ledger.story(),
+        }
+    });
+    // Whatever still goes on is of no interest, and ends with the process.
+    std::mem::forget(runtime);
+    outcome
+}
