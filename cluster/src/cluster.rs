@@ -40,7 +40,7 @@ use replicator::{
     stream::BacklogLimit,
     version::ClusterName,
 };
-use store::{Store, sqlite};
+use store::Store;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
@@ -62,6 +62,7 @@ use crate::{
     ports::Ports,
     reflection,
     status::{Lags, count},
+    storage,
 };
 
 /// One running cluster. It ends when it is stopped, or when the tasks that it spawned are dropped.
@@ -103,12 +104,8 @@ impl Cluster {
     ///
     /// [`StartError`].
     pub async fn start(config: &Config, ports: Ports) -> Result<Self, StartError> {
-        let location = match &config.persistence.location {
-            config::Location::Memory => sqlite::Location::Memory,
-            config::Location::File(path) => sqlite::Location::File(path.clone()),
-        };
-        let store = sqlite::open(&location, &ports.spawn).await?;
-        Self::start_on(Arc::new(store), config, ports).await
+        let store = storage::open(&config.persistence.location, &ports.spawn).await?;
+        Self::start_on(store, config, ports).await
     }
 
     /// The same on a store that is open, whatever the configuration says of it.
@@ -168,7 +165,7 @@ impl Cluster {
                 shard_count: config.persistence.num_history_shards,
                 initial_failover_version: config.cluster.initial_failover_version,
                 failover_version_increment: config.cluster.failover_version_increment,
-                store: "sqlite".to_owned(),
+                store: storage::name(&config.persistence.location).to_owned(),
             },
             namespaces: Arc::new(Registry::new(metadata.namespaces().clone(), namespaces.clone())),
             shards: Arc::new(history.clone()),
@@ -408,8 +405,8 @@ fn own(config: &Config, cluster_id: uuid::Uuid) -> Own {
 fn about(config: &Config) -> metadata::service::About {
     metadata::service::About {
         server_version: SERVER_VERSION.to_owned(),
-        persistence_store: "sqlite".to_owned(),
-        visibility_store: "sqlite".to_owned(),
+        persistence_store: storage::name(&config.persistence.location).to_owned(),
+        visibility_store: storage::name(&config.persistence.location).to_owned(),
         host: config.frontend.grpc.to_string(),
         ..Default::default()
     }

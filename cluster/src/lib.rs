@@ -15,6 +15,7 @@ mod failover;
 mod operations;
 mod reflection;
 mod status;
+mod storage;
 
 mod cluster;
 

@@ -71,6 +71,28 @@ fn example(cluster: &str, keep: Keep) -> String {
     if keep == Keep::InMemory { text.replace("mode: rwc", "mode: memory") } else { text }
 }
 
+/// Start one of the clusters, `a` or `b`, on a database that is prepared for it.
+///
+/// # Panics
+///
+/// As [`start`], and when the database cannot be prepared.
+#[must_use]
+pub fn on_postgres(name: &str, cluster: &str, server: &scratch_postgres::Server, database: &str) -> Server {
+    let _ = cli::meridian(&["schema", "setup", "--store", &server.url(database)]).ok();
+    let base = free_port(4);
+    let port = if cluster == "a" { 33 } else { 133 };
+    let sql = format!(
+        "      sql: {{pluginName: postgres12, databaseName: {database}, connectProtocol: unix, connectAddr: '{}', \
+         user: meridian}}",
+        server.folder().display()
+    );
+    let text = moved(&example(cluster, Keep::OnDisk), base);
+    let lines = text.lines().map(|line| if line.trim_start().starts_with("sql:") { sql.as_str() } else { line });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    assert!(text.contains("postgres12"), "the example of {cluster} has no line for sql: {text}");
+    Server::meridian_from_file(&format!("{name}-{cluster}"), &text, base + port)
+}
+
 /// Let each know the other, as an operator does.
 ///
 /// # Panics

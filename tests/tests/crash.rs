@@ -3,6 +3,8 @@
 //! Clients send a request until it is acknowledged, with the same request id, as SDKs do. `TESTS_KILLS` says how often the
 //! server is killed, 20 times unless it is set. `TESTS_SERVER=temporal` kills the real dev server.
 //!
+//! On PostgreSQL the server is killed, and in another test the database.
+//!
 //! A power cut is a kill after which the disk has forgotten everything that was not synced: see the package `powercut`.
 
 use std::{
@@ -19,6 +21,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tests::{
+    pair,
     raw::{Client, Refusal, payloads},
     request::{self, command, merged},
     server::Server,
@@ -159,7 +162,43 @@ fn count(events: &Value, kind: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_under_load() {
-    survive(Server::under_test_on_disk("server"), |_| {}).await;
+    survive(Server::under_test_on_disk("server"), |server| {
+        server.kill();
+        server.restart();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_under_load_on_postgres() {
+    let database = scratch_postgres::shared();
+    let server = on_postgres("killed", database).await;
+    survive(server, |server| {
+        server.kill();
+        server.restart();
+    })
+    .await;
+}
+
+/// The server lives on, says that it cannot write now, and goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_is_killed_under_load() {
+    let database = scratch_postgres::Server::start(&[]);
+    let server = on_postgres("outlived", &database).await;
+    survive(server, |_| {
+        database.kill();
+        database.restart();
+    })
+    .await;
+}
+
+/// One cluster on a database of its own, with the namespace of the load.
+async fn on_postgres(name: &str, database: &scratch_postgres::Server) -> Server {
+    let server = pair::on_postgres(name, "a", database, &database.create());
+    let client = Client::connect(server.address(0)).await.expect("connect");
+    let request = json!({"namespace": "default", "workflowExecutionRetentionPeriod": "86400s"});
+    client.call("RegisterNamespace", request).await.expect("registered");
+    server
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +206,12 @@ async fn power_cuts_under_load() {
     let library = powercut();
     let preload = format!("LD_PRELOAD={}", library.to_str().expect("a path in UTF-8"));
     let server = Server::meridian_on_disk_with("powercut", 2, &[preload]);
-    survive(server, |server| forget_unsynced(&server.folder().join("data"))).await;
+    survive(server, |server| {
+        server.kill();
+        forget_unsynced(&server.folder().join("data"));
+        server.restart();
+    })
+    .await;
 }
 
 /// The library to preload. It is of no use to a test binary, so it is built by name.
@@ -204,8 +248,8 @@ fn forget_unsynced(folder: &Path) {
     println!("power cut: {kept} files kept, {lost} of all lost something");
 }
 
-/// Put a server under load, kill it again and again, do what belongs to each kill, and look.
-async fn survive(mut server: Server, killed: impl Fn(&Server)) {
+/// Put a server under load, do it harm again and again, and look.
+async fn survive(mut server: Server, harm: impl Fn(&mut Server)) {
     let kills = env::var("TESTS_KILLS").map_or(20, |kills| kills.parse().expect("TESTS_KILLS is a number"));
     let load = Arc::new(Load::default());
     let mut tasks = JoinSet::new();
@@ -222,9 +266,7 @@ async fn survive(mut server: Server, killed: impl Fn(&Server)) {
             if enough <= seen { Ok(()) } else { Err(seen) }
         })
         .await;
-        server.kill();
-        killed(&server);
-        server.restart();
+        harm(&mut server);
     }
     load.over.store(true, Ordering::Relaxed);
     while let Some(ended) = tasks.join_next().await {

@@ -19,6 +19,13 @@ pub(crate) fn can_be_dialled(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| usable(host) && port_number(port).is_some())
 }
 
+/// The host and the port of a `host:port` that another process could dial.
+pub(crate) fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':').filter(|_| can_be_dialled(text))?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host.to_owned(), port_number(port)?))
+}
+
 /// Whether two sockets cannot listen on `a` and `b` at the same time.
 pub(crate) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
@@ -53,6 +60,17 @@ mod tests {
         for text in ["", "a", ":7233", "a:", "a:0", "a:99999", "a b:7233", "a:-1"] {
             assert!(!can_be_dialled(text), "{text}");
         }
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        let check = |text, expected: Option<(&str, u16)>| {
+            assert_eq!(host_and_port(text), expected.map(|(host, port)| (host.to_owned(), port)), "{text}");
+        };
+        check("db.example:5432", Some(("db.example", 5432)));
+        check("[::1]:5432", Some(("::1", 5432)));
+        check("db.example", None);
+        check(":5432", None);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{backlog::ReplicationBacklog, report::Report, section::Section};
+use crate::{backlog::ReplicationBacklog, postgres::Postgres, report::Report, section::Section};
 
 /// Where this cluster keeps everything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Persistence {
-    /// The one SQLite database.
+    /// The one database.
     pub location: Location,
     /// Number of history shards; 1 ≤ it ≤ [`MAX_HISTORY_SHARDS`]. Never changes in the life of a database.
     pub num_history_shards: u32,
@@ -15,13 +15,15 @@ pub struct Persistence {
     pub backlog: ReplicationBacklog,
 }
 
-/// Where a SQLite database is.
+/// Where a database is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Location {
-    /// In memory: gone when the process ends.
+    /// In the memory of SQLite: gone when the process ends.
     Memory,
-    /// In this file, which is created if it does not exist. A relative path starts where the process was started.
+    /// In this file of SQLite, which is created if it does not exist. A relative path starts where the process was started.
     File(PathBuf),
+    /// In PostgreSQL, prepared by `meridian schema setup`.
+    Postgres(Postgres),
 }
 
 impl Persistence {
@@ -73,7 +75,7 @@ fn read_datastores(mut datastores: Section<'_>, default: &str, report: &mut Repo
 fn read_datastore(mut store: Section<'_>, report: &mut Report) -> Option<Location> {
     let other_kinds = ["cassandra", "elasticsearch", "customDatastore"];
     let refused = other_kinds.map(|kind| {
-        store.refused(kind, "does not exist yet; the only store is sql with pluginName: sqlite", report);
+        store.refused(kind, "does not exist yet; the only store is sql with pluginName: sqlite or postgres12", report);
         store.is_set(kind)
     });
     store.inert("faultInjection", "a server does not contain its own faults", report);
@@ -84,12 +86,20 @@ fn read_datastore(mut store: Section<'_>, report: &mut Report) -> Option<Locatio
 }
 
 fn read_sql(mut sql: Section<'_>, report: &mut Report) -> Option<Location> {
-    let plugin = sql.required_text("pluginName", "sqlite", report)?;
-    if plugin != "sqlite" {
-        report.problem(sql.path("pluginName"), format!("{plugin:?} does not exist yet; the only one is sqlite"));
-        // The other keys are those of another database.
-        return None;
+    let plugin = sql.required_text("pluginName", "sqlite or postgres12", report)?;
+    match plugin.as_str() {
+        "sqlite" => read_sqlite(sql, report),
+        "postgres12" | "postgres12_pgx" => Postgres::read(sql, report).map(Location::Postgres),
+        _ => {
+            let problem = format!("{plugin:?} does not exist yet; there are sqlite, postgres12 and postgres12_pgx");
+            report.problem(sql.path("pluginName"), problem);
+            // The other keys are those of another database.
+            None
+        }
     }
+}
+
+fn read_sqlite(mut sql: Section<'_>, report: &mut Report) -> Option<Location> {
     let name = sql.text("databaseName", report);
     let in_memory = sql.section("connectAttributes", report).and_then(|attributes| read_mode(attributes, report));
     for key in ["user", "password", "connectAddr", "connectProtocol", "tls", "authPlugin"] {
@@ -151,14 +161,26 @@ mod tests {
     }
 
     #[test]
+    fn postgres_by_either_of_its_plugins() {
+        for plugin in ["postgres12", "postgres12_pgx"] {
+            let keys = "databaseName: m, connectAddr: 'db:5432', user: me, password: hunter2";
+            let (found, report) =
+                read("persistence", &with_sql(&format!("pluginName: {plugin}, {keys}")), Persistence::read);
+            let location = found.expect("accepted").location;
+            assert!(matches!(&location, Location::Postgres(database) if database.host == "db"), "{location:?}");
+            assert_eq!(report, Vec::<String>::new());
+        }
+    }
+
+    #[test]
     fn sql_problems() {
-        check_sql("", "! persistence.datastores.default.sql.pluginName: is missing; sqlite is required");
-        for plugin in ["postgres12", "postgres12_pgx", "mysql8", "cassandra"] {
+        check_sql("", "! persistence.datastores.default.sql.pluginName: is missing; sqlite or postgres12 is required");
+        for plugin in ["postgres", "mysql8", "cassandra"] {
             check_sql(
                 &format!("pluginName: {plugin}, databaseName: temporal, connectAddr: 'db:1', password: hunter2"),
                 &format!(
-                    "! persistence.datastores.default.sql.pluginName: \"{plugin}\" does not exist yet; the only one \
-                     is sqlite"
+                    "! persistence.datastores.default.sql.pluginName: \"{plugin}\" does not exist yet; there are sqlite, \
+                     postgres12 and postgres12_pgx"
                 ),
             );
         }
@@ -200,7 +222,7 @@ mod tests {
         check(
             "default: {cassandra: {hosts: a}}",
             "! persistence.datastores.default.cassandra: does not exist yet; the only store is sql with pluginName: \
-             sqlite",
+             sqlite or postgres12",
         );
         check(
             "other: {sql: {pluginName: sqlite}}",

@@ -5,6 +5,7 @@ pub mod divergence;
 pub mod failover;
 pub mod quarantine;
 pub mod replication;
+pub mod schema;
 pub mod server;
 pub mod status;
 pub mod validate_config;
@@ -41,6 +42,9 @@ pub enum Command {
     Server(server::Server),
     /// Check a configuration file and start nothing.
     ValidateConfig(validate_config::ValidateConfig),
+    /// Prepare a PostgreSQL database, and say how old its tables are.
+    #[command(subcommand)]
+    Schema(schema::Schema),
     /// Show clusters, namespaces and how far peers are behind.
     Status(status::Status),
     /// Make another cluster the active one of a namespace.
@@ -80,6 +84,9 @@ mod tests {
             "meridian dev --clusters 3 --port 9000 --db-dir data --headless --log-level debug",
             "meridian server --config a.yaml",
             "meridian validate-config a.yaml --output json",
+            "meridian schema setup --store postgres://me@db/m",
+            "meridian schema update --store postgres://me@db/m -o json",
+            "meridian schema version --store postgres://me@db/m?sslmode=verify-full",
             "meridian status --address 127.0.0.1:7233",
             "meridian failover default --to b --max-pause 500ms --catch-up 2m",
             "meridian failover default --to b --plan -o json",

@@ -268,6 +268,21 @@ async fn databases_of_others_are_refused_and_left_alone() {
     check(&nowhere, "cannot be opened: database \"nowhere\" does not exist").await;
 }
 
+#[tokio::test]
+async fn one_process_has_a_database_for_itself() {
+    let mut options = database().await;
+    options.exclusive = true;
+    let first = owner(&options).await;
+    let spawner: Spawner = Arc::new(|task| drop(tokio::spawn(task)));
+    let mut hasty = options.clone();
+    hasty.statement_timeout = Duration::from_millis(100);
+    let refused = postgres::open(&hasty, &spawner).await.expect_err("in use");
+    assert_eq!(refused.0, format!("{options} cannot be opened: it is in use by another process"));
+    first.commits(start(&run("w", 1))).await;
+    first.store.close().await;
+    owner(&options).await.commits(start(&run("v", 2))).await;
+}
+
 /// Preparing is done once, whoever begins.
 #[tokio::test]
 async fn two_operators_prepare_one_database() {

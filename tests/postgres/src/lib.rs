@@ -71,16 +71,22 @@ impl Server {
     }
 
     /// The URL of a fresh database.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.url(&self.create())
+    }
+
+    /// The name of a fresh database.
     ///
     /// # Panics
     ///
     /// When it cannot be made.
     #[must_use]
-    pub fn database(&self) -> String {
+    pub fn create(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("d{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.query("postgres", &format!("CREATE DATABASE {name}"));
-        self.url(&name)
+        name
     }
 
     /// What `psql` answers to a query, without headings.
@@ -169,9 +175,7 @@ fn folder(user: Option<&str>) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("postgres-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let build = std::env::current_exe().ok().and_then(|program| {
-        let is_target =
-            |folder: &&Path| [".rustc_info.json", "CACHEDIR.TAG"].iter().any(|name| folder.join(name).exists());
-        let target = program.ancestors().find(is_target)?;
+        let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists())?;
         Some(target.join("tmp"))
     });
     for parent in build.into_iter().chain([std::env::temp_dir()]) {

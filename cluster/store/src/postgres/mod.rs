@@ -56,7 +56,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// The database cannot be reached, its tables are missing, of another program, or of a version that this one does not know.
+/// The database cannot be reached, its tables are missing, of another program, or of a version that this one does not know,
+/// or somebody else has it for himself.
 pub async fn open(options: &Options, spawner: &Spawner) -> Result<PostgresStore, Failed> {
     schema::known(options, schema::inspect(options).await?)?;
     let pool = PgPoolOptions::new()
@@ -69,7 +70,9 @@ pub async fn open(options: &Options, spawner: &Spawner) -> Result<PostgresStore,
         .after_connect(|connection, _| Box::pin(prepare(connection)))
         .connect_lazy_with(options.reading());
     let (jobs, queue) = mpsc::channel(group::QUEUE);
-    spawner(Box::pin(Writer::new(options.clone(), Queue::new(queue)).run()));
+    let mut writer = Writer::new(options.clone(), Queue::new(queue));
+    writer.open().await?;
+    spawner(Box::pin(writer.run()));
     Ok(PostgresStore { jobs, readers: Readers { pool, patience: options.patience() } })
 }
 

@@ -18,6 +18,8 @@ pub struct Options {
     pub max_lifetime: Option<Duration>,
     /// How long the server may work at one statement before it gives up.
     pub statement_timeout: Duration,
+    /// Whether nobody else may have the database open in this way. Hosts that share shards do not ask for this.
+    pub exclusive: bool,
 }
 
 /// The parts of an address, for whoever has them apart.
@@ -33,27 +35,21 @@ pub struct Address {
     pub user: String,
     /// Their password; empty: none.
     pub password: String,
-    /// TLS to the server.
-    pub tls: Tls,
+    /// TLS to the server; `None`: there is none.
+    pub tls: Option<Tls>,
 }
 
 /// TLS to a database.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum Tls {
-    /// None.
-    #[default]
-    Off,
-    /// Encrypted, and nobody asks who the server is.
-    Encrypted,
-    /// Encrypted, and the server's certificate is checked.
-    Checked {
-        /// Whether the certificate must carry the server's name.
-        name: bool,
-        /// Authorities that are trusted, in PEM; `None`: those of the system.
-        authorities: Option<PathBuf>,
-        /// Our certificate and its key, in PEM.
-        client: Option<(PathBuf, PathBuf)>,
-    },
+pub struct Tls {
+    /// Whether the server's certificate must be of an authority that is trusted; else nobody asks who the server is.
+    pub is_verified: bool,
+    /// Whether the certificate must also carry the server's name.
+    pub verify_host: bool,
+    /// Authorities that are trusted, in PEM; `None`: those of the system.
+    pub authorities: Option<PathBuf>,
+    /// Our certificate and its key, in PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 impl Options {
@@ -90,20 +86,19 @@ impl Options {
         if !address.password.is_empty() {
             connect = connect.password(&address.password);
         }
-        Self::new(match &address.tls {
-            Tls::Off => connect.ssl_mode(PgSslMode::Disable),
-            Tls::Encrypted => connect.ssl_mode(PgSslMode::Require),
-            Tls::Checked { name, authorities, client } => {
-                let mut connect = connect.ssl_mode(if *name { PgSslMode::VerifyFull } else { PgSslMode::VerifyCa });
-                if let Some(file) = authorities {
-                    connect = connect.ssl_root_cert(file);
-                }
-                if let Some((certificate, key)) = client {
-                    connect = connect.ssl_client_cert(certificate).ssl_client_key(key);
-                }
-                connect
-            }
-        })
+        let Some(tls) = &address.tls else { return Self::new(connect.ssl_mode(PgSslMode::Disable)) };
+        connect = connect.ssl_mode(match (tls.is_verified, tls.verify_host) {
+            (false, _) => PgSslMode::Require,
+            (true, false) => PgSslMode::VerifyCa,
+            (true, true) => PgSslMode::VerifyFull,
+        });
+        if let Some(file) = &tls.authorities {
+            connect = connect.ssl_root_cert(file);
+        }
+        if let Some((certificate, key)) = &tls.client {
+            connect = connect.ssl_client_cert(certificate).ssl_client_key(key);
+        }
+        Self::new(connect)
     }
 
     /// The name of the database.
@@ -119,7 +114,7 @@ impl Options {
         };
         let shown = format!("database {} at {place}", connect.get_database().unwrap_or_default());
         let (max_connections, statement_timeout) = (MAX_CONNECTIONS, STATEMENT_TIMEOUT);
-        Self { connect, shown, max_connections, max_lifetime: None, statement_timeout }
+        Self { connect, shown, max_connections, max_lifetime: None, statement_timeout, exclusive: false }
     }
 
     /// How long an answer is waited for: somewhat longer than the server may work at it, so that a server that lives says

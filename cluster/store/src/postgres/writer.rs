@@ -20,6 +20,7 @@ use super::{
     value::{Kind, bind_column},
 };
 use crate::{
+    Failed,
     group::{Member, Outcome, Queue, Trouble, TroubleKind, Turn},
     plan::{self, Numbers, Plan, View},
     table::{Columns as _, Value, bytes, column},
@@ -49,6 +50,12 @@ impl Writer {
     pub(crate) fn new(options: Options, queue: Queue<Never>) -> Self {
         let numbers = Numbers { row: 0, seq: 0 };
         Self { options, queue, connection: None, numbers, left: 0, view: View::default() }
+    }
+
+    /// Connect, so that whoever opens the store learns what stands in the way.
+    pub(crate) async fn open(&mut self) -> Result<(), Failed> {
+        let opened = self.connection().await.map(drop);
+        opened.map_err(|trouble| Failed(format!("{} cannot be opened: {}", self.options, trouble.text)))
     }
 
     /// Write until told to close, or until nobody is left to ask.
@@ -248,11 +255,25 @@ async fn connect<'c>(
             let failed = |text| refused(format!("the database does not answer: {text}"));
             let mut connection = trouble::connect(&options.writing()).await.map_err(failed)?;
             reading(options.patience(), super::prepare(&mut connection)).await?;
+            if options.exclusive {
+                take(&mut connection, options).await?;
+            }
             (connection, Instant::now())
         }
     };
     Ok((options.patience(), &mut slot.insert(connection).0))
 }
+
+/// Be the only one. The server waits for a process that has just ended, as long as it may wait for anything.
+async fn take(connection: &mut PgConnection, options: &Options) -> Result<(), Trouble> {
+    let taken = sqlx::query("SELECT pg_advisory_lock($1)").bind(WRITER).execute(connection);
+    let in_use =
+        |_| Trouble { text: "it is in use by another process".into(), kind: TroubleKind::World, reconnect: true };
+    reading(options.patience(), taken).await.map(drop).map_err(in_use)
+}
+
+/// Whoever has a database for itself holds this.
+const WRITER: i64 = 0x4d72_646f;
 
 /// Wait for a read.
 async fn reading<T>(patience: Duration, read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Trouble> {

@@ -1,0 +1,126 @@
+//! `meridian schema`: prepares a PostgreSQL database, and says how old its tables are.
+
+use std::fmt;
+
+use serde::Serialize;
+use store::postgres::{Options, schema};
+
+use super::{Answer, Failed, Output};
+
+/// The commands about the tables of a PostgreSQL database. A SQLite file is prepared by whoever opens it.
+#[derive(Debug, clap::Subcommand)]
+pub enum Schema {
+    /// Make the tables in an empty database.
+    Setup(Database),
+    /// Bring the tables to the version of this program. No server may run on them meanwhile.
+    Update(Database),
+    /// Say which version the tables have.
+    Version(Database),
+}
+
+/// Which database.
+#[derive(clap::Args)]
+pub struct Database {
+    /// Where it is: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS and
+    /// ?host=/FOLDER for a socket.
+    #[arg(long, env = "MERIDIAN_STORE", hide_env_values = true, value_name = "URL")]
+    store: String,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+/// What was found or done.
+#[derive(Debug, Serialize)]
+struct Versions {
+    store: String,
+    /// Of the tables, now; `None`: there are none.
+    version: Option<i64>,
+    /// Of the tables, before.
+    before: Option<i64>,
+    /// That this program makes and works with.
+    known: i64,
+}
+
+impl Schema {
+    /// Do it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed`] when nothing was done.
+    pub async fn run(&self, output: Output) -> Result<(), Failed> {
+        let (Self::Setup(database) | Self::Update(database) | Self::Version(database)) = self;
+        let options = Options::from_url(&database.store).map_err(failed)?;
+        let before = match schema::inspect(&options).await.map_err(failed)? {
+            schema::Found::Empty => None,
+            schema::Found::Ours(version) => Some(version),
+            schema::Found::Foreign => return Err(Failed(format!("{options} holds tables of another program"))),
+        };
+        let version = match self {
+            Self::Setup(_) => Some(schema::setup(&options).await.map_err(failed)?),
+            Self::Update(_) => Some(schema::update(&options).await.map_err(failed)?),
+            Self::Version(_) => before,
+        };
+        Versions { store: options.to_string(), version, before, known: schema::VERSION }.write(output);
+        Ok(())
+    }
+}
+
+fn failed(failed: store::Failed) -> Failed {
+    Failed(failed.0)
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, version, before, known } = self;
+        match (version, before) {
+            (None, _) => write!(f, "{store} has no tables yet"),
+            (Some(version), None) => write!(f, "{store} was prepared: schema version {version}"),
+            (Some(version), Some(before)) if version > before => {
+                write!(f, "{store} was brought from schema version {before} to {version}")
+            }
+            (Some(version), _) if version > known => {
+                write!(f, "{store} has schema version {version}, newer than this program, which knows {known}")
+            }
+            (Some(version), _) => write!(f, "{store} has schema version {version}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text() {
+        let check = |version, before, expected: &str| {
+            let versions = Versions { store: "database m at db:5432".into(), version, before, known: 1 };
+            assert_eq!(versions.render(Output::Text), format!("database m at db:5432 {expected}\n"));
+        };
+        check(None, None, "has no tables yet");
+        check(Some(1), None, "was prepared: schema version 1");
+        check(Some(1), Some(1), "has schema version 1");
+        check(Some(2), Some(1), "was brought from schema version 1 to 2");
+        check(Some(7), Some(7), "has schema version 7, newer than this program, which knows 1");
+    }
+
+    #[test]
+    fn json() {
+        let versions = Versions { store: "database m at db:5432".into(), version: Some(1), before: None, known: 1 };
+        let value: serde_json::Value = serde_json::from_str(&versions.render(Output::Json)).unwrap();
+        let expected = serde_json::json!({
+            "store": "database m at db:5432", "version": 1, "before": null, "known": 1,
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn the_url_is_not_shown() {
+        let schema = Schema::Setup(Database { store: "postgres://u:hunter2@h/d".into() });
+        assert!(!format!("{schema:?}").contains("hunter2"));
+    }
+}

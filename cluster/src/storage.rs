@@ -1,0 +1,45 @@
+//! Which store a cluster keeps everything in.
+
+use std::sync::Arc;
+
+use config::Location;
+use store::{Failed, Spawner, Store, postgres, sqlite};
+
+/// Open the store of a configuration.
+pub(crate) async fn open(location: &Location, spawner: &Spawner) -> Result<Arc<dyn Store>, Failed> {
+    Ok(match location {
+        Location::Memory => Arc::new(sqlite::open(&sqlite::Location::Memory, spawner).await?),
+        Location::File(path) => Arc::new(sqlite::open(&sqlite::Location::File(path.clone()), spawner).await?),
+        Location::Postgres(database) => Arc::new(postgres::open(&options(database), spawner).await?),
+    })
+}
+
+/// What clients are told of it, by the names of Temporal's plugins.
+pub(crate) fn name(location: &Location) -> &'static str {
+    match location {
+        Location::Memory | Location::File(_) => "sqlite",
+        Location::Postgres(_) => "postgres12",
+    }
+}
+
+fn options(database: &config::Postgres) -> postgres::Options {
+    let tls = database.tls.as_ref().map(|tls| postgres::Tls {
+        authorities: tls.authorities.clone(),
+        is_verified: tls.verify_host || tls.authorities.is_some(),
+        verify_host: tls.verify_host,
+        client: tls.client.clone(),
+    });
+    let mut options = postgres::Options::from_address(&postgres::Address {
+        host: database.host.clone(),
+        port: database.port,
+        database: database.database.clone(),
+        user: database.user.clone(),
+        password: database.password.clone(),
+        tls,
+    });
+    options.max_connections = database.max_connections;
+    options.max_lifetime = database.max_connection_lifetime;
+    // Hosts do not share shards yet, so a second server would only take them away from the first.
+    options.exclusive = true;
+    options
+}
