@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use replicator::{
-    ids::{NamespaceId, RangeId, RecordVersion, RunKey, ShardId, TaskId, WorkflowKey},
+    ids::{EventId, NamespaceId, RangeId, RecordVersion, RunKey, ShardId, TaskId, WorkflowKey},
     shard::io::{CommitOutcome, ItemKind, Load, Loaded, RunChange, RunWrite, Transaction},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
@@ -11,8 +11,8 @@ use replicator::{
 use super::{
     Fixture,
     model::{
-        Owner, SHARD, acquire, delete, item, listed, namespace, nothing, point, put, run, show, start, timer, transfer,
-        workflow,
+        Owner, SHARD, acquire, batch, delete, item, listed, namespace, nothing, point, put, root, run, show, start,
+        timer, transfer, workflow,
     },
 };
 
@@ -141,6 +141,23 @@ pub async fn tasks_come_in_order_and_go_when_done(fixture: &dyn Fixture) {
     let left = [timers[0].clone(), timers[2].clone(), timers[3].clone()];
     assert_eq!(tasks(&owner, Category::Timer, None, 9).await, left);
     assert_eq!(tasks(&owner, Category::Transfer, None, 9).await, [transfer(&run, 7)]);
+}
+
+/// Whoever writes a row again means it.
+pub async fn a_row_that_is_there_is_replaced(fixture: &dyn Fixture) {
+    let owner = Owner::of(fixture).await;
+    let (first, second) = (run("w", 1), run("v", 2));
+    owner.commits(Transaction { tasks: vec![transfer(&first, 5), timer(&first, 7, 6)], ..start(&first) }).await;
+    let branch = root(&first, 1);
+    let events = |transaction| vec![batch(&branch, 1, transaction, 10, 0)];
+    owner.commits(Transaction { runs: vec![put(&first, Some(1), 2)], history: events(3), ..nothing() }).await;
+    owner.commits(Transaction { runs: vec![put(&first, Some(2), 3)], history: events(4), ..nothing() }).await;
+    owner.commits(Transaction { tasks: vec![transfer(&second, 5), transfer(&second, 8)], ..start(&second) }).await;
+    assert_eq!(tasks(&owner, Category::Transfer, None, 9).await, [transfer(&second, 5), transfer(&second, 8)]);
+    assert_eq!(tasks(&owner, Category::Timer, None, 9).await, [timer(&first, 7, 6)]);
+    let page = owner.store.read_history(SHARD, &first.workflow, &branch, EventId(1), EventId(9), 99).await;
+    let events: Vec<_> = page.expect("read").batches.into_iter().map(|batch| batch.events).collect();
+    assert_eq!(events, [Bytes::from_static(b"1-4@10")]);
 }
 
 /// A write names the items that change.

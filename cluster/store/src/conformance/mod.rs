@@ -38,6 +38,7 @@ macro_rules! suite {
             a_range_fences_older_ones,
             what_was_answered_is_there_after_a_restart,
             tasks_come_in_order_and_go_when_done,
+            a_row_that_is_there_is_replaced,
             items_change_one_by_one,
             a_pointer_goes_with_its_run,
             a_workflow_without_runs_says_so,

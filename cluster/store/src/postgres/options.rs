@@ -131,6 +131,8 @@ impl Options {
             .application_name("meridian")
             .statement_cache_capacity(PREPARED)
             .options([("statement_timeout", timeout.as_str()), ("default_transaction_isolation", "read committed")])
+            // Who is gone without a word holds no lock for long.
+            .options([("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")])
             // Every table is read by its key, whatever the planner thinks of a table that was empty a moment ago.
             .options([("enable_seqscan", "off"), ("jit", "off")])
     }

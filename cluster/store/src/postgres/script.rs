@@ -76,52 +76,65 @@ fn split<K, V>(rows: impl IntoIterator<Item = (K, Option<V>)>) -> (Vec<(K, V)>, 
 
 const ADOPT: Part = Part {
     text: "DELETE FROM dropped AS t USING {rows} WHERE t.tree = w.tree AND {owned}",
+    replace: "",
     columns: &[("tree", Integer)],
 };
-const EMPTY: Part =
-    Part { text: "DELETE FROM item AS t USING {rows} WHERE t.row = w.row AND {owned}", columns: &[("row", Integer)] };
+const EMPTY: Part = Part {
+    text: "DELETE FROM item AS t USING {rows} WHERE t.row = w.row AND {owned}",
+    replace: "",
+    columns: &[("row", Integer)],
+};
 const FELL: Part = Part {
     text: "DELETE FROM node AS t USING {rows} WHERE t.tree = w.tree AND {owned}",
+    replace: "",
     columns: &[("tree", Integer)],
 };
 const FELL_DROPPED: Part = Part {
     text: "DELETE FROM dropped AS t USING {rows} WHERE t.tree = w.tree AND {owned}",
+    replace: "",
     columns: &[("tree", Integer)],
 };
 const CUT: Part = Part {
     text: "DELETE FROM node AS t USING {rows} \
            WHERE t.tree = w.tree AND t.branch = w.branch AND t.node >= w.node AND {owned}",
+    replace: "",
     columns: &[("tree", Integer), ("branch", Bytes), ("node", Integer)],
 };
 // An update where there is a row already: it wins over a deletion in the same statement.
 const DROP: Part = Part {
     text: "INSERT INTO dropped SELECT * FROM {rows} WHERE {owned} \
            ON CONFLICT (tree, branch) DO UPDATE SET branch = excluded.branch",
+    replace: "",
     columns: &[("tree", Integer), ("branch", Bytes)],
 };
 const STATE: Part = Part {
     text: "UPDATE shard AS t SET state = w.state FROM {rows} WHERE t.id = w.id AND {owned}",
+    replace: "",
     columns: &[("id", Integer), ("state", Bytes)],
 };
 const FORGET: Part = Part {
     text: "DELETE FROM task AS t USING {rows} \
            WHERE t.shard = w.shard AND t.category = w.category AND t.fire_time = 0 AND t.id <= w.id AND {owned}",
+    replace: "",
     columns: &[("shard", Integer), ("category", Integer), ("id", Integer)],
 };
 
 const NAME: Part = Part {
     text: "INSERT INTO name SELECT * FROM {rows} WHERE {owned} \
            ON CONFLICT (namespace, workflow, run) DO UPDATE SET row = excluded.row",
+    replace: "",
     columns: &[("namespace", Bytes), ("workflow", Bytes), ("run", Bytes), ("row", Integer)],
 };
 const UNNAME: Part = Part {
     text: "DELETE FROM name AS t USING {rows} \
            WHERE t.namespace = w.namespace AND t.workflow = w.workflow AND t.run = w.run AND {owned}",
+    replace: "",
     columns: &[("namespace", Bytes), ("workflow", Bytes), ("run", Bytes)],
 };
 const RUN: Part = Part {
     text: "INSERT INTO run SELECT * FROM {rows} WHERE {owned} ON CONFLICT (row) DO UPDATE SET id = excluded.id, \
            record = excluded.record, closed = excluded.closed, started = excluded.started, state = excluded.state",
+    replace: "",
     columns: &[
         ("row", Integer),
         ("id", Bytes),
@@ -131,31 +144,42 @@ const RUN: Part = Part {
         ("state", Bytes),
     ],
 };
-const UNRUN: Part =
-    Part { text: "DELETE FROM run AS t USING {rows} WHERE t.row = w.row AND {owned}", columns: &[("row", Integer)] };
+const UNRUN: Part = Part {
+    text: "DELETE FROM run AS t USING {rows} WHERE t.row = w.row AND {owned}",
+    replace: "",
+    columns: &[("row", Integer)],
+};
 const MOVE: Part = Part {
     text: "UPDATE run AS t SET closed = w.closed, started = w.started FROM {rows} WHERE t.row = w.row AND {owned}",
+    replace: "",
     columns: &[("row", Integer), ("closed", Integer), ("started", Integer)],
 };
 const START: Part = Part {
     text: "INSERT INTO start SELECT * FROM {rows} WHERE {owned} \
            ON CONFLICT (row) DO UPDATE SET key = excluded.key, value = excluded.value",
+    replace: "",
     columns: &[("row", Integer), ("key", Bytes), ("value", Bytes)],
 };
-const UNSTART: Part =
-    Part { text: "DELETE FROM start AS t USING {rows} WHERE t.row = w.row AND {owned}", columns: &[("row", Integer)] };
+const UNSTART: Part = Part {
+    text: "DELETE FROM start AS t USING {rows} WHERE t.row = w.row AND {owned}",
+    replace: "",
+    columns: &[("row", Integer)],
+};
 const ITEM: Part = Part {
     text: "INSERT INTO item SELECT * FROM {rows} WHERE {owned} \
            ON CONFLICT (row, kind, key) DO UPDATE SET value = excluded.value",
+    replace: "",
     columns: &[("row", Integer), ("kind", Integer), ("key", Bytes), ("value", Bytes)],
 };
 const UNITEM: Part = Part {
     text: "DELETE FROM item AS t USING {rows} WHERE t.row = w.row AND t.kind = w.kind AND t.key = w.key AND {owned}",
+    replace: "",
     columns: &[("row", Integer), ("kind", Integer), ("key", Bytes)],
 };
 const NODE: Part = Part {
-    text: "INSERT INTO node SELECT * FROM {rows} WHERE {owned} ON CONFLICT (tree, branch, node, txn) \
-           DO UPDATE SET next = excluded.next, previous = excluded.previous, events = excluded.events",
+    text: "INSERT INTO node SELECT * FROM {rows} WHERE {owned}",
+    replace: " ON CONFLICT (tree, branch, node, txn) \
+              DO UPDATE SET next = excluded.next, previous = excluded.previous, events = excluded.events",
     columns: &[
         ("tree", Integer),
         ("branch", Bytes),
@@ -167,13 +191,14 @@ const NODE: Part = Part {
     ],
 };
 const TASK: Part = Part {
-    text: "INSERT INTO task SELECT * FROM {rows} WHERE {owned} \
-           ON CONFLICT (shard, category, fire_time, id) DO UPDATE SET body = excluded.body",
+    text: "INSERT INTO task SELECT * FROM {rows} WHERE {owned}",
+    replace: " ON CONFLICT (shard, category, fire_time, id) DO UPDATE SET body = excluded.body",
     columns: &[("shard", Integer), ("category", Integer), ("fire_time", Integer), ("id", Integer), ("body", Bytes)],
 };
 const UNTASK: Part = Part {
     text: "DELETE FROM task AS t USING {rows} WHERE t.shard = w.shard AND t.category = w.category \
            AND t.fire_time = w.fire_time AND t.id = w.id AND {owned}",
+    replace: "",
     columns: &[("shard", Integer), ("category", Integer), ("fire_time", Integer), ("id", Integer)],
 };
 const SHOW: Part = Part {
@@ -183,6 +208,7 @@ const SHOW: Part = Part {
            transitions = excluded.transitions, parent_workflow = excluded.parent_workflow, \
            parent_run = excluded.parent_run, root_workflow = excluded.root_workflow, root_run = excluded.root_run, \
            memo = excluded.memo, search = excluded.search",
+    replace: "",
     columns: &[
         ("namespace", Bytes),
         ("closed", Integer),
@@ -207,5 +233,6 @@ const SHOW: Part = Part {
 const HIDE: Part = Part {
     text: "DELETE FROM visibility AS t USING {rows} WHERE t.namespace = w.namespace AND t.closed = w.closed \
            AND t.started = w.started AND t.run = w.run AND {owned}",
+    replace: "",
     columns: &[("namespace", Bytes), ("closed", Integer), ("started", Integer), ("run", Bytes)],
 };

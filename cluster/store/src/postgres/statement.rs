@@ -22,8 +22,20 @@ use crate::table::{Value, Values};
 pub(crate) struct Part {
     /// Its text. `{rows}` stands for the rows, as `w`; `{owned}` for whether the shards are still owned.
     pub(crate) text: &'static str,
+    /// What follows where rows may be there already, of a part whose rows are hardly ever; else nothing.
+    pub(crate) replace: &'static str,
     /// Columns of the rows.
     pub(crate) columns: &'static [(&'static str, Kind)],
+}
+
+/// Whether rows that are hardly ever there already may be. To insert a row that may be there costs two records of the
+/// log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rows {
+    /// They are new; if one is not, the statement fails.
+    New,
+    /// Those that are there are replaced.
+    Any,
 }
 
 /// Parts with their rows.
@@ -51,7 +63,8 @@ impl Batch {
     }
 
     /// The statement. It answers how many of the shards are owned; if that is not all of them, it has written nothing.
-    pub(crate) fn statement(&self, owned: &BTreeMap<ShardId, RangeId>) -> (String, PgArguments) {
+    pub(crate) fn statement(&self, owned: &BTreeMap<ShardId, RangeId>, rows: Rows) -> (String, PgArguments) {
+        let may_replace = rows == Rows::Any;
         let mut arguments = PgArguments::default();
         let shards: Vec<_> = owned.keys().map(|shard| Value::Integer(shard.0.into())).collect();
         let ranges: Vec<_> = owned.values().map(|range| Value::Integer(range.0)).collect();
@@ -71,8 +84,9 @@ impl Batch {
                 names.push(*name);
             }
             let rows = format!("unnest({}) AS w ({})", arrays.join(", "), names.join(", "));
+            let replace = if may_replace { part.replace } else { "" };
             let part = part.text.replace("{rows}", &rows).replace("{owned}", "(SELECT count FROM owned) = $3");
-            text.push_str(&format!(", p{number} AS ({part})"));
+            text.push_str(&format!(", p{number} AS ({part}{replace})"));
         }
         text.push_str(" SELECT count FROM owned");
         (text, arguments)

@@ -16,6 +16,7 @@ use super::{
     look_up,
     options::Options,
     script,
+    statement::Rows,
     trouble::{self, silent, unwritten, written},
     value::{Kind, bind_column},
 };
@@ -169,8 +170,15 @@ impl Writer {
         if owned.is_empty() {
             return Ok(Some(outcomes));
         }
-        let (text, arguments) = script::batch(plan).statement(&owned);
-        let rows = self.execute(text, arguments).await?;
+        let batch = script::batch(plan);
+        let (text, arguments) = batch.statement(&owned, Rows::New);
+        let rows = match self.execute(text, arguments).await {
+            Err(trouble) if trouble.kind == TroubleKind::Rows => {
+                let (text, arguments) = batch.statement(&owned, Rows::Any);
+                self.execute(text, arguments).await?
+            }
+            done => done?,
+        };
         let count = rows.first().map(|row| row.integer(0)).transpose().map_err(|error| written(&error))?.flatten();
         let is_owned = count.is_some_and(|count| usize::try_from(count) == Ok(owned.len()));
         Ok(is_owned.then_some(outcomes))
