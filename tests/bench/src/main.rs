@@ -8,6 +8,7 @@ mod conflict;
 mod handover;
 mod isolation;
 mod load;
+mod postgres;
 mod replication;
 mod report;
 mod side;
@@ -66,6 +67,8 @@ enum Other {
     CatchUp(catch_up::Options),
     /// What one namespace suffers from a quarantined workflow, a loud neighbour and a dead peer, as JSON.
     Isolation(isolation::Options),
+    /// What a workflow costs the databases of two clusters on PostgreSQL, by their own counters, as JSON.
+    Postgres(postgres::Options),
     /// Graceful handovers to and fro under half of the load that two clusters of Meridian sustain, as JSON.
     Handover(handover::Options),
 }
@@ -78,6 +81,7 @@ impl Other {
             Self::Conflict(options) => serde_json::to_value(conflict::measure(options).await?)?,
             Self::CatchUp(options) => serde_json::to_value(catch_up::measure(options).await?)?,
             Self::Isolation(options) => serde_json::to_value(isolation::measure(options).await?)?,
+            Self::Postgres(options) => serde_json::to_value(postgres::measure(options).await?)?,
             Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,
             Self::Handover(options) => {
                 let figures = handover::measure(options).await?;
