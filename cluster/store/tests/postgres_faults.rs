@@ -3,19 +3,19 @@
 #![allow(clippy::disallowed_methods, reason = "a test has a runtime of its own")]
 #![allow(clippy::print_stdout, reason = "a child says what was acknowledged")]
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use replicator::{
     ids::{RangeId, RunKey},
     shard::io::{CommitOutcome, Transaction},
 };
-use scratch_postgres::Server;
+use scratch_postgres::{NAME, Server, TlsServer};
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use store::{
     Spawner, Unavailable,
     conformance::model::{Owner, SHARD, acquire, delete, nothing, put, run, start},
-    postgres::{self, Options, PostgresStore, schema},
+    postgres::{self, Address, Options, PostgresStore, Tls, schema},
 };
 
 mod kill;
@@ -189,7 +189,7 @@ async fn a_write_that_comes_too_late_writes_nothing() {
 #[tokio::test]
 async fn a_lock_of_another_program_passes() {
     let mut options = database().await;
-    options.statement_timeout = Duration::from_millis(200);
+    options.statement_timeout = Duration::from_secs(1);
     let owner = owner(&options).await;
     let mut other = raw(&scratch_postgres::shared().url(options.database())).await;
     other.execute("BEGIN; LOCK TABLE run").await.expect("locks");
@@ -275,12 +275,45 @@ async fn one_process_has_a_database_for_itself() {
     let first = owner(&options).await;
     let spawner: Spawner = Arc::new(|task| drop(tokio::spawn(task)));
     let mut hasty = options.clone();
-    hasty.statement_timeout = Duration::from_millis(100);
+    hasty.statement_timeout = Duration::from_secs(1);
     let refused = postgres::open(&hasty, &spawner).await.expect_err("in use");
     assert_eq!(refused.0, format!("{options} cannot be opened: it is in use by another process"));
     first.commits(start(&run("w", 1))).await;
     first.store.close().await;
     owner(&options).await.commits(start(&run("v", 2))).await;
+}
+
+/// The server has to be who it says it is, if anybody asks.
+#[tokio::test]
+async fn a_database_is_reached_by_tls() {
+    let server = TlsServer::start();
+    let options = |host: &str, tls: Option<Tls>| {
+        let (database, user) = ("postgres".to_owned(), "meridian".to_owned());
+        Options::from_address(&Address {
+            host: host.into(),
+            port: server.port,
+            database,
+            user,
+            tls,
+            ..Address::default()
+        })
+    };
+    let checked = |authorities: &Path, verify_host| {
+        Some(Tls { is_verified: true, verify_host, authorities: Some(authorities.to_owned()), client: None })
+    };
+    let look = async |options: Options| schema::inspect(&options).await.map_err(|failed| failed.0);
+    let empty = Ok(schema::Found::Empty);
+    assert_eq!(look(options(NAME, Some(Tls::default()))).await, empty);
+    assert_eq!(look(options(NAME, checked(&server.authority, true))).await, empty);
+    assert_eq!(look(options("127.0.0.1", checked(&server.authority, false))).await, empty);
+    let by_another_name = look(options("127.0.0.1", checked(&server.authority, true))).await.expect_err("refused");
+    assert!(by_another_name.contains("certificate not valid for name \"127.0.0.1\""), "{by_another_name}");
+    let unknown = look(options(NAME, checked(&server.stranger, true))).await.expect_err("refused");
+    assert!(unknown.contains("invalid peer certificate"), "{unknown}");
+    let url = format!("postgres://meridian@{NAME}:{}/postgres?sslmode=verify-full&sslrootcert=", server.port);
+    let with = |file: &Path| Options::from_url(&format!("{url}{}", file.display())).expect("a URL");
+    assert_eq!(look(with(&server.authority)).await, empty);
+    assert!(look(with(&server.stranger)).await.is_err());
 }
 
 /// Preparing is done once, whoever begins.

@@ -16,6 +16,10 @@ use std::{
     },
 };
 
+mod tls;
+
+pub use crate::tls::{NAME, TlsServer};
+
 /// A server.
 #[derive(Debug)]
 pub struct Server {
@@ -45,9 +49,12 @@ impl Server {
     /// When PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
-        let programs = programs();
         let user = other_user();
-        let folder = folder(user);
+        Self::start_in(folder(user), user, settings)
+    }
+
+    fn start_in(folder: PathBuf, user: Option<&str>, settings: &[&str]) -> Self {
+        let programs = programs();
         let mut command = Command::new("sh");
         command.arg("-c").arg(KEEPER).arg("keeper").args([&folder, &programs]).arg(user.unwrap_or_default());
         command.args(settings).stdin(Stdio::piped()).stdout(Stdio::piped());
