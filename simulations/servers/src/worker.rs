@@ -1,18 +1,21 @@
 //! A worker: it polls, replays a workflow's program or does an activity, and says so. Some are careless.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
+use bytes::Bytes;
 use proto::temporal::api::{
     common::v1::{Payloads, WorkflowExecution},
-    enums::v1::QueryResultType,
+    enums::v1::{QueryResultType, TaskQueueKind},
     history::v1::{HistoryEvent, history_event::Attributes},
     query::v1::WorkflowQueryResult,
+    taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1::{
         GetWorkflowExecutionHistoryRequest, PollActivityTaskQueueRequest, PollActivityTaskQueueResponse,
         PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse, RecordActivityTaskHeartbeatRequest,
@@ -20,10 +23,13 @@ use proto::temporal::api::{
         RespondWorkflowTaskCompletedRequest,
     },
 };
-use replicator::ids::{EventId, NamespaceId, RunId, RunKey, WorkflowKey};
+use replicator::{
+    ids::{EventId, NamespaceId, RunId, RunKey, WorkflowKey},
+    time::proto_duration,
+};
 use simulations::{
     checkers::Fact,
-    program::{Program, failure, payloads, queue},
+    program::{Program, QUEUE, failure, payloads, queue},
     random::{Random, Range},
 };
 use tokio::time::{sleep, timeout};
@@ -37,24 +43,27 @@ use crate::{
 /// The query that workflows answer: how many signals they have had.
 pub(crate) const QUERY: &str = "signals";
 
-/// One poller of a region. Clones are others.
+/// One worker of a region. Clones are other hands of the same.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) people: People,
     pub(crate) namespace: NamespaceId,
     pub(crate) region: usize,
+    /// Tells it from others of its region.
+    pub(crate) number: usize,
     pub(crate) random: Random,
     /// Of a million tasks so many are taken and forgotten, or fail.
     pub(crate) careless: Arc<AtomicU32>,
+    pub(crate) cache: Cache,
 }
 
 impl Worker {
-    /// Take workflow tasks for ever.
-    pub(crate) async fn run_workflows(mut self) {
+    /// Take workflow tasks for ever: those that anybody may do, or those of runs that this worker remembers.
+    pub(crate) async fn run_workflows(mut self, is_sticky: bool) {
         loop {
             let request = PollWorkflowTaskQueueRequest {
                 namespace: NAMESPACE.into(),
-                task_queue: Some(queue()),
+                task_queue: Some(if is_sticky { self.sticky_queue() } else { queue() }),
                 identity: self.identity(),
                 ..Default::default()
             };
@@ -88,7 +97,13 @@ impl Worker {
     }
 
     fn identity(&self) -> String {
-        format!("worker of {}", self.region)
+        format!("worker {} of {}", self.number, self.region)
+    }
+
+    /// The queue of the runs that this worker remembers.
+    fn sticky_queue(&self) -> TaskQueue {
+        let name = format!("{QUEUE} of {}", self.identity());
+        TaskQueue { name, kind: TaskQueueKind::Sticky.into(), normal_name: QUEUE.into() }
     }
 
     /// What a poll brought. Whoever was refused waits a little.
@@ -141,6 +156,10 @@ impl Worker {
             task_token: task.task_token,
             commands: program.decide(&events),
             query_results: task.queries.keys().map(|id| (id.clone(), answer.clone())).collect(),
+            sticky_attributes: Some(StickyExecutionAttributes {
+                worker_task_queue: Some(self.sticky_queue()),
+                schedule_to_start_timeout: Some(proto_duration(STICKY_TIME)),
+            }),
             identity: self.identity(),
             namespace: NAMESPACE.into(),
             ..Default::default()
@@ -151,12 +170,14 @@ impl Worker {
         });
         if completed.await {
             self.people.ledger.count("worker: workflow task completed");
-            self.acknowledge(task.workflow_execution.unwrap_or_default(), &events);
+            let execution = task.workflow_execution.unwrap_or_default();
+            self.acknowledge(&execution, &events);
+            self.cache.keep(execution.run_id, events);
         }
     }
 
     /// A completion was acknowledged: it stays in its run.
-    fn acknowledge(&self, execution: WorkflowExecution, events: &[HistoryEvent]) {
+    fn acknowledge(&self, execution: &WorkflowExecution, events: &[HistoryEvent]) {
         let started = events.iter().rev().find_map(|event| match &event.attributes {
             Some(Attributes::WorkflowTaskStartedEventAttributes(started)) => Some(started.scheduled_event_id),
             _ => None,
@@ -167,12 +188,48 @@ impl Worker {
         self.people.ledger.acknowledged(&fact);
     }
 
-    /// The whole history of a task.
+    /// The whole history of a task: what came with it, behind what is remembered; or all of it is fetched.
     async fn history(&self, task: &PollWorkflowTaskQueueResponse) -> Option<Vec<HistoryEvent>> {
-        let mut events = task.history.clone().unwrap_or_default().events;
-        let mut token = task.next_page_token.clone();
+        let came = task.history.clone().unwrap_or_default().events;
+        let first = came.first().map_or(0, |event| event.event_id);
+        let run = task.workflow_execution.clone().unwrap_or_default().run_id;
+        if first == 1 {
+            return self.pages(task, came, task.next_page_token.clone()).await;
+        }
+        if let Some(mut events) = self.cache.take(&run)
+            && events.last().is_some_and(|event| event.event_id + 1 == first)
+        {
+            self.people.ledger.count("worker: sticky task");
+            events.extend(came);
+            return self.pages(task, events, task.next_page_token.clone()).await;
+        }
+        self.people.ledger.count("worker: history fetched anew");
+        let mut events = self.fetch(task, Vec::new(), Bytes::new()).await?;
+        // What came after the task began is of the next.
+        if !came.is_empty() {
+            events.retain(|event| event.event_id <= task.started_event_id);
+        }
+        Some(events)
+    }
+
+    /// Events, and what follows them on further pages.
+    async fn pages(
+        &self,
+        task: &PollWorkflowTaskQueueResponse,
+        events: Vec<HistoryEvent>,
+        token: Bytes,
+    ) -> Option<Vec<HistoryEvent>> {
+        if token.is_empty() { Some(events) } else { self.fetch(task, events, token).await }
+    }
+
+    async fn fetch(
+        &self,
+        task: &PollWorkflowTaskQueueResponse,
+        mut events: Vec<HistoryEvent>,
+        mut token: Bytes,
+    ) -> Option<Vec<HistoryEvent>> {
         let mut client = self.people.client(self.region, self.region);
-        while !token.is_empty() {
+        loop {
             let request = GetWorkflowExecutionHistoryRequest {
                 namespace: NAMESPACE.into(),
                 execution: task.workflow_execution.clone(),
@@ -183,8 +240,10 @@ impl Worker {
             let page = self.people.once("GetWorkflowExecutionHistory", Patience::UntilHeard, read).await?;
             events.extend(page.history.unwrap_or_default().events);
             token = page.next_page_token;
+            if token.is_empty() {
+                return Some(events);
+            }
         }
-        Some(events)
     }
 
     async fn do_activity(&mut self, task: PollActivityTaskQueueResponse) {
@@ -260,6 +319,25 @@ impl Worker {
     }
 }
 
+/// Histories of runs that a worker remembers. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Cache(Arc<Mutex<BTreeMap<String, Vec<HistoryEvent>>>>);
+
+impl Cache {
+    fn take(&self, run: &str) -> Option<Vec<HistoryEvent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(run)
+    }
+
+    fn keep(&self, run: String, events: Vec<HistoryEvent>) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever was there longest goes; by their ids that is as good as any.
+        if runs.len() == REMEMBERED {
+            runs.pop_first();
+        }
+        runs.insert(run, events);
+    }
+}
+
 /// Whether something happened that the worker could not know of; it is given another task.
 fn is_overtaken(status: &Status) -> bool {
     status.code() == Code::InvalidArgument && status.message().contains("UnhandledCommand")
@@ -279,6 +357,12 @@ fn signals(events: &[HistoryEvent]) -> Payloads {
     };
     payloads(events.iter().filter(is_signal).count().to_string().into_bytes())
 }
+
+/// How long a task waits for the one worker that remembers its run.
+const STICKY_TIME: Duration = Duration::from_secs(1);
+
+/// Runs that a worker remembers; fewer than there are.
+const REMEMBERED: usize = 12;
 
 const POLL: Duration = Duration::from_secs(20);
 const RESPOND: Duration = Duration::from_secs(5);

@@ -24,7 +24,7 @@ use crate::{
     plan::{CLUSTERS, Fault, Plan},
     rest,
     store::{Hardware, Weather},
-    worker::Worker,
+    worker::{Cache, Worker},
 };
 
 /// Everything that there is.
@@ -93,16 +93,20 @@ impl World {
     /// Workers begin to poll.
     fn begin_work(&self, namespace: NamespaceId) {
         for region in 0..CLUSTERS {
-            for number in 0..POLLERS {
-                let random = |kind| Random::of(self.plan.seed, kind, (region * POLLERS + number) as u64);
+            for number in 0..WORKERS {
+                let random = |kind| Random::of(self.plan.seed, kind, (region * WORKERS + number) as u64);
+                let cache = Cache::default();
                 let worker = |kind| Worker {
                     people: self.people.clone(),
                     namespace,
                     region,
+                    number,
                     random: random(kind),
                     careless: self.careless.clone(),
+                    cache: cache.clone(),
                 };
-                self.background.spawn(worker("workflows").run_workflows());
+                self.background.spawn(worker("workflows").run_workflows(false));
+                self.background.spawn(worker("sticky workflows").run_workflows(true));
                 self.background.spawn(worker("activities").run_activities());
             }
         }
@@ -260,5 +264,5 @@ const PREPARED_WITHIN: Duration = Duration::from_secs(30);
 const REST_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Pollers of each kind in a region.
-const POLLERS: usize = 2;
+/// Workers of a region.
+const WORKERS: usize = 2;

@@ -14,11 +14,15 @@ pub(crate) fn replays(world: &World) -> String {
 
 /// The command that shows the world of a name again.
 pub(crate) fn command(name: &str) -> String {
+    format!("simulate replay{} {name}", planted())
+}
+
+/// What a command needs besides, so that a defect that was planted is there again.
+pub(crate) fn planted() -> &'static str {
     #[cfg(feature = "defects")]
-    let besides = crate::command::power::planted();
+    return crate::command::power::planted();
     #[cfg(not(feature = "defects"))]
-    let besides = "";
-    format!("simulate replay{besides} {name}")
+    ""
 }
 
 #[cfg(test)]

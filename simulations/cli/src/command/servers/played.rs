@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::report::planted;
+
 /// What came of it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Played {
@@ -73,6 +75,7 @@ impl Played {
         let this = env::current_exe().context("cannot find this program")?;
         let mut command = Command::new(this);
         command.args(["servers", "--told-as-json", "--seed", &seed.to_string()]);
+        command.args(planted().split_whitespace());
         let output = command.stdin(Stdio::null()).output().context("cannot start a process for a seed")?;
         match serde_json::from_slice(&output.stdout) {
             Ok(played) => Ok(played),

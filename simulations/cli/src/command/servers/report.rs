@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::played::Played;
-use crate::report::text::number;
+use crate::report::{planted, text::number};
 
 /// What will be played.
 pub(super) fn announce(first: u64, count: u64, out: &mut impl Write) -> io::Result<()> {
@@ -64,7 +64,7 @@ pub(super) fn broken(played: &Played, out: &mut impl Write) -> io::Result<()> {
     if let Some(subject) = &broken.subject {
         writeln!(out, "  about:   {subject}")?;
     }
-    writeln!(out, "\nReplay it: simulate servers --log --seed {}\n", played.seed)
+    writeln!(out, "\nReplay it: simulate servers{} --log --seed {}\n", planted(), played.seed)
 }
 
 /// What happened.
@@ -81,4 +81,35 @@ pub(super) fn story(played: &Played, out: &mut impl Write) -> io::Result<()> {
 /// Stands for all of them.
 fn trace(played: &[Played]) -> u64 {
     played.iter().fold(0, |all, played| (all ^ played.trace).rotate_left(7).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::played::Broken, *};
+
+    #[test]
+    fn a_broken_promise_is_told_so_that_it_can_be_seen_again() {
+        let broken = Broken {
+            at: Duration::from_millis(12_500),
+            promise: "histories are the same everywhere".into(),
+            text: "they differ".into(),
+            subject: Some("order-3".into()),
+        };
+        let (elapsed, story) = (Duration::from_secs(20), Vec::new());
+        let counts = [("fault: crash".to_owned(), 2)].into();
+        let played = Played { seed: 7, broken: Some(broken), trace: 1, bytes: 2_000, elapsed, counts, story };
+        let mut told = Vec::new();
+        super::broken(&played, &mut told).unwrap();
+        summary(&[played], Duration::from_secs(1), &mut told).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        for part in [
+            "7 broke a promise after 12.500 s\n",
+            "promise: histories are the same everywhere\n",
+            "about:   order-3\n",
+            " --log --seed 7\n",
+            "1 worlds in 1.0 s, 1 broke a promise\n60 seeds/min; 20 simulated s, 20 a second; 2,000 bytes on the wire",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
 }
