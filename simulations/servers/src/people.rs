@@ -21,13 +21,50 @@ pub(crate) struct People {
     channels: Vec<Vec<Channel>>,
 }
 
-/// What a caller may be told beside an answer.
+/// What a caller may be told beside an answer, and beside what every SDK tries again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Patience {
-    /// Whatever an SDK tries again.
+    /// Nothing.
     Sdk,
-    /// The same, and that there is no such thing: what was acknowledged elsewhere may not have been heard of yet.
+    /// That there is no such thing: what was acknowledged elsewhere may not have been heard of yet.
     UntilHeard,
+    /// The same, or that a workflow has not begun.
+    UntilBegun,
+    /// That there is one already: that was an earlier try, which nobody answered, and its run has gone on as another.
+    ToStart,
+    /// That there is no such thing yet; or not any more, because an earlier try, which nobody answered, was the last that
+    /// was waited for.
+    ToSignal,
+}
+
+impl Patience {
+    /// Whether a call is made again.
+    fn is_unshaken(self, status: &Status) -> bool {
+        let awaits = match self {
+            Self::Sdk | Self::ToStart => false,
+            Self::UntilHeard | Self::ToSignal => status.code() == Code::NotFound,
+            Self::UntilBegun => matches!(status.code(), Code::NotFound | Code::FailedPrecondition),
+        };
+        awaits || is_retried(status.code())
+    }
+
+    /// Whether a call need not be made again.
+    fn is_content(self, status: &Status) -> bool {
+        match self {
+            Self::ToStart => status.code() == Code::AlreadyExists,
+            Self::ToSignal => status.code() == Code::NotFound && status.message().contains("already completed"),
+            _ => false,
+        }
+    }
+}
+
+/// What comes of one call.
+enum Told<T> {
+    Answer(T),
+    /// It may be made again.
+    Again,
+    /// It need not be.
+    Enough,
 }
 
 impl People {
@@ -50,8 +87,14 @@ impl People {
         WorkflowServiceClient::new(self.channel(region, cluster)).max_decoding_message_size(LARGEST)
     }
 
-    /// Call one cluster after another, from a region and beginning with its own, until one answers.
-    pub(crate) async fn ask<T, F, A>(&self, region: usize, what: &'static str, patience: Patience, mut call: F) -> T
+    /// Call one cluster after another, from a region and beginning with its own, until one answers. `None`: it need not.
+    pub(crate) async fn ask<T, F, A>(
+        &self,
+        region: usize,
+        what: &'static str,
+        patience: Patience,
+        mut call: F,
+    ) -> Option<T>
     where
         F: FnMut(WorkflowServiceClient<Channel>) -> A,
         A: Future<Output = Result<Response<T>, Status>>,
@@ -59,9 +102,10 @@ impl People {
         let mut pause = FIRST_PAUSE;
         let mut cluster = region;
         loop {
-            match self.once(what, patience, call(self.client(region, cluster))).await {
-                Some(answer) => return answer,
-                None => cluster = (cluster + 1) % CLUSTERS,
+            match self.call(what, patience, call(self.client(region, cluster))).await {
+                Told::Answer(answer) => return Some(answer),
+                Told::Enough => return None,
+                Told::Again => cluster = (cluster + 1) % CLUSTERS,
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -75,18 +119,30 @@ impl People {
         patience: Patience,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Option<T> {
+        match self.call(what, patience, call).await {
+            Told::Answer(answer) => Some(answer),
+            Told::Again | Told::Enough => None,
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        what: &'static str,
+        patience: Patience,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Told<T> {
         match timeout(CALL, call).await {
             Err(_) => self.ledger.count("people: no answer in time"),
-            Ok(Ok(answer)) => return Some(answer.into_inner()),
+            Ok(Ok(answer)) => return Told::Answer(answer.into_inner()),
+            Ok(Err(status)) if patience.is_content(&status) => return Told::Enough,
             Ok(Err(status)) => {
-                let is_patient = patience == Patience::UntilHeard && status.code() == Code::NotFound;
-                if !is_patient && !is_retried(status.code()) {
+                if !patience.is_unshaken(&status) {
                     self.refused(what, &status);
                 }
                 self.ledger.count("people: told to come again");
             }
         }
-        None
+        Told::Again
     }
 
     /// Somebody was told something that no SDK tries again.

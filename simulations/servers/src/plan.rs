@@ -160,7 +160,8 @@ fn program(random: &mut Random, signals: u32) -> Program {
 fn moves(random: &mut Random, duration: Duration) -> Vec<Move> {
     // By force, or without loss, or both.
     let forced = *random.pick(&[0, 1_000_000, 500_000]);
-    let mut moves: Vec<Move> = (0..random.below(5))
+    let count = *random.pick(&[1, 4, 8]);
+    let mut moves: Vec<Move> = (0..random.below(count + 1))
         .map(|_| Move {
             at: random.duration(Range(Duration::from_secs(1), duration)),
             to: random.index(CLUSTERS),
@@ -173,7 +174,8 @@ fn moves(random: &mut Random, duration: Duration) -> Vec<Move> {
 }
 
 fn faults(random: &mut Random, duration: Duration) -> Vec<(Duration, Fault)> {
-    let count = random.below(7);
+    let most = *random.pick(&[2, 6, 14]);
+    let count = random.below(most + 1);
     let time = |random: &mut Random| random.duration(Range::millis(200, 6_000));
     let mut faults: Vec<(Duration, Fault)> = (0..count)
         .map(|_| {

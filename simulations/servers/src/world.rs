@@ -9,10 +9,9 @@ use std::{
 };
 
 use config::{Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog};
-use futures_util::future::join_all;
 use replicator::ids::NamespaceId;
 use simulations::random::Random;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::{
     client,
@@ -76,10 +75,13 @@ impl World {
 
         self.heal();
         let healed = Instant::now();
-        if timeout(REST_WITHIN, join_all(clients)).await.is_err() {
-            return self.ledger.broken(REST, format!("a client waits, {REST_WITHIN:?} after the last fault"));
+        for (number, client) in clients.into_iter().enumerate() {
+            if timeout_at(healed + REST_WITHIN, client).await.is_err() {
+                let text = format!("the client of {} waits", client::workflow_id(number));
+                return self.ledger.broken(REST, format!("{text}, {REST_WITHIN:?} after the last fault"));
+            }
         }
-        while let Some(reason) = rest::unrest(&self.hosts, &self.plan) {
+        while let Some(reason) = rest::unrest(&self.people, &self.hosts, &self.plan).await {
             if healed.elapsed() > REST_WITHIN {
                 return self.ledger.broken(REST, format!("{reason}, {REST_WITHIN:?} after the last fault"));
             }
