@@ -153,6 +153,7 @@ impl Shard {
         self.keep_tombstones(&flight.completed);
         if let Some(gaps) = flight.record.take() {
             self.gaps.extend(gaps);
+            self.is_floor_doubtful = true;
             self.chores.record.get_or_insert(now + RETRY);
         }
         if let Some(refused) = flight.refused.take() {

@@ -252,6 +252,8 @@ impl Shard {
         if !planted(Defect::LetGoTooEarly) {
             self.floor = self.floor.max(replicated.unwrap_or_default());
         }
+        let replicated = replicated.or(self.is_floor_doubtful.then_some(self.floor));
+        self.is_floor_doubtful = false;
         self.backlog.forget(self.floor);
         let mut record = ShardRecord {
             readers: self.sources.values().map(shard_record_reader).collect(),

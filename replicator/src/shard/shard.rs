@@ -72,6 +72,8 @@ pub struct Shard {
     pub(super) pumped: Timestamp,
     /// Replication tasks up to this one are, or are about to be, deleted.
     pub(super) floor: TaskId,
+    /// The write that was to delete them did not happen, or nobody knows: the next one does it again.
+    pub(super) is_floor_doubtful: bool,
     /// How much the replication queue holds.
     pub(super) backlog: Backlog,
     /// How much it may hold for a peer that is away.
@@ -160,6 +162,7 @@ impl Shard {
             tail: Tail::default(),
             pumped: Timestamp::ZERO,
             floor: TaskId(0),
+            is_floor_doubtful: false,
             backlog: Backlog::default(),
             backlog_limit: BacklogLimit::default(),
             sources: BTreeMap::new(),

@@ -117,6 +117,20 @@ fn join_c(world: &mut World) {
     world.hear(&[A, B, C]);
 }
 
+/// What every peer has is let go in the end, though the disk takes nothing at first.
+#[test]
+fn what_could_not_be_let_go_is_let_go_later() {
+    let mut world = wired(2);
+    world.start(A, 0);
+    exchange(&mut world);
+    assert!(kept(&world, A) > 0, "it is let go a while after it was acknowledged");
+    world.clusters[A].store.fails_after(0);
+    world.tick(5_000);
+    world.clusters[A].store.works();
+    world.tick(5_000);
+    assert_eq!(kept(&world, A), 0);
+}
+
 #[test]
 fn a_cluster_that_joins_a_namespace_is_told_all_of_it() {
     let mut world = without_c();
