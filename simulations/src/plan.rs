@@ -40,6 +40,8 @@ pub struct Plan {
 pub enum Kind {
     /// The active cluster stops; when every other has all that it wrote, the next one begins. Whatever else goes wrong.
     Drained,
+    /// As operators are told to do it: the active cluster hands over what every peer has, whatever else goes wrong.
+    HandedOver,
     /// By force, in a world in which clusters hear each other well within the time that a promoted one waits.
     Heard,
     /// By force, whatever else goes wrong: both sides may write to one run, and what they wrote must come together again.
@@ -119,6 +121,15 @@ pub enum What {
         /// The cluster that is told to do it. Where nobody writes for a while first, the one that was active is.
         by: usize,
     },
+    /// An operator lets the active cluster hand a namespace over.
+    HandOver {
+        /// Which one.
+        namespace: usize,
+        /// Where to.
+        to: usize,
+    },
+    /// An operator does not want a handover any more.
+    AbortHandover(usize),
     /// An operator of a cluster changes what a namespace says of itself.
     Edit {
         /// Which one.
@@ -178,6 +189,8 @@ pub enum Ask {
     Cancel,
     /// Close it.
     Terminate,
+    /// Begin it again from where a worker last decided.
+    Reset,
 }
 
 impl Plan {
@@ -211,7 +224,12 @@ impl What {
             Self::Disconnect(..) => "fault: clusters disconnected",
             Self::Stall(..) => "fault: store stalls",
             Self::Full(..) => "fault: store full",
-            Self::Register(_) | Self::Client(_) | Self::FailOver { .. } | Self::Edit { .. } => return None,
+            Self::Register(_)
+            | Self::Client(_)
+            | Self::FailOver { .. }
+            | Self::HandOver { .. }
+            | Self::AbortHandover(_)
+            | Self::Edit { .. } => return None,
         })
     }
 }
@@ -224,6 +242,10 @@ impl fmt::Display for What {
             Self::FailOver { namespace, to, by } => {
                 write!(f, "an operator of {} moves namespace {namespace} to {}", name(*by), name(*to))
             }
+            Self::HandOver { namespace, to } => {
+                write!(f, "an operator hands namespace {namespace} over to {}", name(*to))
+            }
+            Self::AbortHandover(namespace) => write!(f, "an operator stops the handover of namespace {namespace}"),
             Self::Edit { namespace, by } => write!(f, "an operator of {} edits namespace {namespace}", name(*by)),
             Self::Disconnect(one, other, time) => {
                 write!(f, "operators disconnect {} and {} for {time:?}", name(*one), name(*other))
@@ -261,6 +283,7 @@ impl fmt::Display for Wish {
             Ask::Signal => write!(f, "client of {from} signals {workflow} in {namespace}"),
             Ask::Cancel => write!(f, "client of {from} cancels {workflow} in {namespace}"),
             Ask::Terminate => write!(f, "client of {from} terminates {workflow} in {namespace}"),
+            Ask::Reset => write!(f, "client of {from} resets {workflow} in {namespace}"),
         }
     }
 }

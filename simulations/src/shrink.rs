@@ -176,7 +176,8 @@ fn drop_cluster(plan: &mut Plan, gone: usize) {
     }
     for step in &mut plan.steps {
         match &mut step.what {
-            What::Register(_) => {}
+            What::Register(_) | What::AbortHandover(_) => {}
+            What::HandOver { to, .. } => renumbered(to),
             What::Client(wish) => renumbered(&mut wish.from),
             What::FailOver { to, by, .. } => {
                 renumbered(to);
@@ -209,6 +210,8 @@ fn drop_namespace(plan: &mut Plan, gone: usize) {
     for step in &mut plan.steps {
         if let What::Register(namespace)
         | What::FailOver { namespace, .. }
+        | What::HandOver { namespace, .. }
+        | What::AbortHandover(namespace)
         | What::Edit { namespace, .. }
         | What::Client(crate::plan::Wish { namespace, .. }) = &mut step.what
         {
@@ -222,7 +225,7 @@ fn program(what: &mut What) -> Option<&mut Program> {
     match what {
         What::Client(wish) => match &mut wish.call {
             Ask::Start(program) | Ask::SignalWithStart(program) => Some(program),
-            Ask::Signal | Ask::Cancel | Ask::Terminate => None,
+            Ask::Signal | Ask::Cancel | Ask::Terminate | Ask::Reset => None,
         },
         _ => None,
     }
@@ -244,6 +247,8 @@ fn lasts(what: &mut What) -> Option<&mut Duration> {
         What::Register(_)
         | What::Client(_)
         | What::FailOver { .. }
+        | What::HandOver { .. }
+        | What::AbortHandover(_)
         | What::Edit { .. }
         | What::Break(..)
         | What::Skew(..) => None,

@@ -62,6 +62,12 @@ impl Store {
         outcome
     }
 
+    /// The range under which a shard may be written, if it was ever taken.
+    #[must_use]
+    pub fn range(&self, shard: ShardId) -> Option<RangeId> {
+        self.shards.get(&shard).map(|owned| RangeId(owned.range))
+    }
+
     /// Whether the conditions of a transaction hold.
     #[must_use]
     pub fn check(&self, transaction: &Transaction) -> CommitOutcome {

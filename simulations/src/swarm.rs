@@ -15,7 +15,8 @@ pub fn plan(seed: u64) -> Plan {
     let mut random = Random::of(seed, "swarm", 0);
     let kind = match random.below(10) {
         0..2 => Kind::Heard,
-        2..4 => Kind::Drained,
+        2 => Kind::Drained,
+        3..5 => Kind::HandedOver,
         _ => Kind::Forced,
     };
     let is_calm = kind == Kind::Heard;
@@ -120,7 +121,7 @@ fn add_clients(plan: &mut Plan, random: &mut Random) {
             let at = start + random.below(spread);
             wish(random, at, Ask::Signal);
         }
-        for (chance, call) in [(60_000, Ask::Cancel), (60_000, Ask::Terminate)] {
+        for (chance, call) in [(60_000, Ask::Cancel), (60_000, Ask::Terminate), (60_000, Ask::Reset)] {
             if random.chance(chance) {
                 let at = start + random.below(10_000);
                 wish(random, at, call);
@@ -151,12 +152,21 @@ fn add_failovers(plan: &mut Plan, random: &mut Random) {
         let at = random.duration(Range(Duration::from_secs(1), plan.duration));
         let namespace = random.index(plan.namespaces.len());
         let clusters = plan.shards.len();
+        let kind = plan.kind;
         let fail_over = |random: &mut Random| {
             let to = random.index(clusters);
+            if kind == Kind::HandedOver || kind == Kind::Forced && random.chance(200_000) {
+                return What::HandOver { namespace, to };
+            }
             let by = if random.chance(300_000) { random.index(clusters) } else { to };
             What::FailOver { namespace, to, by }
         };
         plan.steps.push(Step { at, what: fail_over(random) });
+        // Who began it does not want it any more.
+        if plan.kind == Kind::HandedOver && random.chance(100_000) {
+            let at = at + random.duration(Range::micros(0, 200_000));
+            plan.steps.push(Step { at, what: What::AbortHandover(namespace) });
+        }
         // Another operator at the same time.
         if random.chance(200_000) {
             let at = at + random.duration(Range::micros(0, 50_000));

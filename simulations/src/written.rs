@@ -77,6 +77,8 @@ pub(crate) fn names(what: &What) -> (Vec<usize>, Option<usize>) {
         What::Register(namespace) => (Vec::new(), Some(*namespace)),
         What::Client(wish) => (vec![wish.from], Some(wish.namespace)),
         What::FailOver { namespace, to, by } => (vec![*to, *by], Some(*namespace)),
+        What::HandOver { namespace, to } => (vec![*to], Some(*namespace)),
+        What::AbortHandover(namespace) => (Vec::new(), Some(*namespace)),
         What::Edit { namespace, by } => (vec![*by], Some(*namespace)),
         What::Crash(cluster, _)
         | What::Pause(cluster, _)

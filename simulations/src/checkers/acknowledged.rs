@@ -39,6 +39,7 @@ impl Checker for Acknowledged {
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         match seen {
+            Seen::TakenBack => self.may_conflict = true,
             Seen::Acknowledged { fact } => self.facts.push((*fact).clone()),
             Seen::Reported { report: Report::Reapplied { from, lost, .. }, .. } => {
                 *self.reported_lost.entry(from.workflow.clone()).or_default() += lost;

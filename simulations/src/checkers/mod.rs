@@ -70,6 +70,8 @@ pub enum Seen<'a> {
         /// The worker's request.
         request_id: &'a str,
     },
+    /// A cluster took back a namespace that it had handed over, because the new side did not confirm: both may have written.
+    TakenBack,
     /// A shard tells a peer's shard that every task below a mark is durable.
     Acked {
         /// Who says it.

@@ -22,6 +22,10 @@ impl Checker for Planned {
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         match seen {
+            Seen::TakenBack => {
+                self.may_conflict = true;
+                Ok(())
+            }
             Seen::Reported { report: Report::Conflict { run, won, lost }, .. } if !self.may_conflict => {
                 Err(Finding::of(run, format!("{lost} lost to {won}")))
             }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use proto::temporal::api::{
     common::v1::{WorkflowExecution, WorkflowType},
-    enums::v1::WorkflowIdReusePolicy,
+    enums::v1::{EventType, WorkflowIdReusePolicy},
     workflowservice::v1 as api,
 };
 use replicator::{
-    ids::{RunId, WorkflowKey},
+    ids::{EventId, RunId, RunKey, WorkflowKey},
     shard::io::{Call, Failure, Reply, Request, Response},
     time::proto_duration,
+    workflow::MutableState,
 };
 
 use super::{Event, World, calls::Purpose};
@@ -30,6 +31,8 @@ pub(super) struct Order {
     to: usize,
     tries: u32,
     pub(super) is_done: bool,
+    /// Where a run is to begin again: the end of the last decision that was known when it was first asked for.
+    point: Option<(RunId, EventId)>,
 }
 
 impl World {
@@ -37,24 +40,33 @@ impl World {
     pub(super) fn order(&mut self, wish: Wish) {
         let namespace = self.namespaces[wish.namespace].id;
         let workflow = WorkflowKey { namespace, workflow: workflow_name(wish.workflow).into() };
-        self.orders.push(Order { to: wish.from, wish, workflow, tries: 0, is_done: false });
+        self.orders.push(Order { to: wish.from, wish, workflow, tries: 0, is_done: false, point: None });
         self.on_client(self.orders.len() - 1);
     }
 
     pub(super) fn on_client(&mut self, number: usize) {
-        let order = &mut self.orders[number];
-        if order.is_done {
+        if self.orders[number].is_done {
             return;
         }
+        if self.orders[number].wish.call == Ask::Reset && self.orders[number].point.is_none() {
+            self.orders[number].point = self.reset_point(number);
+            if self.orders[number].point.is_none() {
+                // There is nothing to go back to.
+                self.orders[number].is_done = true;
+                return;
+            }
+        }
+        let order = &mut self.orders[number];
         order.tries += 1;
         if order.tries == 2 {
             self.coverage.hit("path: request repeated");
         }
         let order = &self.orders[number];
         let (from, to, key) = (order.wish.from, order.to, order.workflow.clone());
-        let call = request(&order.wish.call, &key, number);
+        let call = request(&order.wish.call, &key, number, order.point);
+        let run = order.point.map(|(run, _)| run);
         let (wish, tries) = (order.wish.clone(), order.tries);
-        let request = Request { workflow: key.clone(), run: None, call };
+        let request = Request { workflow: key.clone(), run, call };
         self.note(
             Place::World,
             "asks",
@@ -88,6 +100,7 @@ impl World {
                     (Ask::SignalWithStart(_), Response::SignaledWithStart(started)) => {
                         facts.push(Fact::Signaled { workflow: key, request_id, run: parse(&started.run_id) });
                     }
+                    (Ask::Reset, _) => self.coverage.hit("path: run reset"),
                     (Ask::Cancel, _) => self.coverage.hit("path: cancelled"),
                     (Ask::Terminate, _) => {
                         self.coverage.hit("path: terminated");
@@ -119,6 +132,19 @@ impl World {
         }
     }
 
+    /// The end of the last decision in a workflow's current run, as the cluster knows it that is asked.
+    fn reset_point(&self, number: usize) -> Option<(RunId, EventId)> {
+        let order = &self.orders[number];
+        let store = &self.clusters[order.to].store;
+        let run = store.current(&order.workflow)?;
+        let stored = store.run(&RunKey { workflow: order.workflow.clone(), run })?;
+        let state = MutableState::decode(stored).ok()?;
+        let branch = &state.histories.current().branch;
+        let events = store.events(branch, EventId::FIRST, state.next_event_id()).flat_map(|batch| batch.to_vec());
+        let decided = events.filter(|event| event.event_type() == EventType::WorkflowTaskCompleted);
+        decided.last().map(|event| (run, EventId(event.event_id)))
+    }
+
     /// Whether a client of a workflow waits for an answer.
     pub(super) fn is_asked(&self, workflow: &WorkflowKey) -> bool {
         self.orders.iter().any(|order| !order.is_done && order.workflow == *workflow)
@@ -135,7 +161,7 @@ fn request_id(number: usize) -> String {
     format!("request-{number}")
 }
 
-fn request(ask: &Ask, key: &WorkflowKey, number: usize) -> Call {
+fn request(ask: &Ask, key: &WorkflowKey, number: usize, point: Option<(RunId, EventId)>) -> Call {
     let workflow_id = key.workflow.to_string();
     let execution = Some(WorkflowExecution { workflow_id: workflow_id.clone(), run_id: String::new() });
     let (identity, request_id) = ("client".to_owned(), request_id(number));
@@ -179,6 +205,13 @@ fn request(ask: &Ask, key: &WorkflowKey, number: usize) -> Call {
         Ask::Cancel => Call::RequestCancel(Box::new(api::RequestCancelWorkflowExecutionRequest {
             workflow_execution: execution,
             identity,
+            request_id,
+            ..Default::default()
+        })),
+        Ask::Reset => Call::Reset(Box::new(api::ResetWorkflowExecutionRequest {
+            workflow_execution: execution,
+            reason: "it went wrong".into(),
+            workflow_task_finish_event_id: point.map_or(0, |(_, event)| event.0),
             request_id,
             ..Default::default()
         })),

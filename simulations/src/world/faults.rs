@@ -21,6 +21,8 @@ impl World {
             What::Register(namespace) => self.register(namespace),
             What::Client(wish) => self.order(wish),
             What::FailOver { namespace, to, by } => self.fail_over(namespace, to, by),
+            What::HandOver { namespace, to } => self.hand_namespace_over(namespace, to),
+            What::AbortHandover(namespace) => self.abort_handover(namespace),
             What::Edit { namespace, by } => self.edit(namespace, by),
             What::Disconnect(one, other, time) => {
                 let pair = (one.min(other), one.max(other));

@@ -7,6 +7,7 @@ mod calls;
 mod clients;
 mod endings;
 mod faults;
+mod handovers;
 mod namespaces;
 mod paths;
 mod rest;
@@ -66,6 +67,8 @@ pub struct World {
     calls: BTreeMap<CallId, Call>,
     orders: Vec<Order>,
     namespaces: Vec<Tenant>,
+    /// Graceful failovers under way, by namespace.
+    handovers: BTreeMap<usize, handovers::Running>,
     /// Pairs of clusters that operators disconnected, and until when; the lower number first.
     apart: BTreeMap<(usize, usize), Timestamp>,
     random: Concerns,
@@ -214,6 +217,8 @@ enum Event {
     Refresh(usize, usize, NamespaceId),
     /// Has a namespace that moves drained?
     Drain(usize),
+    /// Something happens to a handover of a namespace.
+    Handover(usize, u64, handovers::News),
     /// A cluster starts again.
     Restart(usize, u64),
     /// A clock is a little further off, and so many times more.
@@ -257,6 +262,7 @@ impl World {
             orders: Vec::new(),
             apart: BTreeMap::new(),
             namespaces: plan.namespaces.iter().enumerate().map(tenant).collect(),
+            handovers: BTreeMap::new(),
             random: Concerns {
                 clients: Random::of(seed, "clients", 0),
                 workers: Random::of(seed, "workers", 0),
@@ -342,6 +348,7 @@ impl World {
             Event::Published(from, to, task) => self.on_published(from, to, task),
             Event::Refresh(cluster, from, namespace) => self.on_refresh(cluster, from, namespace),
             Event::Drain(namespace) => self.on_drain(namespace),
+            Event::Handover(namespace, id, news) => self.on_handover(namespace, id, news),
             Event::Restart(cluster, incarnation) => self.on_restart(cluster, incarnation),
             Event::Drift(cluster, millionths, ticks) => self.on_drift(cluster, millionths, ticks),
             Event::Retire(node) => self.end_node(node),
@@ -373,6 +380,7 @@ impl World {
             | Event::Published(_, cluster, _)
             | Event::Refresh(cluster, ..) => Some(*cluster),
             Event::Dial(line) => Some(line.target),
+            Event::Handover(number, id, _) => self.driver_of(*number, *id),
             Event::Dialled(line, _) => Some(line.source),
             _ => None,
         };

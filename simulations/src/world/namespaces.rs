@@ -46,7 +46,7 @@ impl World {
     }
 
     /// Tell every peer how a namespace stands.
-    fn publish(&mut self, from: usize, number: usize) {
+    pub(super) fn publish(&mut self, from: usize, number: usize) {
         for to in (0..self.clusters.len()).filter(|to| *to != from) {
             self.after(Duration::ZERO, Event::Publish(from, to, number));
         }
@@ -155,7 +155,7 @@ impl World {
         let decides = match kind {
             Kind::Drained => from,
             Kind::Heard => to,
-            Kind::Forced => by,
+            Kind::Forced | Kind::HandedOver => by,
         };
         let id = tenant.id;
         let here = &self.clusters[decides];
@@ -176,7 +176,7 @@ impl World {
         self.coverage.hit(match kind {
             Kind::Drained => "path: failover, drained",
             Kind::Heard => "path: failover, heard",
-            Kind::Forced => "path: failover, forced",
+            Kind::Forced | Kind::HandedOver => "path: failover, forced",
         });
         if kind == Kind::Drained {
             self.namespaces[number].moving_to = Some(to);

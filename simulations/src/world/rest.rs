@@ -79,6 +79,9 @@ impl World {
         if let Some(number) = self.namespaces.iter().position(|tenant| tenant.moving_to.is_some()) {
             return Some(format!("namespace {number} has not drained"));
         }
+        if let Some(number) = self.handovers.keys().next() {
+            return Some(format!("namespace {number} is being handed over"));
+        }
         for (cluster, here) in self.clusters.iter().enumerate() {
             for (number, tenant) in self.namespaces.iter().enumerate() {
                 if here.records.get(&tenant.id) != self.clusters[tenant.active].records.get(&tenant.id) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use replicator::{
-    ids::{NamespaceId, ShardId, WorkflowId},
+    ids::{NamespaceId, RangeId, ShardId, WorkflowId},
     shard::{
         Shard,
         io::{Dispatch, Output, Report, RequestId, StreamKey},
@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub(super) cluster: usize,
     pub(super) shard: ShardId,
     pub(super) core: Shard,
+    /// The range under which it is ready, as it believes.
+    range: Option<RangeId>,
     /// When it will be told that time has passed, by its own clock, and the number of that arming.
     armed: (Option<Timestamp>, u64),
     pub(super) callers: BTreeMap<RequestId, CallId>,
@@ -46,7 +48,7 @@ impl World {
         }
         core.acquire();
         let (callers, streams) = Default::default();
-        let node = Node { cluster, shard: ShardId(shard), core, armed: (None, 0), callers, streams, told };
+        let node = Node { cluster, shard: ShardId(shard), core, range: None, armed: (None, 0), callers, streams, told };
         self.nodes.insert(id, node);
         self.clusters[cluster].owners[shard as usize - 1] = Some(id);
         self.note(Place::Shard(cluster, shard), "starts", None, format_args!("as {}", id.0));
@@ -109,8 +111,9 @@ impl World {
                 Output::Dispatch(dispatch) => self.dispatch(id, cluster, dispatch),
                 Output::Withdraw(run, scheduled) => self.clusters[cluster].matching.withdraw(&run, scheduled),
                 Output::Frame(key, frame) => self.send_frame(id, key, *frame),
-                Output::Notify(_) | Output::Handover(..) => {}
-                Output::Report(report) => self.on_report(cluster, shard, &report),
+                Output::Notify(_) => {}
+                Output::Handover(namespace, progress) => self.on_progress(cluster, shard, namespace, progress),
+                Output::Report(report) => self.on_report(id, cluster, shard, &report),
                 Output::RefreshNamespace { namespace, from } => {
                     self.coverage.hit("path: namespace fetched from a peer");
                     self.after(Duration::ZERO, Event::Refresh(cluster, number_of(from), namespace));
@@ -153,8 +156,8 @@ impl World {
     fn dispatch(&mut self, id: NodeId, cluster: usize, dispatch: Dispatch) {
         let here = &self.clusters[cluster];
         let shard = self.nodes[&id].shard;
-        // What another host has not taken over stands as its last write left it.
-        if here.owners[shard.0 as usize - 1] == Some(id) {
+        // What another host has taken over stands as that one left it.
+        if self.nodes[&id].range == here.store.range(shard) {
             let seen = Seen::Dispatched { cluster, dispatch: &dispatch, store: &here.store };
             if let Err((promise, finding)) = self.checkers.see(&seen) {
                 self.find(promise, finding);
@@ -165,7 +168,7 @@ impl World {
         self.offer_later(cluster, run, scheduled, ticket);
     }
 
-    fn on_report(&mut self, cluster: usize, shard: ShardId, report: &Report) {
+    fn on_report(&mut self, id: NodeId, cluster: usize, shard: ShardId, report: &Report) {
         let place = Place::Shard(cluster, shard.0);
         let subject: Option<WorkflowId> = match report {
             Report::ConditionFailed { workflow } => workflow.as_ref().map(|key| key.workflow.clone()),
@@ -176,6 +179,7 @@ impl World {
         match report {
             Report::Applied { .. } => {}
             Report::Ready { range, tasks } => {
+                self.nodes.entry(id).and_modify(|node| node.range = Some(*range));
                 self.note(place, "ready", None, format_args!("under range {range} with {tasks} tasks"));
             }
             other => self.note(place, "reports", subject.as_ref(), format_args!("{other:?}")),
@@ -185,6 +189,7 @@ impl World {
 
     /// Every shard of a cluster begins.
     pub(super) fn start_cluster(&mut self, cluster: usize) {
+        self.release_orphans(cluster);
         self.clusters[cluster].is_up = true;
         self.clusters[cluster].incarnation += 1;
         for shard in 1..=self.plan.shards[cluster] {
@@ -197,6 +202,7 @@ impl World {
         let ids: Vec<NodeId> =
             self.nodes.iter().filter(|(_, node)| node.cluster == cluster).map(|(id, _)| *id).collect();
         self.lose_unsynced(cluster);
+        self.forget_handovers(cluster);
         self.clusters[cluster].is_up = false;
         self.clusters[cluster].incarnation += 1;
         self.clusters[cluster].matching = Default::default();
@@ -221,6 +227,7 @@ impl World {
             let delay = self.random.namespaces.duration(Range::micros(20, 3_000));
             self.after(delay, Event::Told(id, namespace));
         }
+        self.tell_handover(cluster, namespace);
     }
 }
 
