@@ -135,8 +135,9 @@ impl Shard {
         if let Some(slot) = key.as_ref().and_then(|key| self.slots.get_mut(key)) {
             slot.unload();
         }
-        let again = key.filter(|_| !planted(Defect::RetriesAreForgotten));
-        self.retries.extend(again.map(|key| (now + RETRY, key)));
+        if let Some(key) = key.filter(|_| !planted(Defect::RetriesAreForgotten)) {
+            self.try_again(now, &key);
+        }
     }
 
     /// The write did not happen, or nobody knows: answer its requests so, and put the rest back.

@@ -237,7 +237,7 @@ impl Shard {
             }
         }
         if self.slots.get(key).is_some_and(|slot| !slot.parked.is_empty()) {
-            self.retries.insert((now + RETRY, key.clone()));
+            self.try_again(now, key);
         }
     }
 

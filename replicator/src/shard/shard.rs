@@ -262,6 +262,9 @@ impl Shard {
         }
         while let Some((_, key)) = self.retries.first().filter(|(due, _)| *due <= now).cloned() {
             self.retries.pop_first();
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.rests = false;
+            }
             self.advance(now, &key);
         }
         if self.chores.strangers.is_some_and(|due| due <= now) {
@@ -334,6 +337,14 @@ impl Shard {
     /// Let `work` wait at its slot, whose turn comes anyhow.
     pub(super) fn park_quietly(&mut self, key: &WorkflowKey, work: Work) {
         self.slots.entry(key.clone()).or_default().parked.push_back(work);
+    }
+
+    /// Try again in a while what waits at a workflow, however much is told of it meanwhile.
+    pub(super) fn try_again(&mut self, now: Timestamp, key: &WorkflowKey) {
+        if let Some(slot) = self.slots.get_mut(key).filter(|slot| !slot.rests) {
+            slot.rests = true;
+            self.retries.insert((now + RETRY, key.clone()));
+        }
     }
 
     /// Report a happening that operators count or read.

@@ -45,6 +45,8 @@ pub(super) struct Slot {
     pub(super) reading: Option<Reading>,
     /// Stretches of history that were read for what waits first.
     pub(super) read: Stretches,
+    /// A write or a read of it failed, and what waits is tried again when the shard's list of retries says so.
+    pub(super) rests: bool,
     /// When it was last of use, as a count of the shard's turns.
     pub(super) used: u64,
 }

@@ -121,6 +121,10 @@ impl Shard {
             if !slot.parked.front().is_some_and(passes) {
                 return;
             }
+            // A caller is told at once how it stands.
+            if slot.rests && !matches!(slot.parked.front(), Some(Work::Request(..))) {
+                return;
+            }
             let load = match slot.phase {
                 Phase::Loading(_) | Phase::Committing(_) => return,
                 Phase::Empty => Some(Load::Current(key.clone())),

@@ -41,6 +41,29 @@ fn a_frame_is_one_write_for_each_of_its_workflows() {
     }
 }
 
+/// The store of a standby is full while a run is told of again and again. It is tried ten times a second, not once more for
+/// everything that was told; and all of it is there when there is room.
+#[test]
+fn what_cannot_be_written_is_tried_again_at_a_steady_pace() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.clusters[B].store.writes_left = Some(0);
+    let begin = world.now;
+    for number in 0..30 {
+        world.signal(A, &std::format!("{number}"));
+        world.deliver_all();
+    }
+    world.tick(1_000);
+    let (refused, tenths) = (world.clusters[B].store.refused, world.now.since(begin).as_millis() / 100);
+    assert!((1..=tenths + 1).contains(&(refused as u128)), "{refused} tries in {tenths} tenths of a second");
+    world.clusters[B].store.writes_left = None;
+    world.tick(200);
+    world.deliver_all();
+    assert_eq!(world.signals(B, run), world.signals(A, run));
+    world.agree();
+}
+
 /// What cannot be read is kept aside with what follows it; what was told before it is not.
 #[test]
 fn what_a_frame_tells_before_a_damaged_task_does_not_wait_behind_it() {

@@ -30,6 +30,8 @@ pub(super) struct Store {
     pub(super) reads_before_damage: usize,
     /// Batches that were read back.
     pub(super) batches_read: usize,
+    /// Writes that did not succeed.
+    pub(super) refused: usize,
     /// So many writes succeed, and then none.
     pub(super) writes_left: Option<usize>,
 }
@@ -125,7 +127,10 @@ impl Store {
             return CommitOutcome::ShardOwnershipLost;
         }
         match &mut self.writes_left {
-            Some(0) => return CommitOutcome::Unavailable,
+            Some(0) => {
+                self.refused += 1;
+                return CommitOutcome::Unavailable;
+            }
             Some(left) => *left -= 1,
             None => {}
         }
