@@ -38,7 +38,11 @@ impl Shard {
                 continue;
             }
             match Incoming::parse(&task) {
-                Ok(incoming) => {
+                Ok(mut incoming) => {
+                    // What was let go before may have been an attempt of an activity.
+                    if self.seeds.wants(key, incoming.run.workflow.namespace) {
+                        incoming.forget_digests();
+                    }
                     heard.extend(self.hear(now, Told { stream: key, incoming, how: How::Streamed(Box::new(task)) }));
                 }
                 Err(malformed) => {

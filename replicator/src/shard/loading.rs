@@ -197,7 +197,13 @@ impl Shard {
                 let failure = Failure::Unavailable(alloc::format!("the history could not be read: {problem}"));
                 self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             }
-            Some(Work::Seed(run, to)) => self.on_seed_unreadable(now, run, to, problem),
+            Some(Work::Seed(run, to)) => match self.may_read_again(&run, to) {
+                true => {
+                    self.park_first(key, Work::Seed(run, to));
+                    self.try_again(now, key);
+                }
+                false => self.on_seed_unreadable(now, run, to, problem),
+            },
             // It is still in its queue.
             Some(Work::Task(_)) => _ = self.chores.reapply.get_or_insert(now + REST),
             other => slot.parked.extend(other),

@@ -59,6 +59,8 @@ struct Walk {
     loading: Option<LoadId>,
     /// Runs of the page whose tasks are not written yet.
     writing: BTreeSet<RunKey>,
+    /// How often the events of some of them could not be read.
+    failures: BTreeMap<RunKey, u32>,
     /// The page is told when everything below was.
     mark: Option<TaskId>,
 }
@@ -250,6 +252,7 @@ impl Shard {
             if let Some(walk) = self.seeders.get_mut(key).and_then(|seeder| seeder.walk.as_mut())
                 && walk.writing.remove(run)
             {
+                walk.failures.remove(run);
                 self.finish_page(now, *key);
             }
         }
@@ -265,6 +268,15 @@ impl Shard {
         let (namespace, after, is_complete) = (walk.namespace, walk.after.clone(), walk.is_last);
         seeder.owes.push((end, Progress { namespace, after, is_complete }));
         self.pump_soon(now);
+    }
+
+    /// Whether a run whose events could not be read is to be tried once more: what fails may do so for a moment only.
+    pub(super) fn may_read_again(&mut self, run: &RunKey, key: StreamKey) -> bool {
+        let walk = self.seeders.get_mut(&key).and_then(|seeder| seeder.walk.as_mut());
+        let Some(walk) = walk.filter(|walk| walk.writing.contains(run)) else { return false };
+        let failures = walk.failures.entry(run.clone()).or_default();
+        *failures += 1;
+        *failures < MOST_READS
     }
 
     /// A run's events cannot be read: the peer is not told of it, and operators are.
@@ -291,7 +303,15 @@ impl Seeder {
 
 impl Walk {
     fn new(namespace: NamespaceId, after: Option<Place>) -> Self {
-        Self { namespace, after, is_last: false, loading: None, writing: BTreeSet::new(), mark: None }
+        Self {
+            namespace,
+            after,
+            is_last: false,
+            loading: None,
+            writing: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            mark: None,
+        }
     }
 
     /// Whether a page is being read or written.
@@ -403,5 +423,7 @@ fn history_tasks(
 
 /// Runs per page: so many may stand before what others write meanwhile.
 const PAGE: usize = 64;
+/// How often the events of a run are read before the walk goes on without it.
+const MOST_READS: u32 = 10;
 /// Events per task, in bytes.
 const TASK_BYTES: usize = 512 << 10;

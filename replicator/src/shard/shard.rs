@@ -334,6 +334,11 @@ impl Shard {
         self.advance(now, &key);
     }
 
+    /// Let `work` wait at its slot before everything else.
+    pub(super) fn park_first(&mut self, key: &WorkflowKey, work: Work) {
+        self.slots.entry(key.clone()).or_default().parked.push_front(work);
+    }
+
     /// Let `work` wait at its slot, whose turn comes anyhow.
     pub(super) fn park_quietly(&mut self, key: &WorkflowKey, work: Work) {
         self.slots.entry(key.clone()).or_default().parked.push_back(work);

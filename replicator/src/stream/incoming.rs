@@ -135,6 +135,14 @@ impl Incoming {
         matches!(self.kind, IncomingKind::Deletion { .. })
     }
 
+    /// Compare nothing with what the peer made of these events: what no event tells may not have been heard.
+    pub fn forget_digests(&mut self) {
+        if let IncomingKind::History(history) = &mut self.kind {
+            history.digest = None;
+            history.new_run.iter_mut().for_each(|new| new.digest = None);
+        }
+    }
+
     /// Forget what it tells of runs that are not here and that were deleted when they had come so far, or further. Whether
     /// nothing is left.
     #[must_use]

@@ -97,6 +97,12 @@ impl Seeds {
         self.seeded.contains(&namespace) && !self.wanted.keys().any(|(of, _)| *of == namespace)
     }
 
+    /// Whether the stream is still to tell something of the namespace.
+    #[must_use]
+    pub fn wants(&self, stream: StreamKey, namespace: NamespaceId) -> bool {
+        self.wanted.contains_key(&(namespace, stream))
+    }
+
     /// The stream is to tell all of the namespace, from its first run.
     pub fn want(&mut self, stream: StreamKey, namespace: NamespaceId) {
         self.wanted.insert((namespace, stream), Wanted::default());

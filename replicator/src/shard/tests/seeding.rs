@@ -131,6 +131,25 @@ fn what_could_not_be_let_go_is_let_go_later() {
     assert_eq!(kept(&world, A), 0);
 }
 
+/// The events of some runs cannot be read for half a second. They are told later. If they cannot be read at all, the others are.
+#[test]
+fn what_cannot_be_read_for_a_moment_is_told_a_moment_later() {
+    for is_for_good in [false, true] {
+        let mut world = without_c();
+        write_runs(&mut world, A);
+        exchange(&mut world);
+        world.clusters[A].store.is_damaged = true;
+        join_c(&mut world);
+        exchange_some(&mut world, usize::MAX);
+        world.tick(500);
+        world.clusters[A].store.is_damaged = is_for_good;
+        world.tick(3_000);
+        exchange(&mut world);
+        let untold = told_of(&world, A, |report| matches!(report, Report::Untold { .. }));
+        assert_eq!((untold, world.picture(C).len()), if is_for_good { (3, 0) } else { (0, 3) });
+    }
+}
+
 #[test]
 fn a_cluster_that_joins_a_namespace_is_told_all_of_it() {
     let mut world = without_c();
