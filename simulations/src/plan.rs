@@ -28,6 +28,8 @@ pub struct Plan {
     pub store: StoreShape,
     /// How workers behave.
     pub workers: WorkerShape,
+    /// Tasks that a shard keeps for a peer that is away; `None`: as many as there are.
+    pub backlog: Option<u64>,
     /// How long faults and clients go on. Afterwards everything is healed, and must come to rest.
     #[serde(with = "written::time")]
     pub duration: Duration,
@@ -38,8 +40,6 @@ pub struct Plan {
 /// How namespaces move between clusters.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Kind {
-    /// The active cluster stops; when every other has all that it wrote, the next one begins. Whatever else goes wrong.
-    Drained,
     /// As operators are told to do it: the active cluster hands over what every peer has, whatever else goes wrong.
     HandedOver,
     /// By force, in a world in which clusters hear each other well within the time that a promoted one waits.
@@ -118,7 +118,7 @@ pub enum What {
         namespace: usize,
         /// Where to.
         to: usize,
-        /// The cluster that is told to do it. Where nobody writes for a while first, the one that was active is.
+        /// The cluster that is told to do it.
         by: usize,
     },
     /// An operator lets the active cluster hand a namespace over.

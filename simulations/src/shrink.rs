@@ -112,7 +112,8 @@ impl Search<'_> {
     }
 
     fn calm(&mut self) {
-        const CALM: [fn(&mut Plan); 16] = [
+        const CALM: [fn(&mut Plan); 17] = [
+            |plan| plan.backlog = None,
             |plan| plan.network.loss = 0,
             |plan| plan.network.latency = QUICK,
             |plan| plan.store.unknown = 0,

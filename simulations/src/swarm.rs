@@ -15,8 +15,7 @@ pub fn plan(seed: u64) -> Plan {
     let mut random = Random::of(seed, "swarm", 0);
     let kind = match random.below(10) {
         0..2 => Kind::Heard,
-        2 => Kind::Drained,
-        3..5 => Kind::HandedOver,
+        2..5 => Kind::HandedOver,
         _ => Kind::Forced,
     };
     let is_calm = kind == Kind::Heard;
@@ -32,6 +31,7 @@ pub fn plan(seed: u64) -> Plan {
         network: draw_network(&mut random, is_calm),
         store: draw_store(&mut random, is_calm),
         workers: draw_workers(&mut random),
+        backlog: (!is_calm && random.chance(150_000)).then(|| pick(&mut random, [32, 64, 200])),
         duration: DURATION,
         steps: Vec::new(),
     };

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 /// Passes bytes on to a server, unless it is cut.
@@ -20,6 +21,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Link {
     is_cut: AtomicBool,
+    /// Whether bytes wait.
+    is_clogged: AtomicBool,
     /// Both ends of everything that was accepted.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -34,7 +37,11 @@ impl Proxy {
     pub fn to(address: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let own = listener.local_addr().expect("an address").to_string();
-        let link = Arc::new(Link { is_cut: AtomicBool::new(false), open: Mutex::new(Vec::new()) });
+        let link = Arc::new(Link {
+            is_cut: AtomicBool::new(false),
+            is_clogged: AtomicBool::new(false),
+            open: Mutex::new(Vec::new()),
+        });
         let (target, passes) = (address.to_owned(), Arc::clone(&link));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -64,14 +71,20 @@ impl Proxy {
         }
     }
 
-    /// New connections pass.
+    /// Nothing passes any more, and nobody is told: connections stay, and bytes wait.
+    pub fn clog(&self) {
+        self.link.is_clogged.store(true, Ordering::SeqCst);
+    }
+
+    /// New connections pass, and what waits.
     pub fn heal(&self) {
         self.link.is_cut.store(false, Ordering::SeqCst);
+        self.link.is_clogged.store(false, Ordering::SeqCst);
     }
 }
 
 impl Link {
-    fn pass(&self, client: TcpStream, target: &str) -> io::Result<()> {
+    fn pass(self: &Arc<Self>, client: TcpStream, target: &str) -> io::Result<()> {
         let mut open = self.open.lock().expect("no panic here");
         if self.is_cut.load(Ordering::SeqCst) {
             return client.shutdown(Shutdown::Both);
@@ -82,16 +95,20 @@ impl Link {
             open.push(end.try_clone()?);
         }
         for (from, to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
-            thread::spawn(move || carry(from, to));
+            let link = Arc::clone(self);
+            thread::spawn(move || carry(from, to, &link));
         }
         Ok(())
     }
 }
 
 /// Carry bytes one way until one end is gone; then both are.
-fn carry(mut from: TcpStream, mut to: TcpStream) {
+fn carry(mut from: TcpStream, mut to: TcpStream, link: &Link) {
     let mut buffer = [0; 64 << 10];
     while let Ok(count) = from.read(&mut buffer) {
+        while link.is_clogged.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
         if count == 0 || to.write_all(&buffer[..count]).is_err() {
             break;
         }

@@ -2,7 +2,6 @@
 //! nothing comes twice, and no client sees an error that its library does not repeat.
 
 use std::{
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tests::{
     cli::{self, Outcome},
     pair::{self, Keep},
+    proxy::Proxy,
     raw::Client,
     request::{self, merged},
     server::Server,
@@ -30,16 +30,18 @@ const RUNS: usize = 4;
 /// Two clusters with a namespace of both, active in `a`.
 struct World {
     servers: [Server; 2],
+    /// The ways to `a` and to `b`.
+    links: [Proxy; 2],
 }
 
 impl World {
     fn new(name: &str, keep: Keep) -> Self {
         let servers = pair::start(name, keep);
-        pair::join(&servers[0], &servers[1]);
+        let links = pair::join_by_links(&servers[0], &servers[1]);
         let create =
             ["operator", "namespace", "create", "-n", NAMESPACE, "--global", "--cluster", "a", "--cluster", "b"];
         let _ = cli::temporal(servers[0].address(0), &[&create[..], &["--active-cluster", "a"]].concat()).ok();
-        let world = Self { servers };
+        let world = Self { servers, links };
         wait::until("the namespace on b", || {
             let described = cli::temporal(world.address(1), &["operator", "namespace", "describe", "-n", NAMESPACE]);
             if described.success { Ok(()) } else { Err(described.err) }
@@ -60,11 +62,6 @@ impl World {
     fn begin_failover(&self, asked: usize, arguments: &'static [&str]) -> JoinHandle<Outcome> {
         let address = self.address(asked).to_owned();
         thread::spawn(move || failover(&address, arguments))
-    }
-
-    fn signal_process(&self, cluster: usize, signal: &str) {
-        let id = self.servers[cluster].process().id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().expect("run kill").success());
     }
 
     /// Wait until nothing stands in the way of a handover, and the other side has everything.
@@ -196,8 +193,8 @@ async fn handover_is_given_up_while_writes_wait() {
     let client = connect(world.address(0)).await;
     start(&client, "run").await;
     world.until_safe(0, "b");
-    world.signal_process(1, "-STOP");
-    // It has to be told, and cannot acknowledge.
+    // `b` says that it is ready, for it can be asked. It has to be told, and does not hear it.
+    world.links[0].clog();
     signal(&client, "run", "before").await.expect("taken");
     let handover = world.begin_failover(0, &["--to", "b", "--max-pause", "60s"]);
     let aborted = wait::until_async("a handover to abort", async || {
@@ -214,7 +211,7 @@ async fn handover_is_given_up_while_writes_wait() {
     signal(&client, "run", "after").await.expect("served where it was");
     let nothing = world.failover(0, &["--abort"]).refused();
     assert!(nothing.contains("is not being handed over"), "{nothing}");
-    world.signal_process(1, "-CONT");
+    world.links[0].heal();
     world.until_safe(0, "b");
     let _ = world.failover(1, &["--to", "b"]).ok();
     let found = wait::until_async("the signals on b", async || {
@@ -232,7 +229,7 @@ async fn active_cluster_dies_meanwhile() {
     let client = connect(world.address(0)).await;
     start(&client, "run").await;
     world.until_safe(0, "b");
-    world.signal_process(1, "-STOP");
+    world.links[0].clog();
     signal(&client, "run", "before").await.expect("taken");
     let handover = world.begin_failover(0, &["--to", "b", "--max-pause", "60s"]);
     wait::until_async("writes to wait", async || {
@@ -256,7 +253,7 @@ async fn active_cluster_dies_meanwhile() {
         .expect("served where it was");
     let (found, _) = stored(&client, "run").await;
     assert_eq!((found.first().map(String::as_str), found.last().map(String::as_str)), (Some("before"), Some("after")));
-    world.signal_process(1, "-CONT");
+    world.links[0].heal();
 }
 
 /// Before somebody pushes the button: what is said while all is well, while the other side is away, and when the active one

@@ -1,7 +1,7 @@
 //! The task that owns a shard.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -48,6 +48,8 @@ pub(crate) enum Event {
     Standings(oneshot::Sender<Vec<Standing>>),
     /// Somebody asks whether the shard was told all of a namespace.
     IsSeeded(NamespaceId, oneshot::Sender<bool>),
+    /// Somebody asks which clusters' writes may be missing of a namespace.
+    Unheard(NamespaceId, oneshot::Sender<BTreeSet<ClusterName>>),
     /// An operator asks about what could not be applied.
     Quarantine(Ask),
     /// The process is about to end.
@@ -166,6 +168,9 @@ impl Driver {
             }
             Event::IsSeeded(namespace, caller) => {
                 let _ = caller.send(self.shard.is_seeded(namespace));
+            }
+            Event::Unheard(namespace, caller) => {
+                let _ = caller.send(self.shard.unheard(namespace));
             }
             Event::Quarantine(ask) => self.answer(now, ask),
             Event::Stop => {}

@@ -234,6 +234,12 @@ impl History {
         (1..=self.shard_count()).map(ShardId).filter(|shard| told.get(shard) != Some(&true)).collect()
     }
 
+    /// Clusters of which some shard has not heard all that they wrote to a namespace; neither this one nor the active one.
+    pub async fn unheard(&self, namespace: NamespaceId) -> BTreeSet<ClusterName> {
+        let unheard = self.ask(|answer| Event::Unheard(namespace, answer)).await;
+        unheard.into_values().flatten().collect()
+    }
+
     /// Ask every shard; those that are gone do not answer.
     async fn ask<T>(&self, event: impl Fn(oneshot::Sender<T>) -> Event) -> BTreeMap<ShardId, T> {
         let mut answers = BTreeMap::new();

@@ -4,9 +4,10 @@ pub(crate) mod keeper;
 pub(crate) mod running;
 
 mod plan;
+mod readiness;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use proto::meridian::failover::v1::{
     AbortHandoverRequest, AbortHandoverResponse, FailoverPlan, GetReadinessRequest, HandOverRequest, HandoverProgress,
@@ -80,7 +81,14 @@ impl FailoverService for Failovers {
         let view = self.driver.metadata.clusters().view();
         let checked = change::check(&namespace, &to, &view.federation);
         checked.map_err(|refusal| Status::failed_precondition(refusal.to_string()))?;
-        self.check_new_side(&namespace, &to).await?;
+        let without: BTreeSet<ClusterName> = request.without_clusters.iter().map(|name| name.as_str().into()).collect();
+        for name in &without {
+            if !namespace.is_on(name) || *name == to || *name == namespace.active {
+                let text = format!("without_clusters: {name} is no third cluster of namespace {}", namespace.name);
+                return Err(Status::invalid_argument(text));
+            }
+        }
+        readiness::check(&self.driver.metadata, &namespace, &to).await?;
         let terms = Terms {
             to,
             version: namespace.failover_version,
@@ -88,7 +96,7 @@ impl FailoverService for Failovers {
             catch_up: bounded("catch_up", request.catch_up.as_ref(), CATCH_UP)?,
             max_pause: bounded("max_pause", request.max_pause.as_ref(), MAX_PAUSE)?,
         };
-        let stages = self.driver.begin(&namespace, terms).ok_or_else(|| {
+        let stages = self.driver.begin(&namespace, terms, without).ok_or_else(|| {
             Status::failed_precondition(format!("namespace {} is being handed over already", namespace.name))
         })?;
         let (told, messages) = mpsc::unbounded_channel();
@@ -132,10 +140,12 @@ impl FailoverService for Failovers {
         let kept = self.driver.history.quarantined().await.into_values().flatten();
         let kept = kept.filter(|kept| kept.run.workflow.namespace == namespace.id).count();
         let untold = self.driver.history.untold(namespace.id).await;
+        let unheard = self.driver.history.unheard(namespace.id).await;
         Ok(Response::new(Readiness {
             quarantined_tasks: i64::try_from(kept).unwrap_or(i64::MAX),
             failover_version: namespace.failover_version.0,
             untold_shards: untold.iter().map(|shard| shard.0).collect(),
+            unheard_clusters: unheard.iter().map(ToString::to_string).collect(),
         }))
     }
 }

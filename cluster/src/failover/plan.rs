@@ -1,6 +1,10 @@
 //! What moving a namespace at once would lose, and what stands in the way of losing nothing: from what every shard knows of
 //! what its peer has acknowledged.
 
+use std::collections::BTreeSet;
+
+use super::{Failovers, readiness, wire::named};
+use crate::status::count;
 use proto::meridian::failover::v1 as wire;
 use replicator::{
     ids::ShardId,
@@ -9,10 +13,6 @@ use replicator::{
     time::proto_duration,
     version::ClusterName,
 };
-use tonic::{Code, Status};
-
-use super::{Failovers, wire::named};
-use crate::status::count;
 
 impl Failovers {
     /// The plan, as the active cluster knows it.
@@ -74,56 +74,18 @@ impl Failovers {
 
     /// What the new side says of itself.
     async fn peer_blockers(&self, namespace: &Namespace, to: &ClusterName) -> Vec<String> {
-        let readiness = match self.readiness_of(namespace, to).await {
+        let readiness = match readiness::ask(&self.driver.metadata, namespace, to).await {
             Ok(readiness) => readiness,
             Err(status) => return vec![format!("cluster {to} cannot be asked: {}", status.message())],
         };
-        let mut blockers = unfit(&readiness, to);
+        let mut blockers = readiness::unfit(&readiness, to);
+        blockers.extend(readiness::unheard(&readiness, to, &BTreeSet::new()));
         if readiness.failover_version < namespace.failover_version.0 {
             let (known, now) = (readiness.failover_version, namespace.failover_version);
             blockers.push(format!("cluster {to} knows failover version {known} of it, and not {now}"));
         }
         blockers
     }
-
-    /// Refuse a new side that lacks what no stream is about to bring. One that does not answer may come back: it is waited
-    /// for until it is near.
-    pub(super) async fn check_new_side(&self, namespace: &Namespace, to: &ClusterName) -> Result<(), Status> {
-        let blockers = match self.readiness_of(namespace, to).await {
-            Ok(readiness) => unfit(&readiness, to),
-            Err(status) if status.code() == Code::NotFound => vec![format!("cluster {to} does not know it yet")],
-            Err(_) => return Ok(()),
-        };
-        if blockers.is_empty() {
-            return Ok(());
-        }
-        let text = format!("namespace {} cannot be handed over: {}", namespace.name, blockers.join("; "));
-        Err(Status::failed_precondition(text))
-    }
-
-    async fn readiness_of(&self, namespace: &Namespace, to: &ClusterName) -> Result<wire::Readiness, Status> {
-        let view = self.driver.metadata.clusters().view();
-        let peer = view.peers.get(to).ok_or_else(|| Status::unavailable("it is not connected"))?;
-        let mut client = wire::failover_service_client::FailoverServiceClient::new(peer.channel.clone());
-        let mut request = tonic::Request::new(wire::GetReadinessRequest { namespace: namespace.name.clone() });
-        request.set_timeout(PATIENCE);
-        let answer = tokio::time::timeout(PATIENCE, client.get_readiness(request)).await;
-        answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))).map(tonic::Response::into_inner)
-    }
-}
-
-/// What a new side lacks that no stream is about to bring.
-fn unfit(readiness: &wire::Readiness, to: &ClusterName) -> Vec<String> {
-    let mut blockers = Vec::new();
-    if readiness.quarantined_tasks > 0 {
-        let kept = readiness.quarantined_tasks;
-        blockers.push(format!("cluster {to} keeps {kept} tasks of it in quarantine, which it could not apply"));
-    }
-    if !readiness.untold_shards.is_empty() {
-        let shards = named(&readiness.untold_shards.iter().copied().map(ShardId).collect());
-        blockers.push(format!("cluster {to} is still to be told of earlier runs in {shards}"));
-    }
-    blockers
 }
 
 /// What the streams of all shards say, whatever namespace they tell of: it goes before what this one has to tell.
@@ -147,13 +109,9 @@ fn stream_blockers(shards: &[(ShardId, Option<Standing>)], to: &ClusterName) -> 
 const LONGEST_COUNT: usize = 200_000;
 /// A peer is far behind when a shard has more to tell than this: a handover would wait for it to come near.
 const FAR: u64 = 1024;
-/// How long the new side may take to say how it stands.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use replicator::ids::{ClusterId, NamespaceId, TaskId};
 
     use super::*;
@@ -184,17 +142,5 @@ mod tests {
         check([shard(false, 0, false), None], &["no stream to b from shards 1, 2"]);
         check([shard(true, 1025, false), shard(true, 0, false)], &["b is 1025 tasks behind in shard 1"]);
         check([shard(true, 0, false), shard(true, 7, true)], &["b is more than 7 tasks behind in shard 2"]);
-    }
-
-    #[test]
-    fn what_a_new_side_lacks() {
-        let check = |quarantined_tasks, untold_shards: &[u32], expected: &[&str]| {
-            let readiness =
-                wire::Readiness { quarantined_tasks, failover_version: 1, untold_shards: untold_shards.into() };
-            assert_eq!(unfit(&readiness, &"b".into()), expected);
-        };
-        check(0, &[], &[]);
-        check(2, &[], &["cluster b keeps 2 tasks of it in quarantine, which it could not apply"]);
-        check(0, &[1, 3], &["cluster b is still to be told of earlier runs in shards 1, 3"]);
     }
 }

@@ -1,7 +1,7 @@
 //! The handovers that are under way, and how one of them is driven.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,11 +15,12 @@ use replicator::{
     },
     shard::HandoverProgress,
     time::Timestamp,
-    version::FailoverVersion,
+    version::{ClusterName, FailoverVersion},
 };
 use store::Spawner;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::readiness;
 use crate::{metrics::Metrics, ports::Clock};
 
 /// What can happen to a handover.
@@ -30,6 +31,8 @@ enum Event {
     Version(FailoverVersion),
     /// What was to be written is, or is not.
     Written(Result<FailoverVersion, String>),
+    /// The new side lacks something, or no more.
+    NewSide(Result<(), String>),
     /// The new side knows.
     Confirmed,
     /// An operator wants it to end; answered whether that was in time.
@@ -84,6 +87,16 @@ impl Running {
     }
 }
 
+/// What was begun.
+#[derive(Clone)]
+struct Begun {
+    /// As it was then.
+    namespace: Arc<Namespace>,
+    terms: Terms,
+    /// Clusters that the new side need not have heard out.
+    without: BTreeSet<ClusterName>,
+}
+
 /// Moves values between one handover and the world.
 #[derive(Clone)]
 pub(crate) struct Driver {
@@ -97,16 +110,24 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Begin to hand a namespace over; nothing when that is under way. It goes on whether or not somebody looks.
-    pub(crate) fn begin(&self, namespace: &Namespace, terms: Terms) -> Option<watch::Receiver<Stage>> {
+    ///
+    /// `without`: clusters that the new side need not have heard out.
+    pub(crate) fn begin(
+        &self,
+        namespace: &Arc<Namespace>,
+        terms: Terms,
+        without: BTreeSet<ClusterName>,
+    ) -> Option<watch::Receiver<Stage>> {
         let events = self.running.begin(namespace.id)?;
         let handover = Handover::new((self.clock)(), terms.clone());
         let (stage, seen) = watch::channel(handover.stage());
-        let (driver, id, name) = (self.clone(), namespace.id, namespace.name.clone());
+        let (driver, begun) = (self.clone(), Begun { namespace: namespace.clone(), terms, without });
         (self.spawn)(Box::pin(async move {
-            let outcome = driver.drive(handover, id, &name, &terms, events, &stage).await;
-            driver.running.end(id);
-            tracing::info!(namespace = name, to = %terms.to, ?outcome, "a handover is over");
-            driver.metrics.handover(&name, &terms.to, &outcome);
+            let outcome = driver.drive(handover, &begun, events, &stage).await;
+            let (namespace, to) = (&begun.namespace, &begun.terms.to);
+            driver.running.end(namespace.id);
+            tracing::info!(namespace = namespace.name, %to, ?outcome, "a handover is over");
+            driver.metrics.handover(&namespace.name, to, &outcome);
             stage.send_replace(Stage::Over(outcome));
         }));
         Some(seen)
@@ -115,15 +136,13 @@ impl Driver {
     async fn drive(
         &self,
         mut handover: Handover,
-        id: NamespaceId,
-        name: &str,
-        terms: &Terms,
+        begun: &Begun,
         mut events: mpsc::UnboundedReceiver<Event>,
         stage: &watch::Sender<Stage>,
     ) -> Outcome {
         loop {
             while let Some(step) = handover.poll_step() {
-                self.carry_out(step, id, name, terms);
+                self.carry_out(step, begun);
             }
             match handover.stage() {
                 Stage::Over(outcome) => return outcome,
@@ -144,8 +163,9 @@ impl Driver {
         }
     }
 
-    fn carry_out(&self, step: Step, id: NamespaceId, name: &str, terms: &Terms) {
-        let (to, version) = (terms.to.clone(), terms.version);
+    fn carry_out(&self, step: Step, begun: &Begun) {
+        let (id, name) = (begun.namespace.id, begun.namespace.name.as_str());
+        let (to, version) = (begun.terms.to.clone(), begun.terms.version);
         match step {
             Step::Watch => self.history.watch_handover(id, &to),
             Step::Stop { until } => {
@@ -157,6 +177,20 @@ impl Driver {
             Step::Release => self.write(id, name, |old, _, _| Ok(change::release(old))),
             Step::TakeBack { version } => {
                 self.write(id, name, move |old, now, all| change::take_back(old, version, now, all));
+            }
+            Step::AskNewSide => {
+                let Some(inbox) = self.running.inbox(id) else { return };
+                let (metadata, begun) = (self.metadata.clone(), begun.clone());
+                (self.spawn)(Box::pin(async move {
+                    // A handover that is over does not want to know.
+                    let tell = |lacks| _ = inbox.send(Event::NewSide(Err(lacks)));
+                    tokio::select! {
+                        () = readiness::awaited(&metadata, &begun.namespace, &to, &begun.without, tell) => {
+                            let _ = inbox.send(Event::NewSide(Ok(())));
+                        }
+                        () = inbox.closed() => {}
+                    }
+                }));
             }
             Step::Confirm { version } => {
                 let Some(inbox) = self.running.inbox(id) else { return };
@@ -199,6 +233,7 @@ fn handle(handover: &mut Handover, now: Timestamp, event: Event) {
         Event::Progress(shard, HandoverProgress::Drained) => handover.handle_drained(shard),
         Event::Version(version) => handover.handle_version(version),
         Event::Written(written) => handover.handle_written(now, written),
+        Event::NewSide(ready) => handover.handle_new_side(now, ready),
         Event::Confirmed => handover.handle_confirmed(now),
         Event::Abort(answer) => {
             // Who asked may have gone.

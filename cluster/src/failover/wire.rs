@@ -30,6 +30,7 @@ impl Teller {
         use handover_progress::Stage as Wire;
         let stage = match stage {
             Stage::CatchingUp(behind) => Wire::CatchingUp(waiting(behind)),
+            Stage::Preparing(lacks) => Wire::CatchingUp(Waiting { shards: Vec::new(), reason: lacks.clone() }),
             Stage::Draining(left) => Wire::Draining(waiting(left)),
             Stage::Switching => Wire::Switching(Switching {}),
             Stage::Releasing => Wire::Releasing(Releasing {}),
@@ -64,13 +65,14 @@ impl Teller {
 }
 
 fn waiting(shards: &BTreeSet<ShardId>) -> Waiting {
-    Waiting { shards: shards.iter().map(|shard| shard.0).collect() }
+    Waiting { shards: shards.iter().map(|shard| shard.0).collect(), reason: String::new() }
 }
 
 fn sentence(why: &Kept) -> String {
     match why {
         Kept::Aborted => "it was aborted".to_owned(),
         Kept::Behind(shards) => format!("the new side was too far behind, or not connected, in {}", named(shards)),
+        Kept::Unready(lacks) => lacks.clone(),
         Kept::Undrained(shards) => format!("the new side did not have everything in time in {}", named(shards)),
         Kept::Unwritten(reason) => reason.clone(),
     }

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::{
     Shard,
-    io::{Report, StreamKey},
+    io::{Report, StreamKey, StreamRole},
     work::Work,
 };
 use crate::{
@@ -54,6 +54,10 @@ impl Shard {
             // Under a newer version this cluster may write to runs whose last event it must not follow before (MU-3).
             (Some(before), true, true) if before.failover_version < namespace.failover_version => {
                 self.offer_all(now, id);
+            }
+            // Peers that are to be active ask whether this cluster may still write.
+            (Some(before), false, false) if before.failover_version < namespace.failover_version && self.is_ready() => {
+                self.leave(now, &namespace);
             }
             (Some(_), false, false) | (Some(_), true, true) => {}
         }
@@ -112,6 +116,25 @@ impl Shard {
                 source.owes_settled.push((end, id, version));
             }
         }
+    }
+
+    /// The other clusters of a namespace, but the active one, from which this shard has not heard that they write no more
+    /// and that everything of theirs is here: each tells only what it wrote itself.
+    #[must_use]
+    pub fn unheard(&self, id: NamespaceId) -> BTreeSet<ClusterName> {
+        let Some(namespace) = self.namespaces.get(&id) else { return BTreeSet::new() };
+        let is_heard = |peer: &ClusterName| {
+            let Some(cluster) = self.topology.id_of(peer) else { return false };
+            let mut shards = self.topology.joined(self.id, cluster).peekable();
+            // How many shards a peer has is known as soon as it is connected.
+            shards.peek().is_some()
+                && shards.all(|shard| {
+                    let target = self.targets.get(&StreamKey { cluster, shard, role: StreamRole::Target });
+                    target.is_some_and(|target| target.has_settled(id, namespace.failover_version))
+                })
+        };
+        let others = namespace.members().filter(|name| *name != self.topology.current() && **name != namespace.active);
+        others.filter(|peer| !is_heard(peer)).cloned().collect()
     }
 
     fn promote(&mut self, now: Timestamp, namespace: &Namespace, from: &ClusterName) {

@@ -119,6 +119,7 @@ async fn hand_over(people: &People, asks: usize, to: usize) {
         to_cluster: name(to).into(),
         max_pause: Some(proto_duration(Duration::from_secs(3))),
         catch_up: Some(proto_duration(Duration::from_secs(10))),
+        without_clusters: Vec::new(),
     };
     let mut client = FailoverServiceClient::new(people.channel(asks, asks));
     let mut stages = match timeout(PATIENCE, client.hand_over(request)).await {

@@ -198,8 +198,10 @@ impl Told {
         let is_completed = |run: &RunKey, what| self.completions.contains(&(run.clone(), what));
         let (run, is_there, what) = match fact {
             Fact::Started { workflow, request_id, run } => {
-                let is_there = self.starts.values().any(|runs| runs.contains(run));
-                (RunKey { workflow: workflow.clone(), run: *run }, is_there, format!("start by {request_id}"))
+                // Who asks again after a reset is told the run that goes on for the one that he started.
+                let run = RunKey { workflow: workflow.clone(), run: *run };
+                let is_there = self.branches.contains_key(&run);
+                (run, is_there, format!("start by {request_id}"))
             }
             Fact::WorkflowTaskCompleted { run, scheduled } => {
                 let is_there = is_completed(run, Completion::WorkflowTask(scheduled.0));

@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod agreement;
+mod branches;
 mod dispatched;
 mod granted;
 mod namespaces;
@@ -192,6 +193,7 @@ impl Checkers {
     pub(crate) fn new(plan: &Plan) -> Self {
         Self(vec![
             Box::new(unbroken::Unbroken::default()),
+            Box::new(branches::Branches),
             Box::new(one_open_run::OneOpenRun::default()),
             Box::new(zombies::Zombies::default()),
             Box::new(rebuilt::Rebuilt::default()),

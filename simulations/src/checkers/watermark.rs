@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
-    ids::{ClusterId, RunKey, ShardId, TaskId, shard_of},
+    ids::{ClusterId, NamespaceId, RunKey, ShardId, TaskId, shard_of},
+    shard::io::Report,
     task::{Category, ReplicationTask, TaskKind},
     version::{VersionHistories, VersionHistoryItem},
 };
@@ -14,11 +15,17 @@ use crate::{plan::Plan, trace::name, world::cluster_id};
 /// What each cluster has told, and what each has.
 pub(super) struct Watermark {
     shards: Vec<u32>,
+    /// Whether what a peer lacks may be let go: then it is told everything anew, and all is there at the end.
+    is_bounded: bool,
     /// Tasks that a shard wrote for its peers.
     told: BTreeMap<(usize, ShardId), BTreeMap<TaskId, Told>>,
     have: BTreeMap<(usize, RunKey), VersionHistories>,
     /// Tasks that a cluster keeps apart because it cannot apply them yet: its, whose, of which shard, and their number there.
     kept: BTreeSet<(usize, usize, ShardId, TaskId)>,
+    /// Namespaces of which a cluster let go of what it could not place: it is told all of them when it knows them.
+    forsaken: BTreeSet<(usize, NamespaceId)>,
+    /// Who was told by whom that what it lacks is gone: it asks for everything anew.
+    gaps: BTreeSet<(usize, usize)>,
     /// Marks that were acknowledged, so that each task is looked at once.
     marks: BTreeMap<(usize, ShardId, usize, ShardId), TaskId>,
 }
@@ -40,8 +47,17 @@ impl Told {
 
 impl Watermark {
     pub(super) fn new(plan: &Plan) -> Self {
-        let (told, have, kept, marks) = Default::default();
-        Self { shards: plan.shards.clone(), told, have, kept, marks }
+        let (told, have, kept, forsaken, gaps, marks) = Default::default();
+        Self {
+            shards: plan.shards.clone(),
+            is_bounded: plan.backlog.is_some(),
+            told,
+            have,
+            kept,
+            forsaken,
+            gaps,
+            marks,
+        }
     }
 
     fn has(&self, cluster: usize, run: &RunKey, item: VersionHistoryItem) -> bool {
@@ -56,7 +72,13 @@ impl Watermark {
         run: &RunKey,
         item: VersionHistoryItem,
     ) -> Result<(), Finding> {
-        if self.has(cluster, run, item) || self.kept.contains(&(cluster, source.0, source.1, task)) {
+        let is_told_anew = self.gaps.contains(&(source.0, cluster));
+        let is_forsaken = self.forsaken.contains(&(cluster, run.workflow.namespace));
+        if is_told_anew
+            || is_forsaken
+            || self.has(cluster, run, item)
+            || self.kept.contains(&(cluster, source.0, source.1, task))
+        {
             return Ok(());
         }
         Err(Finding::of(run, format!("task {} reaches to {item}, which is not durable in {}", task.0, name(cluster))))
@@ -70,6 +92,15 @@ impl Checker for Watermark {
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         match seen {
+            Seen::Reported { cluster, report: Report::Forsaken { namespace, .. } } => {
+                self.forsaken.insert((*cluster, *namespace));
+                Ok(())
+            }
+            Seen::Reported { cluster, report: Report::GapTold { to } } => {
+                let to = usize::try_from(to.0 - 1).expect("a known cluster");
+                self.gaps.insert((*cluster, to));
+                Ok(())
+            }
             Seen::Committed { cluster, transaction, runs, .. } => {
                 for state in *runs {
                     self.have.insert((*cluster, state.run.clone()), state.histories.clone());
@@ -92,6 +123,9 @@ impl Checker for Watermark {
                 let Some(replicated) = transaction.replicated else { return Ok(()) };
                 let kept = told.split_off(&replicated.next());
                 let let_go = std::mem::replace(told, kept);
+                if self.is_bounded {
+                    return Ok(());
+                }
                 for (task, told) in let_go {
                     for peer in (0..self.shards.len()).filter(|peer| peer != cluster && told.is_for(*peer)) {
                         self.lacks(peer, (*cluster, transaction.shard), task, &told.run, told.item)?;

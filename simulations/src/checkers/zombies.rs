@@ -1,10 +1,11 @@
-//! A run that lost to another one of its workflow is changed by replication alone, until it is ended or current again.
+//! A run that lost to another one of its workflow is changed by replication alone, until it is ended or current again. It
+//! gives nobody work.
 
 use std::collections::BTreeSet;
 
 use replicator::{
     ids::RunKey,
-    task::{ReplicationTask, TaskKind},
+    task::{Category, HistoryTask, ReplicationTask, TaskKind, TransferTask},
     workflow::execution::Phase,
 };
 
@@ -32,6 +33,15 @@ impl Checker for Zombies {
             });
             if was_zombie && is_zombie && is_told {
                 return Err(Finding::of(&state.run, format!("cluster {cluster} writes to it")));
+            }
+            // What it owes to the winner is not its own work.
+            let is_owed = |kind: &TaskKind| matches!(kind, TaskKind::Transfer(TransferTask::Reapply));
+            let is_work = |task: &&HistoryTask| {
+                matches!(task.kind.category(), Category::Transfer | Category::Timer) && !is_owed(&task.kind)
+            };
+            let mut of_run = transaction.tasks.iter().filter(|task| task.run == state.run);
+            if let Some(task) = of_run.find(is_work).filter(|_| is_zombie) {
+                return Err(Finding::of(&state.run, format!("cluster {cluster} gives it work: {:?}", task.kind)));
             }
         }
         Ok(())

@@ -72,6 +72,7 @@ impl Script {
                 repeat: 0,
                 sticky: 0,
             },
+            backlog: None,
             duration: Duration::from_secs(1),
             steps: vec![Step { at: Duration::ZERO, what: What::Register(0) }],
         };

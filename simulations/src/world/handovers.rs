@@ -37,6 +37,10 @@ pub(super) enum News {
     Progress(ShardId, HandoverProgress),
     /// What it wants written reaches the store.
     Write(Step),
+    /// The new side is asked what it lacks.
+    AskNewSide,
+    /// It has said what.
+    NewSide(Result<(), String>),
     /// The new side is asked whether it knows of this version.
     Ask(FailoverVersion),
     /// The new side has said that it does.
@@ -116,6 +120,14 @@ impl World {
             News::Progress(shard, HandoverProgress::Near) => running.core.handle_near(now, shard),
             News::Progress(shard, HandoverProgress::Drained) => running.core.handle_drained(shard),
             News::Write(_) => running.core.handle_written(now, written.unwrap_or_else(|| Err("nothing".into()))),
+            News::AskNewSide => return self.ask_what_it_lacks(number),
+            News::NewSide(ready) => {
+                let is_asked_again = ready.is_err();
+                running.core.handle_new_side(now, ready);
+                if is_asked_again {
+                    self.after(ASK_AGAIN, Event::Handover(number, id, News::AskNewSide));
+                }
+            }
             News::Ask(version) => return self.ask_new_side(number, version),
             News::Confirmed => running.core.handle_confirmed(now),
             News::Tick => {
@@ -144,6 +156,7 @@ impl World {
                         self.tell(owner, |core, _| core.watch_handover(namespace, to.clone()));
                     }
                 }
+                Step::AskNewSide => self.after(Duration::ZERO, Event::Handover(number, id, News::AskNewSide)),
                 Step::Confirm { version } => {
                     self.after(Duration::ZERO, Event::Handover(number, id, News::Ask(version)));
                 }
@@ -183,7 +196,7 @@ impl World {
             Step::Switch { before } => change::switch(record, &terms.to, terms.version, now, *before, &federation),
             Step::TakeBack { version } => change::take_back(record, *version, now, &federation),
             Step::Release => Ok(change::release(record)),
-            Step::Watch | Step::Confirm { .. } => return Err("nothing is written".into()),
+            Step::Watch | Step::AskNewSide | Step::Confirm { .. } => return Err("nothing is written".into()),
         };
         let Change { namespace, publish } = decided.map_err(|refusal| refusal.to_string())?;
         let (active, version) = (namespace.active.clone(), namespace.failover_version);
@@ -220,6 +233,44 @@ impl World {
             }
             _ => self.after(ASK_AGAIN, Event::Handover(number, id, News::Ask(version))),
         }
+    }
+
+    /// The same for what the new side lacks that this one cannot tell it.
+    fn ask_what_it_lacks(&mut self, number: usize) {
+        let running = &self.handovers[&number];
+        let (id, cluster, version) = (running.id, running.cluster, running.terms.version);
+        let to = self.clusters[cluster].topology.id_of(&running.terms.to).expect("a known cluster");
+        let (to, namespace) = (number_of(to), self.namespaces[number].id);
+        let there = self.network.send(self.now, cluster, to);
+        let back = self.network.send(self.now, to, cluster);
+        let (Verdict::Deliver(there), Verdict::Deliver(back), false) = (there, back, self.are_apart(cluster, to))
+        else {
+            return self.after(ASK_AGAIN, Event::Handover(number, id, News::AskNewSide));
+        };
+        let lacks = self.lacks(to, namespace, version);
+        let ready = lacks.map_or(Ok(()), Err);
+        self.after(there + back, Event::Handover(number, id, News::NewSide(ready)));
+    }
+
+    fn lacks(&self, cluster: usize, id: NamespaceId, version: FailoverVersion) -> Option<String> {
+        let here = &self.clusters[cluster];
+        if !here.is_up || here.records.get(&id).is_none_or(|record| record.failover_version < version) {
+            return Some("the version".into());
+        }
+        let owners = here.owners.iter().map(|owner| owner.and_then(|owner| self.nodes.get(&owner)));
+        owners.into_iter().find_map(|node| {
+            let Some(core) = node.map(|node| &node.core).filter(|core| core.is_ready()) else {
+                return Some("a shard".into());
+            };
+            if node.is_none_or(|node| node.told.get(&id).is_none_or(|told| *told < version)) {
+                return Some("the version in a shard".into());
+            }
+            if core.quarantined().any(|kept| kept.run.workflow.namespace == id) || !core.is_seeded(id) {
+                return Some("what it keeps apart, or is to be told anew".into());
+            }
+            let unheard = core.unheard(id);
+            (!unheard.is_empty()).then(|| format!("what {unheard:?} wrote"))
+        })
     }
 
     /// The process that drove them is gone.

@@ -157,8 +157,6 @@ struct Tenant {
     /// The highest version that any cluster gave it.
     version: FailoverVersion,
     is_registered: bool,
-    /// The cluster that it moves to, while what the other one wrote drains.
-    moving_to: Option<usize>,
     /// When it last moved.
     moved: Timestamp,
 }
@@ -215,8 +213,6 @@ enum Event {
     Published(usize, usize, Box<NamespaceTaskAttributes>),
     /// A cluster asks another one about a namespace.
     Refresh(usize, usize, NamespaceId),
-    /// Has a namespace that moves drained?
-    Drain(usize),
     /// Something happens to a handover of a namespace.
     Handover(usize, u64, handovers::News),
     /// A cluster starts again.
@@ -247,7 +243,6 @@ impl World {
             active: *active,
             version: first_version(*active),
             is_registered: false,
-            moving_to: None,
             moved: Timestamp::ZERO,
         };
         let mut world = Self {
@@ -347,7 +342,6 @@ impl World {
             Event::Publish(from, to, namespace) => self.on_publish(from, to, namespace),
             Event::Published(from, to, task) => self.on_published(from, to, task),
             Event::Refresh(cluster, from, namespace) => self.on_refresh(cluster, from, namespace),
-            Event::Drain(namespace) => self.on_drain(namespace),
             Event::Handover(namespace, id, news) => self.on_handover(namespace, id, news),
             Event::Restart(cluster, incarnation) => self.on_restart(cluster, incarnation),
             Event::Drift(cluster, millionths, ticks) => self.on_drift(cluster, millionths, ticks),

@@ -52,19 +52,13 @@ impl World {
         }
     }
 
-    /// Whether what a cluster knows of a namespace is not for others yet: it has stopped writing, and drains.
-    fn is_withheld(&self, cluster: usize, number: usize) -> bool {
-        let tenant = &self.namespaces[number];
-        tenant.moving_to.is_some() && tenant.active == cluster
-    }
-
     pub(super) fn on_publish(&mut self, from: usize, to: usize, number: usize) {
         if from == to {
             return self.register(number);
         }
         let id = self.namespaces[number].id;
         let record = self.clusters[from].records.get(&id).filter(|_| self.clusters[from].is_up);
-        let Some(record) = record.filter(|_| !self.is_withheld(from, number)) else {
+        let Some(record) = record else {
             return self.after(RETRY, Event::Publish(from, to, number));
         };
         let told = attributes(record);
@@ -101,14 +95,12 @@ impl World {
     }
 
     pub(super) fn on_refresh(&mut self, cluster: usize, from: usize, id: NamespaceId) {
-        let number = self.tenant_of(id).expect("a namespace of ours");
         if !self.clusters[cluster].is_up {
             return;
         }
         let there = self.network.send(self.now, cluster, from);
         let back = self.network.send(self.now, from, cluster);
         let record = self.clusters[from].records.get(&id).filter(|_| self.clusters[from].is_up);
-        let record = record.filter(|_| !self.is_withheld(from, number));
         match (there, back, record) {
             (Verdict::Deliver(there), Verdict::Deliver(back), Some(record)) => {
                 let told = attributes(record);
@@ -122,8 +114,7 @@ impl World {
     pub(super) fn edit(&mut self, number: usize, by: usize) {
         let id = self.namespaces[number].id;
         let here = &self.clusters[by];
-        // What is told of a namespace that drains would tell that it moves.
-        if !here.is_up || !here.records.contains_key(&id) || self.namespaces[number].moving_to.is_some() {
+        if !here.is_up || !here.records.contains_key(&id) {
             return;
         }
         self.coverage.hit("path: namespace edited");
@@ -145,7 +136,7 @@ impl World {
     pub(super) fn fail_over(&mut self, number: usize, to: usize, by: usize) {
         let tenant = &self.namespaces[number];
         let (from, kind) = (tenant.active, self.plan.kind);
-        if tenant.moving_to.is_some() || !tenant.is_registered || from == to && kind != Kind::Forced {
+        if !tenant.is_registered || from == to && kind != Kind::Forced {
             return;
         }
         // Where clusters must hear each other first, they get the time to.
@@ -153,7 +144,6 @@ impl World {
             return;
         }
         let decides = match kind {
-            Kind::Drained => from,
             Kind::Heard => to,
             Kind::Forced | Kind::HandedOver => by,
         };
@@ -174,14 +164,9 @@ impl World {
         );
         self.announce(decides, id);
         self.coverage.hit(match kind {
-            Kind::Drained => "path: failover, drained",
             Kind::Heard => "path: failover, heard",
             Kind::Forced | Kind::HandedOver => "path: failover, forced",
         });
-        if kind == Kind::Drained {
-            self.namespaces[number].moving_to = Some(to);
-            return self.after(RETRY / 10, Event::Drain(number));
-        }
         let tenant = &mut self.namespaces[number];
         tenant.moved = self.now;
         // Of two operators who know nothing of each other the one with the higher version wins.
@@ -189,44 +174,6 @@ impl World {
             (tenant.active, tenant.version) = (to, version);
         }
         self.publish(decides, number);
-    }
-
-    /// Once every other cluster has what the old one wrote, the new one begins.
-    pub(super) fn on_drain(&mut self, number: usize) {
-        let Some(to) = self.namespaces[number].moving_to else { return };
-        let from = self.namespaces[number].active;
-        if !self.has_drained(number, from) || !self.clusters[to].is_up {
-            return self.after(RETRY / 10, Event::Drain(number));
-        }
-        let id = self.namespaces[number].id;
-        let told = attributes(&self.clusters[from].records[&id]);
-        self.namespaces[number].active = to;
-        self.namespaces[number].moving_to = None;
-        self.learn(to, &told);
-        self.publish(to, number);
-    }
-
-    /// Whether a cluster that has stopped writing for a namespace has nothing more to tell: every shard knows, nothing is
-    /// kept back or on its way to the store, and what is durable is durable everywhere.
-    fn has_drained(&self, number: usize, from: usize) -> bool {
-        let id = self.namespaces[number].id;
-        let here = &self.clusters[from];
-        let version = here.records[&id].failover_version;
-        let all_know = self
-            .nodes
-            .values()
-            .filter(|node| node.cluster == from)
-            .all(|node| node.told.get(&id).is_some_and(|told| *told >= version) && node.core.is_ready());
-        let is_all_there = here.is_up && here.owners.iter().all(Option::is_some);
-        let is_quiet = !here.writing.values().any(|namespace| *namespace == Some(id));
-        is_all_there
-            && all_know
-            && is_quiet
-            && here.runs.iter().filter(|(run, _)| run.workflow.namespace == id).all(|(run, standing)| {
-                let is_there =
-                    |cluster: &super::Cluster| cluster.runs.get(run).is_some_and(|there| there.last == standing.last);
-                standing.buffered == 0 && self.clusters.iter().all(is_there)
-            })
     }
 }
 

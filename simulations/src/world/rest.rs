@@ -76,9 +76,6 @@ impl World {
 
     /// What is not at rest.
     fn unrest(&self) -> Option<String> {
-        if let Some(number) = self.namespaces.iter().position(|tenant| tenant.moving_to.is_some()) {
-            return Some(format!("namespace {number} has not drained"));
-        }
         if let Some(number) = self.handovers.keys().next() {
             return Some(format!("namespace {number} is being handed over"));
         }

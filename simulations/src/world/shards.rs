@@ -8,6 +8,7 @@ use replicator::{
         Shard,
         io::{Dispatch, Output, Report, RequestId, StreamKey},
     },
+    stream::BacklogLimit,
     time::Timestamp,
     version::FailoverVersion,
 };
@@ -40,6 +41,9 @@ impl World {
         let id = NodeId(self.fresh());
         let seed = self.plan.seed ^ (id.0 << 20);
         let mut core = Shard::new(ShardId(shard), self.clusters[cluster].topology.clone(), seed);
+        if let Some(rows) = self.plan.backlog {
+            core = core.with_backlog_limit(BacklogLimit { rows, ..BacklogLimit::default() });
+        }
         let now = self.local(cluster);
         let mut told = BTreeMap::new();
         for record in self.clusters[cluster].records.values() {
@@ -178,6 +182,10 @@ impl World {
         };
         match report {
             Report::Applied { .. } => {}
+            Report::GapTold { .. } => {
+                self.coverage.hit("path: peer told anew");
+                self.note(place, "reports", None, format_args!("{report:?}"));
+            }
             Report::Ready { range, tasks } => {
                 self.nodes.entry(id).and_modify(|node| node.range = Some(*range));
                 self.note(place, "ready", None, format_args!("under range {range} with {tasks} tasks"));

@@ -28,6 +28,7 @@ impl Failover {
             to_cluster: to.to_owned(),
             max_pause: Some(proto_duration(self.max_pause)),
             catch_up: Some(proto_duration(self.catch_up)),
+            without_clusters: self.without.clone(),
         };
         let stream = client.hand_over(request).await.map_err(|status| {
             let failed = self.address.failed(&doing, &status);
@@ -132,6 +133,9 @@ fn note(stage: &Stage, to: &str) -> String {
         count => format!("{count} shards"),
     };
     match stage {
+        Stage::CatchingUp(waiting) if !waiting.reason.is_empty() => {
+            format!("waiting: {}; everything is served", waiting.reason)
+        }
         Stage::CatchingUp(behind) => {
             format!("waiting for {to} to come near in {}; everything is served", shards(behind))
         }
@@ -152,9 +156,11 @@ mod tests {
 
     #[test]
     fn what_is_waited_for() {
-        let waiting = |shards: &[u32]| Waiting { shards: shards.into() };
+        let waiting = |shards: &[u32]| Waiting { shards: shards.into(), reason: String::new() };
         let check = |stage, expected| assert_eq!(note(&stage, "b"), expected);
         check(Stage::CatchingUp(waiting(&[3])), "waiting for b to come near in shard 3; everything is served");
+        let lacking = Waiting { reason: "b has not heard c".into(), ..Waiting::default() };
+        check(Stage::CatchingUp(lacking), "waiting: b has not heard c; everything is served");
         check(Stage::Draining(waiting(&[1, 2])), "writes wait; b does not have everything yet of 2 shards");
     }
 }

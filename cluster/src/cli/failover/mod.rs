@@ -50,6 +50,9 @@ pub struct Failover {
     /// How long the new side may take to come near, while everything is served.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     catch_up: Duration,
+    /// A third cluster that is gone: the new side need not have heard out what it wrote. May be repeated.
+    #[arg(long, value_name = "CLUSTER", conflicts_with_all = ["force", "abort", "plan"])]
+    without: Vec<String>,
     #[command(flatten)]
     address: Address,
 }
@@ -243,6 +246,7 @@ mod tests {
             abort: false,
             max_pause: Duration::from_secs(10),
             catch_up: Duration::from_secs(60),
+            without: Vec::new(),
             address: Address { address: "h:1".into() },
         }
     }

@@ -9,7 +9,8 @@
 //!       kept ◄──────────────────────────────── releasing    taking back ──► taken back
 //! ```
 //!
-//! - *Catching up*: everything is served, until every shard says that the new side is near.
+//! - *Catching up*: everything is served, until every shard says that the new side is near, and the new side that it lacks
+//!   nothing that third clusters wrote: this one cannot tell it that.
 //! - *Stopping*: it is being written down that writes are held back, and until when at most.
 //! - *Draining*: writes wait. Every shard says when nothing of it is under way any more and the new side has all of it.
 //! - *Switching*: the new failover version is being written. Only the answer of the store decides what was.
@@ -66,6 +67,8 @@ pub struct Handover {
 pub enum Step {
     /// Have every shard say when the new side is near.
     Watch,
+    /// Ask the new side until it lacks nothing that third clusters wrote. Answered by [`Handover::handle_new_side`].
+    AskNewSide,
     /// Write down that writes are held back until then ([`change::stop`]). Answered by [`Handover::handle_written`].
     Stop {
         /// When the shards take writes again by themselves.
@@ -128,6 +131,8 @@ pub enum Kept {
     Aborted,
     /// The new side was not near in time; these shards were behind.
     Behind(BTreeSet<ShardId>),
+    /// The new side lacked what this one cannot tell it, or did not answer.
+    Unready(String),
     /// The new side did not have everything in time; these shards were not done.
     Undrained(BTreeSet<ShardId>),
     /// What was to be written could not be, or may not be any more.
@@ -139,6 +144,8 @@ pub enum Kept {
 pub enum Stage {
     /// The new side is waited for; these shards are behind.
     CatchingUp(BTreeSet<ShardId>),
+    /// The new side is waited for; it lacks something else.
+    Preparing(String),
     /// Writes wait; these shards are not done.
     Draining(BTreeSet<ShardId>),
     /// The namespace is moving.
@@ -151,7 +158,7 @@ pub enum Stage {
 
 #[derive(Debug)]
 enum Phase {
-    CatchingUp { behind: BTreeSet<ShardId>, until: Timestamp },
+    CatchingUp { behind: BTreeSet<ShardId>, lacks: Option<String>, until: Timestamp },
     Stopping { stop: Stop, give_up: Option<Kept> },
     Draining { stop: Stop },
     Switching { stop: Stop },
@@ -176,15 +183,28 @@ impl Handover {
     /// Begin.
     #[must_use]
     pub fn new(now: Timestamp, terms: Terms) -> Self {
-        let phase = Phase::CatchingUp { behind: all(terms.shards), until: now + terms.catch_up };
-        Self { terms, phase, steps: [Step::Watch].into() }
+        let lacks = Some("the new side does not answer".into());
+        let phase = Phase::CatchingUp { behind: all(terms.shards), lacks, until: now + terms.catch_up };
+        Self { terms, phase, steps: [Step::Watch, Step::AskNewSide].into() }
     }
 
     /// A shard says that the new side is near.
     pub fn handle_near(&mut self, now: Timestamp, shard: ShardId) {
         let Phase::CatchingUp { behind, .. } = &mut self.phase else { return };
         behind.remove(&shard);
-        if behind.is_empty() {
+        self.stop_if_near(now);
+    }
+
+    /// What the new side lacks besides what this one tells it, or that it lacks nothing.
+    pub fn handle_new_side(&mut self, now: Timestamp, ready: Result<(), String>) {
+        let Phase::CatchingUp { lacks, .. } = &mut self.phase else { return };
+        *lacks = ready.err();
+        self.stop_if_near(now);
+    }
+
+    fn stop_if_near(&mut self, now: Timestamp) {
+        let Phase::CatchingUp { behind, lacks, .. } = &self.phase else { return };
+        if behind.is_empty() && lacks.is_none() {
             let until = now + self.terms.max_pause + SWITCH_TIME;
             let stop = Stop { since: now, until, left: all(self.terms.shards) };
             self.phase = Phase::Stopping { stop, give_up: None };
@@ -265,8 +285,11 @@ impl Handover {
             return;
         }
         match &mut self.phase {
-            Phase::CatchingUp { behind, .. } => {
-                let why = Kept::Behind(behind.clone());
+            Phase::CatchingUp { behind, lacks, .. } => {
+                let why = match lacks {
+                    Some(lacks) if behind.is_empty() => Kept::Unready(lacks.clone()),
+                    _ => Kept::Behind(behind.clone()),
+                };
                 self.give_up(why);
             }
             Phase::Stopping { stop, .. } | Phase::Draining { stop } => {
@@ -318,6 +341,9 @@ impl Handover {
     #[must_use]
     pub fn stage(&self) -> Stage {
         match &self.phase {
+            Phase::CatchingUp { behind, lacks: Some(lacks), .. } if behind.is_empty() => {
+                Stage::Preparing(lacks.clone())
+            }
             Phase::CatchingUp { behind, .. } => Stage::CatchingUp(behind.clone()),
             Phase::Stopping { stop, give_up: None } | Phase::Draining { stop } => Stage::Draining(stop.left.clone()),
             Phase::Switching { .. } | Phase::Confirming { .. } => Stage::Switching,

@@ -27,6 +27,13 @@ impl World {
         Self { handover: Handover::new(Timestamp::ZERO, terms), now: Timestamp::ZERO }
     }
 
+    /// The same, and the new side has said that it lacks nothing.
+    fn ready() -> Self {
+        let mut world = Self::new();
+        world.handover.handle_new_side(world.now, Ok(()));
+        world
+    }
+
     /// Let something happen; answers what is to be done now.
     fn step(&mut self, word: &str) -> Vec<String> {
         let (what, number) = word.split_once(' ').unwrap_or((word, "0"));
@@ -37,6 +44,8 @@ impl World {
             "drained" => handover.handle_drained(shard),
             "written" => handover.handle_written(self.now, Ok(FailoverVersion(number))),
             "unwritten" => handover.handle_written(self.now, Err("the disk is full".to_string())),
+            "ready" => handover.handle_new_side(self.now, Ok(())),
+            "lacking" => handover.handle_new_side(self.now, Err("c was not heard".to_string())),
             "confirmed" => handover.handle_confirmed(self.now),
             "version" => handover.handle_version(FailoverVersion(number)),
             "abort" => drop(handover.abort()),
@@ -53,6 +62,7 @@ fn show(step: &Step) -> String {
     let seconds = |time: &Timestamp| time.0 / 1_000_000_000;
     match step {
         Step::Watch => "watch".to_string(),
+        Step::AskNewSide => "ask".to_string(),
         Step::Stop { until } => format!("stop until {}", seconds(until)),
         Step::Switch { before } => format!("switch before {}", seconds(before)),
         Step::Confirm { version } => format!("confirm {version}"),
@@ -64,11 +74,15 @@ fn show(step: &Step) -> String {
 /// `script`: what happens, separated by `,`, each with what is to be done behind `>`. Then how it ended.
 #[track_caller]
 fn check(script: &str, expected: Option<Outcome>) {
-    let mut world = World::new();
+    play(World::ready(), script, expected);
+}
+
+#[track_caller]
+fn play(mut world: World, script: &str, expected: Option<Outcome>) {
     for line in script.split(',').map(str::trim).filter(|line| !line.is_empty()) {
         let (word, steps) = line.split_once(" > ").unwrap_or((line, ""));
         let found = world.step(word).join(" and ");
-        let found = found.trim_start_matches("watch").trim_start_matches(" and ");
+        let found = found.trim_start_matches("watch and ask").trim_start_matches(" and ");
         assert_eq!(found, steps, "after {word}");
     }
     let found = match world.handover.stage() {
@@ -93,7 +107,16 @@ fn shards<const N: usize>(shards: [u32; N]) -> BTreeSet<ShardId> {
 fn a_namespace_moves_when_the_other_side_has_everything() {
     let moved = Outcome::Moved { version: FailoverVersion(2), paused: Duration::from_millis(40) };
     check(&format!("{DRAINED}, written 2 > confirm 2, +10, confirmed"), Some(moved));
-    assert_eq!(World::new().step("+0"), ["watch"]);
+    assert_eq!(World::new().step("+0"), ["watch", "ask"]);
+}
+
+/// Of three clusters the third was active before. What it wrote only it can tell.
+#[test]
+fn the_new_side_is_waited_for_until_it_has_heard_the_others() {
+    play(World::new(), "near 1, near 2, +5, ready > stop until 15", None);
+    play(World::new(), "lacking, near 1, near 2, +5, lacking, +5, ready > stop until 15", None);
+    play(World::new(), "near 1, near 2, lacking, +60000", kept(Kept::Unready("c was not heard".to_string()), 0));
+    play(World::new(), "ready, lacking, near 2, +60000", kept(Kept::Behind(shards([1])), 0));
 }
 
 #[test]
@@ -163,7 +186,7 @@ fn nothing_that_happens_keeps_it_from_ending() {
     ];
     let mut entropy = crate::entropy::Entropy::new(7);
     for _ in 0..2_000 {
-        let mut world = World::new();
+        let mut world = World::ready();
         world.step("+0");
         let mut writing = 0;
         for _ in 0..200 {

@@ -2,7 +2,7 @@
 
 use std::{string::String, vec};
 
-use super::world::{A, B, World, signal_call, timer, workflow};
+use super::world::{A, B, C, World, signal_call, timer, workflow};
 use crate::{
     shard::{
         HandoverProgress::{Drained, Near},
@@ -250,4 +250,36 @@ fn a_timer_that_is_due_meanwhile_fires_on_the_new_side() {
     world.exchange();
     assert!(world.story(A, run).contains("@2:TimerFired"), "{}", world.story(A, run));
     world.agree();
+}
+
+/// Three clusters. `b` has handed over to `a`, and `c` cannot hear `b`: `a` has all of it, and cannot tell it `c`. So `c` says
+/// that it lacks something, until it has heard that `b` writes no more and what it wrote.
+#[test]
+fn the_new_side_knows_what_it_has_not_heard_of_third_clusters() {
+    let mut world = World::new(3);
+    world.stream();
+    world.failover(B, &[A, B, C]);
+    world.exchange();
+    let unheard = |world: &World, cluster: usize| {
+        let names = world.clusters[cluster].shard.unheard(world.namespace.id);
+        names.iter().map(std::string::ToString::to_string).collect::<vec::Vec<_>>()
+    };
+    assert_eq!(unheard(&world, C), ["a"; 0], "everybody is heard");
+
+    let run = world.start(B, 0);
+    world.failover(A, &[A, B, C]);
+    for _ in 0..100 {
+        world.tick(20);
+        world.frames.retain(|(from, to, _)| (*from, *to) != (B, C));
+        while world.deliver_frame() {
+            world.frames.retain(|(from, to, _)| (*from, *to) != (B, C));
+        }
+    }
+    assert_eq!((unheard(&world, C), unheard(&world, B)), (vec!["b".into()], vec![]));
+    assert!(world.has(A, run) && !world.has(C, run));
+
+    world.link(true);
+    world.exchange();
+    assert_eq!(unheard(&world, C), ["a"; 0]);
+    assert!(world.has(C, run));
 }

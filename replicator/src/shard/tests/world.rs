@@ -826,6 +826,7 @@ pub(super) fn topology(current: usize, count: usize) -> Topology {
     let mut topology = Topology::new(10, name(current).into(), id(current)).unwrap();
     for index in 0..count {
         topology.add(name(index).into(), id(index)).unwrap();
+        topology.set_shards(id(index), 1);
     }
     topology
 }
