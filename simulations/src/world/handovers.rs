@@ -218,38 +218,42 @@ impl World {
 
     /// The question goes there, and the answer comes back, or it is asked again.
     fn ask_new_side(&mut self, number: usize, version: FailoverVersion) {
-        let running = &self.handovers[&number];
-        let (id, cluster) = (running.id, running.cluster);
-        let to = self.clusters[cluster].topology.id_of(&running.terms.to).expect("a known cluster");
-        let (to, namespace) = (number_of(to), self.namespaces[number].id);
-        let there = self.network.send(self.now, cluster, to);
-        let back = self.network.send(self.now, to, cluster);
+        let id = self.handovers[&number].id;
+        let (to, way) = self.way_to_new_side(number);
         let new_side = &self.clusters[to];
-        let record = new_side.records.get(&namespace).filter(|_| new_side.is_up && !self.are_apart(cluster, to));
+        let record = new_side.records.get(&self.namespaces[number].id).filter(|_| new_side.is_up);
         let knows = record.is_some_and(|record| record.failover_version >= version);
-        match (there, back) {
-            (Verdict::Deliver(there), Verdict::Deliver(back)) if knows => {
-                self.after(there + back, Event::Handover(number, id, News::Confirmed));
-            }
-            _ => self.after(ASK_AGAIN, Event::Handover(number, id, News::Ask(version))),
+        match way.filter(|_| knows) {
+            Some(time) => self.after(time, Event::Handover(number, id, News::Confirmed)),
+            None => self.after(ASK_AGAIN, Event::Handover(number, id, News::Ask(version))),
         }
     }
 
     /// The same for what the new side lacks that this one cannot tell it.
     fn ask_what_it_lacks(&mut self, number: usize) {
         let running = &self.handovers[&number];
-        let (id, cluster, version) = (running.id, running.cluster, running.terms.version);
-        let to = self.clusters[cluster].topology.id_of(&running.terms.to).expect("a known cluster");
-        let (to, namespace) = (number_of(to), self.namespaces[number].id);
-        let there = self.network.send(self.now, cluster, to);
-        let back = self.network.send(self.now, to, cluster);
-        let (Verdict::Deliver(there), Verdict::Deliver(back), false) = (there, back, self.are_apart(cluster, to))
-        else {
+        let (id, version) = (running.id, running.terms.version);
+        let (to, way) = self.way_to_new_side(number);
+        let Some(time) = way else {
             return self.after(ASK_AGAIN, Event::Handover(number, id, News::AskNewSide));
         };
-        let lacks = self.lacks(to, namespace, version);
-        let ready = lacks.map_or(Ok(()), Err);
-        self.after(there + back, Event::Handover(number, id, News::NewSide(ready)));
+        let ready = self.lacks(to, self.namespaces[number].id, version).map_or(Ok(()), Err);
+        self.after(time, Event::Handover(number, id, News::NewSide(ready)));
+    }
+
+    /// The new side, and how long a question to it and the answer take, if neither is lost.
+    fn way_to_new_side(&mut self, number: usize) -> (usize, Option<Duration>) {
+        let running = &self.handovers[&number];
+        let cluster = running.cluster;
+        let to = number_of(self.clusters[cluster].topology.id_of(&running.terms.to).expect("a known cluster"));
+        let there = self.network.send(self.now, cluster, to);
+        let back = self.network.send(self.now, to, cluster);
+        match (there, back) {
+            (Verdict::Deliver(there), Verdict::Deliver(back)) if !self.are_apart(cluster, to) => {
+                (to, Some(there + back))
+            }
+            _ => (to, None),
+        }
     }
 
     fn lacks(&self, cluster: usize, id: NamespaceId, version: FailoverVersion) -> Option<String> {

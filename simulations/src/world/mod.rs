@@ -99,7 +99,7 @@ struct Cluster {
     /// Writes that wait for the next sync.
     group: Vec<(NodeId, Box<Transaction>)>,
     /// Writes that were asked for and are neither durable nor given up.
-    writing: BTreeMap<(NodeId, TransactionId), Option<NamespaceId>>,
+    writing: BTreeSet<(NodeId, TransactionId)>,
     stalled_until: Timestamp,
     full_until: Timestamp,
     matching: Matching,
@@ -113,7 +113,6 @@ struct Cluster {
 #[derive(Clone, Debug, PartialEq)]
 struct Standing {
     last: VersionHistoryItem,
-    buffered: usize,
     phase: Stand,
     branches: usize,
     current_branch: BranchId,
@@ -133,7 +132,6 @@ impl Standing {
     fn of(state: &MutableState) -> Self {
         Self {
             last: state.histories.current().versions.last(),
-            buffered: state.local.buffered.len(),
             phase: match state.execution.phase {
                 Phase::Running => Stand::Running,
                 Phase::Zombie => Stand::Zombie,
@@ -466,7 +464,7 @@ impl Cluster {
             skew: 0,
             store: Store::default(),
             group: Vec::new(),
-            writing: BTreeMap::new(),
+            writing: BTreeSet::new(),
             stalled_until: Timestamp::ZERO,
             full_until: Timestamp::ZERO,
             matching: Matching::default(),

@@ -69,7 +69,7 @@ impl World {
         if *owner == Some(id) {
             *owner = None;
         }
-        self.clusters[node.cluster].writing.retain(|(writer, _), _| *writer != id);
+        self.clusters[node.cluster].writing.retain(|(writer, _)| *writer != id);
         self.hang_up(id);
     }
 

@@ -2,7 +2,7 @@
 //! answered in doubt.
 
 use replicator::{
-    ids::{NamespaceId, WorkflowId},
+    ids::WorkflowId,
     shard::io::{CommitOutcome, Load, LoadId, Loaded, RunChange, Transaction, TransactionId},
     task::Category,
     workflow::MutableState,
@@ -24,7 +24,7 @@ impl World {
         self.note(place, "writes", subject.as_ref(), format_args!("{number} under {range}"));
         self.trace.detail(|| Summary(&transaction).to_string());
         let here = &mut self.clusters[cluster];
-        here.writing.insert((id, transaction.id), namespace_of(&transaction));
+        here.writing.insert((id, transaction.id));
         let delay = here.random.duration(self.plan.store.arrival);
         let incarnation = here.incarnation;
         self.after(delay, Event::Written(cluster, incarnation, id, transaction));
@@ -75,7 +75,7 @@ impl World {
                 _ => {
                     self.coverage.hit("path: commit in doubt, written late");
                     let delay = here.random.duration(self.plan.store.sync) * 4;
-                    here.writing.insert((LATE, transaction.id), namespace_of(&transaction));
+                    here.writing.insert((LATE, transaction.id));
                     self.after(delay, Event::Written(cluster, incarnation, LATE, transaction.clone()));
                 }
             }
@@ -245,8 +245,4 @@ impl std::fmt::Display for Summary<'_> {
 /// The workflow that a transaction is about.
 fn workflow_of(transaction: &Transaction) -> Option<WorkflowId> {
     transaction.runs.first().map(|write| write.run.workflow.workflow.clone())
-}
-
-fn namespace_of(transaction: &Transaction) -> Option<NamespaceId> {
-    transaction.runs.first().map(|write| write.run.workflow.namespace)
 }
