@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metadata::{Introduction, MessageStream, Metadata, ReplicationEndpoint, View, watch};
+use metadata::{Introduction, MessageStream, Metadata, ReplicationEndpoint, View};
 use prost::Message;
 use proto::meridian::replication::v1::HistoryExtension;
 use proto::temporal::{

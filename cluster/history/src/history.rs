@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use metadata::{clusters::View, watch};
+use metadata::clusters::View;
 use replicator::{
     history::branch::BranchRange,
     ids::{EventId, NamespaceId, RunKey, ShardId, WorkflowKey},

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use metadata::{peer::Peer, watch};
+use metadata::peer::Peer;
 use proto::temporal::server::api::adminservice::v1::{
     StreamWorkflowReplicationMessagesRequest, stream_workflow_replication_messages_request,
     stream_workflow_replication_messages_response,

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use metadata::watch;
 use replicator::{ids::RunKey, shard::io::Notification};
 
 /// Everybody who waits, by run. A run that nobody waits for takes no room.

@@ -28,7 +28,6 @@ use crate::{
     peer::{Peer, is_address},
     ports::Ports,
     status::{cluster_not_found, unavailable},
-    watch,
 };
 
 /// What this cluster is, as its configuration says.

@@ -9,7 +9,6 @@
 
 pub mod ports;
 pub mod status;
-pub mod watch;
 
 pub mod clusters;
 pub mod introduction;

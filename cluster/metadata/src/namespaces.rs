@@ -30,7 +30,6 @@ use crate::{
     detached::detached,
     ports::Ports,
     status::{namespace_not_found, refused, unavailable},
-    watch,
 };
 
 /// Hears of every namespace, and of every change of one as soon as it is durable, in the order of the changes.
