@@ -7,6 +7,7 @@ use replicator::{
     history::Branch,
     ids::{EventId, NamespaceId, RecordVersion, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
+    time::Timestamp,
 };
 use uuid::Uuid;
 
@@ -171,6 +172,15 @@ pub trait Store: Send + Sync + 'static {
     /// Remove a cluster record. Answers whether there was one.
     fn delete_cluster<'a>(&'a self, name: &'a str) -> Answer<'a, Result<bool, Unavailable>>;
 
+    /// The processes of this cluster that wrote themselves down, by id.
+    fn members(&self) -> Answer<'_, Result<Vec<MemberRecord>, Unavailable>>;
+
+    /// Write a process down, in place of what was written of it before.
+    fn put_member(&self, member: MemberRecord) -> Answer<'_, Result<(), Unavailable>>;
+
+    /// Forget processes.
+    fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>>;
+
     /// Who this cluster is: the id it was first given, and how often it was started, this time included. Called once per
     /// start.
     fn begin_incarnation(&self, fresh: Uuid) -> Answer<'_, Result<Identity, Unavailable>>;
@@ -306,6 +316,17 @@ pub struct ClusterRecord {
     pub name: String,
     /// How often it was written.
     pub version: i64,
+    /// The record.
+    pub record: Bytes,
+}
+
+/// A process of this cluster as it rests.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MemberRecord {
+    /// Another one at each start.
+    pub id: Uuid,
+    /// When it was last written, by its own clock.
+    pub heartbeat: Timestamp,
     /// The record.
     pub record: Bytes,
 }

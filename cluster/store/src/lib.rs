@@ -27,6 +27,6 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use contract::{
-    Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable,
+    Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,
     NamespaceWrite, NamespacesWritten, Node, ScannedRun, Spawner, Store, StoredBatch, Unavailable,
 };

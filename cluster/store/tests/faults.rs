@@ -16,6 +16,7 @@ use store::{
     conformance::model::{Owner, SHARD, acquire, delete, nothing, put, run, start},
     sqlite::{self, Location, SqliteStore, Tuning},
 };
+use uuid::Uuid;
 
 mod kill;
 
@@ -154,6 +155,22 @@ async fn one_process_has_a_file_at_a_time() {
 }
 
 #[tokio::test]
+async fn an_older_file_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cluster.db");
+    let store = open(&path).await;
+    let identity = store.begin_incarnation(Uuid::from_u128(1)).await.expect("written");
+    store.close().await;
+    let mut connection = raw(&path).await;
+    connection.execute("DROP TABLE member; PRAGMA user_version = 1").await.expect("written");
+    connection.close().await.expect("closes");
+
+    let store = open(&path).await;
+    assert_eq!(store.members().await, Ok(Vec::new()));
+    assert_eq!(store.begin_incarnation(Uuid::from_u128(2)).await.map(|known| known.id), Ok(identity.id));
+}
+
+#[tokio::test]
 async fn files_of_others_are_refused_and_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let check = async |path: PathBuf, expected: String| {
@@ -167,7 +184,7 @@ async fn files_of_others_are_refused_and_left_alone() {
     let mut connection = raw(&path).await;
     connection.execute("PRAGMA user_version = 7").await.expect("written");
     connection.close().await.expect("closes");
-    let text = "has schema version 7 and this program knows versions up to 1: it was written by a newer release, use that one or a newer";
+    let text = "has schema version 7 and this program knows versions up to 2: it was written by a newer release, use that one or a newer";
     check(path.clone(), format!("{} {text}", path.display())).await;
 
     let path = folder.path().join("other.db");

@@ -13,8 +13,8 @@ use replicator::{
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use store::{
-    Answer, ClusterRecord, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable, NamespaceWrite,
-    NamespacesWritten, ScannedRun, Store, Unavailable,
+    Answer, ClusterRecord, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,
+    NamespaceWrite, NamespacesWritten, ScannedRun, Store, Unavailable,
     visibility::{Count, Page, VisibilityError},
 };
 use uuid::Uuid;
@@ -273,6 +273,18 @@ impl Store for MemoryStore {
         panic!("{RUNS}")
     }
 
+    fn members(&self) -> Answer<'_, Result<Vec<MemberRecord>, Unavailable>> {
+        panic!("{PROCESSES}")
+    }
+
+    fn put_member(&self, _: MemberRecord) -> Answer<'_, Result<(), Unavailable>> {
+        panic!("{PROCESSES}")
+    }
+
+    fn remove_members(&self, _: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
+        panic!("{PROCESSES}")
+    }
+
     fn begin_incarnation(&self, _: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {
         panic!("{RUNS}")
     }
@@ -283,3 +295,5 @@ impl Store for MemoryStore {
 }
 
 const RUNS: &str = "this crate knows no runs";
+
+const PROCESSES: &str = "this crate knows no processes";

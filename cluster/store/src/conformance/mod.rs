@@ -66,6 +66,7 @@ macro_rules! suite {
             namespaces_are_written_by_one_at_a_time,
             messages_are_published_with_what_they_tell,
             clusters_are_compared_and_set,
+            members_write_themselves_down,
             an_identity_is_given_once);
     };
     (@ $fixture:expr, $group:ident: $($case:ident),* $(,)?) => {

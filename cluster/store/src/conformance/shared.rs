@@ -1,11 +1,11 @@
 //! What all shards share: namespaces, their queue, clusters, identity.
 
 use bytes::Bytes;
-use replicator::ids::NamespaceId;
+use replicator::{ids::NamespaceId, time::Timestamp};
 use uuid::Uuid;
 
 use super::Fixture;
-use crate::{Identity, NamespaceWrite, NamespacesWritten};
+use crate::{Identity, MemberRecord, NamespaceWrite, NamespacesWritten};
 
 fn id(number: u128) -> NamespaceId {
     NamespaceId(Uuid::from_u128(number))
@@ -86,6 +86,24 @@ pub async fn clusters_are_compared_and_set(fixture: &dyn Fixture) {
     assert_eq!(store.delete_cluster("a").await, Ok(true));
     assert_eq!(store.delete_cluster("a").await, Ok(false));
     assert_eq!(store.clusters().await.expect("read").len(), 1);
+}
+
+/// A process is written again and again, and forgotten.
+pub async fn members_write_themselves_down(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let member = |id, heartbeat, record| {
+        let (id, heartbeat) = (Uuid::from_u128(id), Timestamp::from_millis(heartbeat));
+        MemberRecord { id, heartbeat, record: text(record) }
+    };
+    assert_eq!(store.members().await, Ok(Vec::new()));
+    for written in [member(2, 10, "two"), member(1, 20, "one"), member(2, 30, "zwei"), member(3, 30, "three")] {
+        assert_eq!(store.put_member(written).await, Ok(()));
+    }
+    let all = vec![member(1, 20, "one"), member(2, 30, "zwei"), member(3, 30, "three")];
+    assert_eq!(store.members().await, Ok(all));
+    let gone = [1, 3, 4].map(Uuid::from_u128);
+    assert_eq!(store.remove_members(gone.to_vec()).await, Ok(()));
+    assert_eq!(store.members().await, Ok(vec![member(2, 30, "zwei")]));
 }
 
 /// The id of a cluster stays; its starts are counted.

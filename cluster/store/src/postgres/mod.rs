@@ -39,7 +39,7 @@ use self::{
     writer::{Never, Writer},
 };
 use crate::{
-    Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable,
+    Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,
     NamespaceWrite, NamespacesWritten, ScannedRun, Spawner, Store, Unavailable,
     group::{self, Job, Member, Queue},
     page::{self, HISTORY_BYTES, Wanted},
@@ -268,6 +268,18 @@ impl Store for PostgresStore {
 
     fn delete_cluster<'a>(&'a self, name: &'a str) -> Answer<'a, Result<bool, Unavailable>> {
         Box::pin(shared::delete_cluster(&self.readers, name))
+    }
+
+    fn members(&self) -> Answer<'_, Result<Vec<MemberRecord>, Unavailable>> {
+        Box::pin(shared::members(&self.readers))
+    }
+
+    fn put_member(&self, member: MemberRecord) -> Answer<'_, Result<(), Unavailable>> {
+        Box::pin(shared::put_member(&self.readers, member))
+    }
+
+    fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
+        Box::pin(shared::remove_members(&self.readers, ids))
     }
 
     fn begin_incarnation(&self, fresh: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

@@ -11,11 +11,13 @@ use super::{
 };
 use crate::{Failed, table::Columns as _};
 
-/// Version of the tables below. Every released version has a step that leads to the next.
-pub const VERSION: i64 = 1;
+/// Version of the tables of this program.
+pub const VERSION: i64 = STEPS.len() as i64;
 
-/// All tables of version 1. What is in a column: the module of its table. The rows of `shard` and `run` change in place,
-/// and room in their pages keeps the indexes out of it.
+/// The step from each version to the next. What is in a column: the module of its table.
+const STEPS: [&str; 2] = [TABLES, MEMBERS];
+
+/// The rows of `shard` and `run` change in place, and room in their pages keeps the indexes out of it.
 const TABLES: &str = "
 CREATE TABLE meridian_schema (single BOOLEAN PRIMARY KEY DEFAULT true CHECK (single), version BIGINT NOT NULL);
 CREATE TABLE shard (id BIGINT PRIMARY KEY, range BIGINT NOT NULL, state BYTEA NOT NULL) WITH (fillfactor = 20);
@@ -55,6 +57,11 @@ INSERT INTO counter VALUES (1, 0), (2, -1), (3, 0);
 INSERT INTO meridian_schema (version) VALUES (1);
 ";
 
+const MEMBERS: &str = "
+CREATE TABLE member (id BYTEA PRIMARY KEY, heartbeat BIGINT NOT NULL, record BYTEA NOT NULL);
+UPDATE meridian_schema SET version = 2;
+";
+
 /// What stands in a database that was opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Found {
@@ -82,23 +89,26 @@ pub async fn inspect(options: &Options) -> Result<Found, Failed> {
 ///
 /// # Errors
 ///
-/// It cannot be reached or changed, or it is not ours.
+/// It cannot be reached or changed, or it is not ours, or of another version.
 pub async fn setup(options: &Options) -> Result<i64, Failed> {
     change(options, |found| match found {
-        Found::Empty => Ok(TABLES),
-        found => known(options, found).map(|_| ""),
+        Found::Empty => Ok(0),
+        found => known(options, found),
     })
     .await
 }
 
-/// Bring our tables to [`VERSION`]. Answers the version from which that began.
+/// Bring our tables to [`VERSION`]. Answers the version they have then.
 ///
 /// # Errors
 ///
 /// It cannot be reached or changed, it is not ours, or it has no tables yet.
 pub async fn update(options: &Options) -> Result<i64, Failed> {
-    let found = inspect(options).await?;
-    known(options, found)
+    change(options, |found| match found {
+        Found::Ours(version @ 1..VERSION) => Ok(version),
+        found => known(options, found),
+    })
+    .await
 }
 
 /// The version of tables that this program can work with, or why it cannot.
@@ -109,23 +119,25 @@ pub(crate) fn known(options: &Options, found: Found) -> Result<i64, Failed> {
              a newer release, use that one or a newer"
         ))),
         Found::Ours(version) if version == VERSION => Ok(version),
-        Found::Ours(version) => {
-            Err(Failed(format!("{options} has schema version {version}, which no step leads from")))
-        }
+        Found::Ours(version) => Err(Failed(format!(
+            "{options} has schema version {version} and this program needs version {VERSION}: run meridian schema update \
+             --store URL"
+        ))),
         Found::Empty => Err(Failed(format!("{options} has no tables yet: run meridian schema setup --store URL"))),
         Found::Foreign => Err(Failed(format!("{options} holds tables of another program"))),
     }
 }
 
-async fn change(options: &Options, step: impl FnOnce(Found) -> Result<&'static str, Failed>) -> Result<i64, Failed> {
+/// Take the steps from the version that `from` makes of what is found.
+async fn change(options: &Options, from: impl FnOnce(Found) -> Result<i64, Failed>) -> Result<i64, Failed> {
     let failed = |error: sqlx::Error| Failed(format!("{options} cannot be prepared: {}", text(&error)));
     let mut connection = connect(options).await?;
     let mut transaction = connection.begin().await.map_err(failed)?;
     // Who else prepares it waits here, and then finds it prepared.
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await.map_err(failed)?;
-    let tables = step(look(&mut transaction, options).await?)?;
-    if !tables.is_empty() {
-        transaction.execute(tables).await.map_err(failed)?;
+    let from = from(look(&mut transaction, options).await?)?;
+    for (_, step) in (0..).zip(STEPS).skip_while(|(version, _)| *version < from) {
+        transaction.execute(step).await.map_err(failed)?;
     }
     transaction.commit().await.map_err(failed)?;
     let _ = connection.close().await;

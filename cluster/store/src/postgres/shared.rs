@@ -15,9 +15,10 @@ use super::{
     value::arguments,
 };
 use crate::{
-    ClusterRecord, Identity, NamespaceRecord, NamespaceTable, NamespaceWrite, NamespacesWritten, Unavailable,
+    ClusterRecord, Identity, MemberRecord, NamespaceRecord, NamespaceTable, NamespaceWrite, NamespacesWritten,
+    Unavailable,
     group::{Trouble, TroubleKind},
-    table::{self, Columns as _, Values, column, counter::Counter, message, sixteen},
+    table::{self, Columns as _, Record as _, Values, column, counter::Counter, message, sixteen},
 };
 
 /// What a change does, on the connection of its transaction.
@@ -230,6 +231,36 @@ pub(crate) async fn delete_cluster(readers: &Readers, name: &str) -> Result<bool
     let gone =
         repeatable(readers, |connection| Box::pin(execute(connection, "DELETE FROM cluster WHERE name = $1", values)));
     Ok(gone.await? > 0)
+}
+
+/// The processes of this cluster.
+pub(crate) async fn members(readers: &Readers) -> Result<Vec<MemberRecord>, Unavailable> {
+    let text = "SELECT id, heartbeat, record FROM member ORDER BY id";
+    readers.ask(text, Values::default(), table::member::read).await
+}
+
+/// Write a process down.
+pub(crate) async fn put_member(readers: &Readers, member: MemberRecord) -> Result<(), Unavailable> {
+    let mut values = Values::default();
+    member.bind(&mut values);
+    let text = "INSERT INTO member VALUES ($1, $2, $3) \
+                ON CONFLICT (id) DO UPDATE SET heartbeat = excluded.heartbeat, record = excluded.record";
+    repeatable(readers, |connection| Box::pin(execute(connection, text, values))).await.map(drop)
+}
+
+/// Forget processes.
+pub(crate) async fn remove_members(readers: &Readers, ids: Vec<Uuid>) -> Result<(), Unavailable> {
+    repeatable(readers, |connection| {
+        Box::pin(async move {
+            for id in ids {
+                let mut values = Values::default();
+                values.id(id.as_bytes());
+                execute(connection, "DELETE FROM member WHERE id = $1", values).await?;
+            }
+            Ok(())
+        })
+    })
+    .await
 }
 
 /// Who this cluster is; counts a start.

@@ -43,7 +43,7 @@ use self::{
     writer::{Chore, Writer, unwritten},
 };
 use crate::{
-    Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable,
+    Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,
     NamespaceWrite, NamespacesWritten, ScannedRun, Spawner, Store, Unavailable,
     group::{self, Job, Member, Queue, Trouble, TroubleKind},
     page::{self, HISTORY_BYTES, Wanted},
@@ -543,6 +543,35 @@ impl Store for SqliteStore {
                 script.add("DELETE FROM cluster WHERE name = ?", |values| _ = values.add(name));
                 writer::write(connection, runner, script).await?;
                 Ok(row.is_some())
+            })
+        }))
+    }
+
+    fn members(&self) -> Answer<'_, Result<Vec<MemberRecord>, Unavailable>> {
+        Box::pin(async move {
+            let text = "SELECT id, heartbeat, record FROM member ORDER BY id";
+            read::table(&self.readers, text, Values::default(), table::member::read).await
+        })
+    }
+
+    fn put_member(&self, member: MemberRecord) -> Answer<'_, Result<(), Unavailable>> {
+        Box::pin(self.repeatable(move |connection, runner| {
+            Box::pin(async move {
+                let mut script = Script::default();
+                script.put([member].into_iter());
+                writer::write(connection, runner, script).await
+            })
+        }))
+    }
+
+    fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
+        Box::pin(self.repeatable(move |connection, runner| {
+            Box::pin(async move {
+                let mut script = Script::default();
+                for id in ids {
+                    script.add("DELETE FROM member WHERE id = ?", |values| _ = values.id(id.as_bytes()));
+                }
+                writer::write(connection, runner, script).await
             })
         }))
     }

@@ -12,11 +12,13 @@ use crate::Failed;
 /// Whose file it is: "Mrdn" in ASCII.
 pub(crate) const APPLICATION: i32 = 0x4d72_646e;
 
-/// Version of the tables below. Every released version has a step that leads to the next.
-pub(crate) const VERSION: i32 = 1;
+/// Version of the tables of this program.
+pub(crate) const VERSION: i32 = STEPS.len() as i32;
 
-/// All tables of version 1. What is in a column: the module of its table.
-pub(crate) const TABLES: &str = "
+/// The step from each version to the next. What is in a column: the module of its table.
+pub(crate) const STEPS: [&str; 2] = [TABLES, MEMBERS];
+
+const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, range INTEGER NOT NULL, state BLOB NOT NULL);
 CREATE TABLE name (
     namespace BLOB NOT NULL, workflow TEXT NOT NULL, run BLOB NOT NULL, row INTEGER NOT NULL,
@@ -49,6 +51,10 @@ CREATE TABLE message (id INTEGER PRIMARY KEY, message BLOB NOT NULL);
 CREATE TABLE message_ack (cluster TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE cluster (name TEXT PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter (counter INTEGER PRIMARY KEY, value ANY NOT NULL);
+";
+
+const MEMBERS: &str = "
+CREATE TABLE member (id BLOB PRIMARY KEY, heartbeat INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 ";
 
 /// What stands in a file that was opened.
@@ -89,17 +95,17 @@ pub(crate) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
 /// Bring the tables to [`VERSION`], all steps in one transaction.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, found: Found, path: &Path) -> Result<(), Failed> {
     let failed = |error: sqlx::Error| Failed(format!("{} cannot be prepared: {error}", path.display()));
-    match found {
-        Found::Ours(VERSION) => Ok(()),
-        Found::Ours(older) => {
-            Err(Failed(format!("{} has schema version {older}, which no step leads from", path.display())))
-        }
-        Found::Empty => {
-            let mut transaction = connection.begin().await.map_err(failed)?;
-            transaction.execute(TABLES).await.map_err(failed)?;
-            let marks = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}");
-            transaction.execute(sqlx::AssertSqlSafe(marks)).await.map_err(failed)?;
-            transaction.commit().await.map_err(failed)
-        }
+    // What was inspected is not newer.
+    let from = match found {
+        Found::Ours(VERSION) => return Ok(()),
+        Found::Ours(older) => older,
+        Found::Empty => 0,
+    };
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    for (_, step) in (0..).zip(STEPS).skip_while(|(version, _)| *version < from) {
+        transaction.execute(step).await.map_err(failed)?;
     }
+    let marks = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}");
+    transaction.execute(sqlx::AssertSqlSafe(marks)).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)
 }

@@ -19,6 +19,7 @@ pub(crate) mod visibility;
 
 pub(crate) mod cluster;
 pub(crate) mod counter;
+pub(crate) mod member;
 pub(crate) mod message;
 pub(crate) mod namespace;
 
@@ -230,7 +231,9 @@ pub(crate) mod round_trip {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
-            connection.execute(crate::sqlite::schema::TABLES).await.unwrap();
+            for step in crate::sqlite::schema::STEPS {
+                connection.execute(step).await.unwrap();
+            }
             let mut values = Values::default();
             row.clone().bind(&mut values);
             assert_eq!(values.len(), R::COLUMNS);

@@ -17,8 +17,8 @@ use replicator::{
 };
 use simulations::random::{Random, Range};
 use store::{
-    Answer, ClusterRecord, HistoryError, HistoryPage, Identity, NamespaceRecord, NamespaceTable, NamespaceWrite,
-    NamespacesWritten, ScannedRun, Store, Unavailable,
+    Answer, ClusterRecord, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,
+    NamespaceWrite, NamespacesWritten, ScannedRun, Store, Unavailable,
     visibility::{Count, Page, VisibilityError},
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -318,6 +318,18 @@ impl Store for Disk {
 
     fn delete_cluster<'a>(&'a self, name: &'a str) -> Answer<'a, Result<bool, Unavailable>> {
         Box::pin(self.write(move |tables| tables.shared.delete_cluster(name)))
+    }
+
+    fn members(&self) -> Answer<'_, Result<Vec<MemberRecord>, Unavailable>> {
+        Box::pin(self.read(|tables| tables.shared.members()))
+    }
+
+    fn put_member(&self, member: MemberRecord) -> Answer<'_, Result<(), Unavailable>> {
+        Box::pin(self.write(move |tables| tables.shared.put_member(member.clone())))
+    }
+
+    fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
+        Box::pin(self.write(move |tables| tables.shared.remove_members(&ids)))
     }
 
     fn begin_incarnation(&self, fresh: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

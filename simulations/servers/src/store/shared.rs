@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use replicator::ids::NamespaceId;
-use store::{ClusterRecord, Identity, NamespaceRecord, NamespaceTable, NamespaceWrite, NamespacesWritten};
+use store::{
+    ClusterRecord, Identity, MemberRecord, NamespaceRecord, NamespaceTable, NamespaceWrite, NamespacesWritten,
+};
 use uuid::Uuid;
 
 /// It.
@@ -17,6 +19,7 @@ pub(super) struct Shared {
     appended: i64,
     acks: BTreeMap<String, i64>,
     clusters: BTreeMap<String, (i64, Bytes)>,
+    members: BTreeMap<Uuid, MemberRecord>,
     identity: Option<Identity>,
 }
 
@@ -107,6 +110,18 @@ impl Shared {
 
     pub(super) fn delete_cluster(&mut self, name: &str) -> bool {
         self.clusters.remove(name).is_some()
+    }
+
+    pub(super) fn members(&self) -> Vec<MemberRecord> {
+        self.members.values().cloned().collect()
+    }
+
+    pub(super) fn put_member(&mut self, member: MemberRecord) {
+        self.members.insert(member.id, member);
+    }
+
+    pub(super) fn remove_members(&mut self, ids: &[Uuid]) {
+        ids.iter().for_each(|id| drop(self.members.remove(id)));
     }
 
     pub(super) fn begin_incarnation(&mut self, fresh: Uuid) -> Identity {
