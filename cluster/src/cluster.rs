@@ -130,7 +130,7 @@ impl Cluster {
         let matching = Matching::new(ports.now.clone());
         keeper::release_orphans(metadata.namespaces()).await;
         let running = Running::default();
-        let history = History::start(
+        let history = History::new(
             config.persistence.num_history_shards,
             history::Ports {
                 store: store.clone(),
@@ -146,8 +146,10 @@ impl Cluster {
                 },
                 refresh_namespace: refresher(&metadata, &ports),
                 backlog_limit: backlog_limit(config.persistence.backlog),
+                claim: None,
             },
         );
+        history.hold_all();
         let told = history.clone();
         metadata.namespaces().listen(Box::new(move |namespace| told.put_namespace(namespace))).await;
         let told = running.clone();

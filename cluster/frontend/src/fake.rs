@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use history::Events;
+use history::{Ended, Events};
 use hyper_util::rt::TokioIo;
 use matching::Matching;
 use prost::Message;
@@ -282,10 +282,10 @@ impl Shards for Arc<FakeShards> {
 struct FakeWatch(watch::Receiver<u64>, RunKey);
 
 impl Watch for FakeWatch {
-    fn changed(&mut self) -> BoxFuture<'_, Notification> {
+    fn changed(&mut self) -> BoxFuture<'_, Result<Notification, Ended>> {
         async {
             self.0.changed().await.unwrap();
-            Notification { run: self.1.clone(), next_event_id: EventId(0), is_open: true }
+            Ok(Notification { run: self.1.clone(), next_event_id: EventId(0), is_open: true })
         }
         .boxed()
     }

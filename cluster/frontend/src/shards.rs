@@ -1,7 +1,7 @@
 //! What the frontend wants of the shards: of [`History`], or of a stand-in under test.
 
 use futures_util::{FutureExt, future::BoxFuture};
-use history::{Events, History, RunWatch};
+use history::{Ended, Events, History, RunWatch};
 use replicator::{
     ids::{EventId, RunKey},
     shard::io::{Failure, Notification, Reply, Request, RunView},
@@ -36,7 +36,11 @@ pub trait Shards: Send + Sync + 'static {
 /// Waits for changes of one run.
 pub trait Watch: Send {
     /// The next durable change.
-    fn changed(&mut self) -> BoxFuture<'_, Notification>;
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] when nothing is heard of the run here any more.
+    fn changed(&mut self) -> BoxFuture<'_, Result<Notification, Ended>>;
 }
 
 impl Shards for History {
@@ -69,7 +73,7 @@ impl Shards for History {
 }
 
 impl Watch for RunWatch {
-    fn changed(&mut self) -> BoxFuture<'_, Notification> {
+    fn changed(&mut self) -> BoxFuture<'_, Result<Notification, Ended>> {
         RunWatch::changed(self).boxed()
     }
 }

@@ -18,8 +18,8 @@ use replicator::{
     shard::{
         Shard, Standing,
         io::{
-            CommitOutcome, Frame, HistoryWrite, Load, LoadId, Loaded, Output, Reply, Request, RequestId, StreamEvent,
-            StreamKey, Transaction, TransactionId,
+            CommitOutcome, Failure, Frame, HistoryWrite, Load, LoadId, Loaded, Output, Reply, Request, RequestId,
+            StreamEvent, StreamKey, Transaction, TransactionId,
         },
     },
     time::Timestamp,
@@ -28,7 +28,12 @@ use replicator::{
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
-use crate::{history::Ports, quarantine::Ask, recent::Recent, watches::Watches};
+use crate::{
+    history::{Occasion, Ports},
+    quarantine::Ask,
+    recent::Recent,
+    watches::Watches,
+};
 
 /// Everything that can wake a shard.
 pub(crate) enum Event {
@@ -52,6 +57,10 @@ pub(crate) enum Event {
     Unheard(NamespaceId, oneshot::Sender<BTreeSet<ClusterName>>),
     /// An operator asks about what could not be applied.
     Quarantine(Ask),
+    /// Matching has forgotten some tasks.
+    OfferAgain,
+    /// The shard is to be another host's.
+    Release,
     /// The process is about to end.
     Stop,
 }
@@ -62,6 +71,17 @@ enum Answer {
     Loaded(LoadId, Loaded),
     /// A write was decided.
     Committed(TransactionId, CommitOutcome),
+    /// The shard is another host's.
+    NotOurs,
+}
+
+/// How far a shard is with being let go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hold {
+    /// It is, or is to be, ours; why it is to be taken when it is taken next.
+    Kept(Occasion),
+    /// Nothing is decided any more; what is under way is written.
+    Releasing,
 }
 
 /// Moves values between one shard and the world.
@@ -78,6 +98,7 @@ pub(crate) struct Driver {
     /// Batches of writes under way.
     writing: BTreeMap<TransactionId, Vec<HistoryWrite>>,
     next_request: u64,
+    hold: Hold,
 }
 
 impl Driver {
@@ -92,10 +113,11 @@ impl Driver {
             streams: BTreeMap::new(),
             writing: BTreeMap::new(),
             next_request: 0,
+            hold: Hold::Kept(Occasion::Given),
         }
     }
 
-    /// Drive the shard until the process stops.
+    /// Drive the shard until the process stops, or it is another host's.
     pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         let mut clusters = self.ports.clusters.clone();
         self.shard.acquire();
@@ -123,7 +145,30 @@ impl Driver {
                 () = sleep => self.shard.handle_timeout((self.ports.clock)()),
             }
             self.drain();
+            if self.hold == Hold::Releasing && !self.shard.is_writing() {
+                return self.end(inbox);
+            }
         }
+    }
+
+    /// The shard is another host's: whoever waits asks there. Nothing was done for them here.
+    fn end(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
+        inbox.close();
+        while let Ok(event) = inbox.try_recv() {
+            if let Event::Request(_, caller) = event {
+                let _ = caller.send(Err(Failure::Moved));
+            }
+        }
+        for caller in std::mem::take(&mut self.callers).into_values() {
+            let _ = caller.send(Err(Failure::Moved));
+        }
+        self.watches.end(self.shard.id());
+        tracing::info!(shard = self.shard.id().0, "shard is let go");
+    }
+
+    fn release(&mut self) {
+        self.shard.release();
+        self.hold = Hold::Releasing;
     }
 
     fn take(&mut self, answer: Answer) {
@@ -136,14 +181,22 @@ impl Driver {
                     let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
                     batches.iter().for_each(|batch| recent.add(batch));
                 }
+                if let Hold::Kept(occasion) = &mut self.hold
+                    && outcome == CommitOutcome::ShardOwnershipLost
+                {
+                    *occasion = Occasion::Lost;
+                }
                 self.shard.handle_commit(now, id, outcome);
             }
+            Answer::NotOurs => self.release(),
         }
     }
 
     fn handle(&mut self, event: Event) {
         let now = (self.ports.clock)();
         match event {
+            // A caller that is gone does not want to know.
+            Event::Request(_, caller) if self.hold == Hold::Releasing => drop(caller.send(Err(Failure::Moved))),
             Event::Request(request, caller) => {
                 let id = self.expect_reply(caller);
                 self.shard.handle_request(now, id, *request);
@@ -173,6 +226,8 @@ impl Driver {
                 let _ = caller.send(self.shard.unheard(namespace));
             }
             Event::Quarantine(ask) => self.answer(now, ask),
+            Event::OfferAgain => self.shard.offer_again(now),
+            Event::Release => self.release(),
             Event::Stop => {}
         }
     }
@@ -233,8 +288,18 @@ impl Driver {
         }
     }
 
-    fn load(&self, id: LoadId, load: Load) {
+    fn load(&mut self, id: LoadId, load: Load) {
         let (shard, store) = (self.shard.id(), Arc::clone(&self.ports.store));
+        if let (Load::AcquireShard, Some(claim), Hold::Kept(occasion)) = (&load, &self.ports.claim, &mut self.hold) {
+            let claimed = claim(shard, std::mem::replace(occasion, Occasion::Renewal));
+            self.underway.push(Box::pin(async move {
+                match claimed.await {
+                    true => Answer::Loaded(id, store.load(shard, load).await),
+                    false => Answer::NotOurs,
+                }
+            }));
+            return;
+        }
         let view = self.ports.clusters.borrow().clone();
         self.underway.push(Box::pin(async move {
             let loaded = match load {

@@ -92,7 +92,9 @@ impl ReplicationEndpoint for Endpoint {
         }
 
         let key = StreamKey { cluster: peer.id, shard: ShardId(reader_shard), role: StreamRole::Source };
-        let events = self.history.handle(ShardId(shard)).events.clone();
+        let Some(events) = self.history.handle(ShardId(shard)).map(|handle| handle.events.clone()) else {
+            return Err(Status::unavailable(format!("shard {shard} is on its way to another host")));
+        };
         let (frames, outgoing) = mpsc::unbounded_channel();
         let open = Open::new(key, events.clone(), frames);
         let mut acks = request.into_inner();

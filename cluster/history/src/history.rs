@@ -2,17 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use metadata::clusters::View;
 use replicator::{
     history::branch::BranchRange,
     ids::{EventId, NamespaceId, RunKey, ShardId, WorkflowKey},
     namespace::Namespace,
     shard::{
-        HandoverProgress, Shard, Standing,
+        HandoverProgress, Standing,
         io::{Dispatch, Failure, Load, Loaded, Reply, Report, Request, RunView},
     },
     stream::BacklogLimit,
@@ -20,12 +21,12 @@ use replicator::{
     version::ClusterName,
 };
 use store::{HistoryError, Spawner, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
-    driver::{Driver, Event},
+    driver::Event,
     recent::Recent,
-    streams,
+    shards::{Handle, Shards},
     watches::{RunWatch, Watches},
 };
 
@@ -35,6 +36,21 @@ pub trait TaskSink: Send + Sync + 'static {
     fn offer(&self, dispatch: Dispatch);
     /// A task is no longer wanted.
     fn withdraw(&self, run: RunKey, scheduled: EventId);
+}
+
+/// Asks whether a shard may be taken, before it is. `true` comes when it may: whoever had it has let it go, or cannot be
+/// asked. `false`: it is another host's.
+pub type Claim = Arc<dyn Fn(ShardId, Occasion) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Why a shard is to be taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Occasion {
+    /// This host was given it.
+    Given,
+    /// Somebody else has taken it, though it was held here.
+    Lost,
+    /// It is held here, under a range that is to be replaced.
+    Renewal,
 }
 
 /// Everything that the shards want from the world.
@@ -60,54 +76,60 @@ pub struct Ports {
     pub refresh_namespace: Arc<dyn Fn(NamespaceId, ClusterName) + Send + Sync>,
     /// How much each shard keeps for a peer that is away.
     pub backlog_limit: BacklogLimit,
+    /// Whether a shard may be taken. Nothing: this host shares its shards with nobody, and takes them at once.
+    pub claim: Option<Claim>,
 }
 
-/// Speaks to the shards of this process. Clones share them.
+/// Speaks to the shards of this host. Clones share them.
 #[derive(Clone)]
 pub struct History {
-    shards: Arc<Vec<Handle>>,
+    shards: Arc<Shards>,
     ports: Ports,
     watches: Arc<Watches>,
 }
 
-/// One shard, as seen from outside its task.
-pub(crate) struct Handle {
-    pub(crate) events: mpsc::UnboundedSender<Event>,
-    pub(crate) recent: Arc<Mutex<Recent>>,
-}
-
 impl History {
-    /// Start `shards` shards. They take themselves over, and answer as soon as they have.
+    /// The shards of a cluster that has `count` of them. None is held before [`Self::hold`].
     #[must_use]
-    pub fn start(shards: u32, ports: Ports) -> Self {
+    pub fn new(count: u32, ports: Ports) -> Self {
         let watches = Arc::new(Watches::default());
-        let mut handles = Vec::new();
-        for id in (1..=shards).map(ShardId) {
-            let (events, inbox) = mpsc::unbounded_channel();
-            let recent = Arc::new(Mutex::new(Recent::default()));
-            let topology = ports.clusters.borrow().federation.topology.clone();
-            let shard = Shard::new(id, topology, ports.seed ^ u64::from(id.0).rotate_left(32));
-            let shard = shard.with_backlog_limit(ports.backlog_limit);
-            let driver = Driver::new(shard, ports.clone(), Arc::clone(&recent), Arc::clone(&watches));
-            (ports.spawn)(Box::pin(driver.run(inbox)));
-            handles.push(Handle { events, recent });
+        Self { shards: Arc::new(Shards::new(count, ports.clone(), Arc::clone(&watches))), ports, watches }
+    }
+
+    /// Hold these shards and no others from now on. Those that are new are taken over, and answer as soon as they are.
+    /// Those that are let go write what is under way; what waits at them is told [`Failure::Moved`].
+    pub fn hold(&self, shards: &BTreeSet<ShardId>) {
+        self.shards.hold(shards);
+    }
+
+    /// The same with all shards of the cluster.
+    pub fn hold_all(&self) {
+        self.hold(&(1..=self.shard_count()).map(ShardId).collect());
+    }
+
+    /// The shards that are held here.
+    #[must_use]
+    pub fn held(&self) -> BTreeSet<ShardId> {
+        self.shards.all().into_keys().collect()
+    }
+
+    /// Wait until of these shards none is held here, and nothing of them is under way.
+    pub async fn released(&self, shards: &[ShardId]) {
+        for shard in shards {
+            self.shards.released(*shard).await;
         }
-        let history = Self { shards: Arc::new(handles), ports, watches };
-        (history.ports.spawn)(Box::pin(streams::follow_clusters(history.clone())));
-        history
     }
 
     /// Ask the workflow's shard and wait for the answer; what the answer promises is durable.
     ///
-    /// Never waits for ever: a shard that is gone says [`Failure::Unavailable`]. A caller that stops waiting takes nothing
-    /// back.
+    /// Never waits for ever: a shard that is not held here says [`Failure::Moved`], one that is gone
+    /// [`Failure::Unavailable`]. A caller that stops waiting takes nothing back.
     pub async fn call(&self, request: Request) -> Reply {
         let (answer, reply) = oneshot::channel();
-        let handle = self.handle(self.shard_of(&request.workflow));
+        let handle = self.handle(self.shard_of(&request.workflow)).ok_or(Failure::Moved)?;
         let sent = handle.events.send(Event::Request(Box::new(request), answer));
-        let gone = || Failure::Unavailable("the shard is shutting down".into());
-        sent.map_err(|_| gone())?;
-        reply.await.unwrap_or_else(|_| Err(gone()))
+        sent.map_err(|_| Failure::Moved)?;
+        reply.await.unwrap_or_else(|_| Err(Failure::Unavailable("the shard is shutting down".into())))
     }
 
     /// Stored batches of the view's current branch that hold events `first` to before `end`, oldest first, until
@@ -130,7 +152,7 @@ impl History {
         let branch = &view.histories.current().branch;
         let shard = self.shard_of(&view.run.workflow);
         let ranges: Vec<BranchRange> = branch.ranges(first, end).collect();
-        let recent = self.handle(shard).recent.lock().unwrap_or_else(PoisonError::into_inner).read(&ranges, max_events);
+        let recent = self.handle(shard).and_then(|handle| lock(&handle.recent).read(&ranges, max_events));
         if let Some(events) = recent {
             return Ok(events);
         }
@@ -176,23 +198,24 @@ impl History {
     /// Watch a run. Subscribe before reading its view, so that no change is missed between the two.
     #[must_use]
     pub fn watch(&self, run: &RunKey) -> RunWatch {
-        self.watches.watch(run)
+        self.watches.watch(self.shard_of(&run.workflow), run)
     }
 
-    /// Tell every shard what a namespace is now. What waits for it, a promotion above all, happens at once.
+    /// Tell every shard what a namespace is now, those too that are held later. What waits for it, a promotion above all,
+    /// happens at once.
     pub fn put_namespace(&self, namespace: &Namespace) {
-        for handle in self.shards.iter() {
-            // A shard that is gone needs no namespace.
-            let _ = handle.events.send(Event::Namespace(Box::new(namespace.clone())));
-        }
+        self.shards.put_namespace(namespace);
     }
 
     /// Have every shard say, through [`Ports::handover`], when `to` is near enough to take a namespace over.
     pub fn watch_handover(&self, namespace: NamespaceId, to: &ClusterName) {
-        for handle in self.shards.iter() {
-            // A shard that is gone says nothing, and time ends the handover.
-            let _ = handle.events.send(Event::WatchHandover(namespace, to.clone()));
-        }
+        // A shard that is gone says nothing, and time ends the handover.
+        self.shards.tell(|| Event::WatchHandover(namespace, to.clone()));
+    }
+
+    /// Matching has forgotten some tasks: have every shard offer what waits.
+    pub fn offer_again(&self) {
+        self.shards.tell(|| Event::OfferAgain);
     }
 
     /// What peers do not have, of every shard that answers. Of what is only in the store at most `limit` tasks are counted;
@@ -240,15 +263,15 @@ impl History {
         unheard.into_values().flatten().collect()
     }
 
-    /// Ask every shard; those that are gone do not answer.
-    async fn ask<T>(&self, event: impl Fn(oneshot::Sender<T>) -> Event) -> BTreeMap<ShardId, T> {
+    /// Ask every shard that is held here; those that are gone do not answer.
+    pub(crate) async fn ask<T>(&self, event: impl Fn(oneshot::Sender<T>) -> Event) -> BTreeMap<ShardId, T> {
         let mut answers = BTreeMap::new();
-        for (handle, id) in self.shards.iter().zip(1..) {
+        for (shard, handle) in self.shards.all() {
             let (answer, reply) = oneshot::channel();
             if handle.events.send(event(answer)).is_ok()
                 && let Ok(reply) = reply.await
             {
-                answers.insert(ShardId(id), reply);
+                answers.insert(shard, reply);
             }
         }
         answers
@@ -263,18 +286,16 @@ impl History {
     /// How many shards the cluster has.
     #[must_use]
     pub fn shard_count(&self) -> u32 {
-        u32::try_from(self.shards.len()).unwrap_or(u32::MAX)
+        self.shards.count()
     }
 
     /// Stop the shards. What is under way is given up unanswered.
     pub fn shut_down(&self) {
-        for handle in self.shards.iter() {
-            let _ = handle.events.send(Event::Stop);
-        }
+        self.shards.tell(|| Event::Stop);
     }
 
-    pub(crate) fn handle(&self, shard: ShardId) -> &Handle {
-        &self.shards[shard.0 as usize - 1]
+    pub(crate) fn handle(&self, shard: ShardId) -> Option<Arc<Handle>> {
+        self.shards.get(shard)
     }
 
     pub(crate) fn ports(&self) -> &Ports {
@@ -290,6 +311,10 @@ pub struct Events {
     /// Where the next page goes on (forward: first event not in this page; reverse: the exclusive end of the next page);
     /// `None` when there is no more.
     pub next: Option<EventId>,
+}
+
+pub(crate) fn lock(recent: &Mutex<Recent>) -> MutexGuard<'_, Recent> {
+    recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn failure(error: HistoryError) -> Failure {

@@ -1,7 +1,7 @@
 //! This crate decides nothing. It moves values between [`replicator::shard::Shard`] and the world: requests and replies,
 //! reads and writes of the store, dispatches to matching, frames to and from peers, and the clock.
 //!
-//! [`History`] is the handle for the rest of the process. One `driver` task owns each shard; `streams` dials peers and
+//! [`History`] is the handle for the rest of the process. One `driver` task owns each shard that `shards` holds; `streams` dials peers and
 //! answers theirs; `recent` keeps what was just written, so that it is not read again; `watches` wakes those who wait for
 //! a run to change; `quarantine` is what operators ask of shards.
 
@@ -10,9 +10,10 @@ mod endpoint;
 mod history;
 mod quarantine;
 mod recent;
+mod shards;
 mod streams;
 mod watches;
 
 pub use endpoint::Endpoint;
-pub use history::{Events, History, Ports, TaskSink};
-pub use watches::RunWatch;
+pub use history::{Claim, Events, History, Occasion, Ports, TaskSink};
+pub use watches::{Ended, RunWatch};

@@ -23,16 +23,8 @@ pub(crate) enum Ask {
 impl History {
     /// What is kept, of every shard that answers, in the order in which it was told.
     pub async fn quarantined(&self) -> BTreeMap<ShardId, Vec<QuarantinedTask>> {
-        let mut found = BTreeMap::new();
-        for shard in (1..=self.shard_count()).map(ShardId) {
-            let (answer, reply) = oneshot::channel();
-            if self.handle(shard).events.send(Event::Quarantine(Ask::List(answer))).is_ok()
-                && let Ok(mut of_shard) = reply.await
-            {
-                of_shard.sort_by_key(|kept: &QuarantinedTask| kept.task);
-                found.insert(shard, of_shard);
-            }
-        }
+        let mut found = self.ask(|answer| Event::Quarantine(Ask::List(answer))).await;
+        found.values_mut().for_each(|of_shard| of_shard.sort_by_key(|kept| kept.task));
         found
     }
 
@@ -43,7 +35,7 @@ impl History {
     /// [`Failure::Unavailable`] when the shard is gone.
     pub async fn retry_quarantined(&self, shard: ShardId, task: TaskId) -> Result<bool, Failure> {
         let (answer, reply) = oneshot::channel();
-        let sent = self.handle(shard).events.send(Event::Quarantine(Ask::Retry(task, answer)));
+        let sent = self.handle(shard).ok_or(Failure::Moved)?.events.send(Event::Quarantine(Ask::Retry(task, answer)));
         sent.map_err(|_| gone())?;
         reply.await.map_err(|_| gone())
     }
@@ -55,7 +47,7 @@ impl History {
     /// [`Failure::Unavailable`] when nobody knows whether they are.
     pub async fn skip_quarantined(&self, shard: ShardId, tasks: Vec<TaskId>) -> Result<Vec<TaskId>, Failure> {
         let (answer, reply) = oneshot::channel();
-        let sent = self.handle(shard).events.send(Event::Quarantine(Ask::Skip(tasks, answer)));
+        let sent = self.handle(shard).ok_or(Failure::Moved)?.events.send(Event::Quarantine(Ask::Skip(tasks, answer)));
         sent.map_err(|_| gone())?;
         match reply.await.unwrap_or_else(|_| Err(gone()))? {
             Response::Skipped(tasks) => Ok(tasks),

@@ -22,7 +22,10 @@ use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tonic::{Request, Status, metadata::MetadataValue};
 
-use crate::{driver::Event, history::History};
+use crate::{driver::Event, history::Ports};
+
+/// Where a shard hears of its streams.
+type Events = mpsc::UnboundedSender<Event>;
 
 /// Numbers streams of this process, so that late news of a replaced one are recognised.
 static NEXT_STREAM: AtomicU64 = AtomicU64::new(1);
@@ -32,9 +35,16 @@ pub(crate) fn next_number() -> u64 {
     NEXT_STREAM.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Follow the known clusters: dial those that are new or have another address, let go of those that are gone.
-pub(crate) async fn follow_clusters(history: History) {
-    let mut clusters = history.ports().clusters.clone();
+/// Follow the known clusters for one shard of ours, until that has ended: dial those that are new or have another address,
+/// let go of those that are gone.
+pub(crate) async fn follow_clusters(
+    ports: Ports,
+    shard: ShardId,
+    count: u32,
+    events: Events,
+    mut ended: watch::Receiver<()>,
+) {
+    let mut clusters = ports.clusters.clone();
     let mut followed: BTreeMap<ClusterId, (String, watch::Sender<bool>)> = BTreeMap::new();
     loop {
         let view = clusters.borrow_and_update().clone();
@@ -44,14 +54,16 @@ pub(crate) async fn follow_clusters(history: History) {
                 continue;
             }
             let (alive, gone) = watch::channel(true);
-            for (ours, theirs) in pairs(history.shard_count(), peer.shard_count) {
-                let stream = follow_shard(history.clone(), peer.clone(), ours, theirs, gone.clone());
-                (history.ports().spawn)(Box::pin(stream));
+            for (ours, theirs) in pairs(count, peer.shard_count).into_iter().filter(|(ours, _)| *ours == shard) {
+                let way = Way { ports: ports.clone(), peer: peer.clone(), ours, theirs, events: events.clone() };
+                (ports.spawn)(Box::pin(way.follow(gone.clone())));
             }
             followed.insert(peer.id, (peer.address.clone(), alive));
         }
-        if clusters.changed().await.is_err() {
-            return;
+        tokio::select! {
+            biased;
+            _ = ended.changed() => return,
+            changed = clusters.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -63,62 +75,75 @@ fn pairs(ours: u32, theirs: u32) -> Vec<(ShardId, ShardId)> {
     (1..=more).map(|shard| (fold(shard, ours), fold(shard, theirs))).collect()
 }
 
-/// Keep one stream open until the peer is gone.
-async fn follow_shard(history: History, peer: Peer, ours: ShardId, theirs: ShardId, mut gone: watch::Receiver<bool>) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let ended = tokio::select! {
-            biased;
-            _ = gone.changed() => return,
-            ended = stream(&history, &peer, ours, theirs) => ended,
-        };
-        match ended {
-            // The stream had worked: whatever ended it may be over.
-            Ok(()) => pause = FIRST_PAUSE,
-            Err(status) => {
-                tracing::debug!(peer = %peer.name, shard = ours.0, reason = status.message(), "no replication stream");
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-        tokio::select! {
-            biased;
-            _ = gone.changed() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+/// From a shard here to a shard of a peer.
+struct Way {
+    ports: Ports,
+    peer: Peer,
+    ours: ShardId,
+    theirs: ShardId,
+    events: Events,
 }
 
-/// Dial, and carry frames until the stream ends. `Err`: it did not open.
-async fn stream(history: &History, peer: &Peer, ours: ShardId, theirs: ShardId) -> Result<(), Status> {
-    let (frames, outgoing) = mpsc::unbounded_channel();
-    let acks = UnboundedReceiverStream::new(outgoing).filter_map(request);
-    let mut request = Request::new(acks);
-    let me = history.ports().clusters.borrow().federation.topology.current_id();
-    let numbers = [me.0.to_string(), ours.0.to_string(), peer.id.0.to_string(), theirs.0.to_string()];
-    for (name, number) in HEADERS.into_iter().zip(numbers) {
-        let value = MetadataValue::try_from(number).map_err(|_| Status::internal("a number is no header"))?;
-        request.metadata_mut().insert(name, value);
+impl Way {
+    /// Keep a stream open until the peer or the shard is gone.
+    async fn follow(self, mut gone: watch::Receiver<bool>) {
+        let (peer, shard) = (&self.peer.name, self.ours.0);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let ended = tokio::select! {
+                biased;
+                _ = gone.changed() => return,
+                ended = self.stream() => ended,
+            };
+            match ended {
+                // The stream had worked: whatever ended it may be over.
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(status) => {
+                    tracing::debug!(%peer, shard, reason = status.message(), "no replication stream");
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            tokio::select! {
+                biased;
+                _ = gone.changed() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
     }
-    let mut incoming = peer.admin().stream_workflow_replication_messages(request).await?.into_inner();
 
-    let key = StreamKey { cluster: peer.id, shard: theirs, role: StreamRole::Target };
-    let events = history.handle(ours).events.clone();
-    let _open = Open::new(key, events.clone(), frames);
-    loop {
-        let message = match incoming.next().await {
-            Some(Ok(message)) => message,
-            Some(Err(status)) => {
-                tracing::debug!(peer = %peer.name, shard = ours.0, reason = status.message(), "a stream broke");
+    /// Dial, and carry frames until the stream ends. `Err`: it did not open.
+    async fn stream(&self) -> Result<(), Status> {
+        let Self { ports, peer, ours, theirs, events } = self;
+        let (frames, outgoing) = mpsc::unbounded_channel();
+        let acks = UnboundedReceiverStream::new(outgoing).filter_map(request);
+        let mut request = Request::new(acks);
+        let me = ports.clusters.borrow().federation.topology.current_id();
+        let numbers = [me.0.to_string(), ours.0.to_string(), peer.id.0.to_string(), theirs.0.to_string()];
+        for (name, number) in HEADERS.into_iter().zip(numbers) {
+            let value = MetadataValue::try_from(number).map_err(|_| Status::internal("a number is no header"))?;
+            request.metadata_mut().insert(name, value);
+        }
+        let mut incoming = peer.admin().stream_workflow_replication_messages(request).await?.into_inner();
+
+        let key = StreamKey { cluster: peer.id, shard: *theirs, role: StreamRole::Target };
+        let _open = Open::new(key, events.clone(), frames);
+        loop {
+            let message = match incoming.next().await {
+                Some(Ok(message)) => message,
+                Some(Err(status)) => {
+                    tracing::debug!(peer = %peer.name, shard = ours.0, reason = status.message(), "a stream broke");
+                    return Ok(());
+                }
+                None => return Ok(()),
+            };
+            let Some(stream_workflow_replication_messages_response::Attributes::Messages(messages)) =
+                message.attributes
+            else {
+                continue;
+            };
+            if events.send(Event::StreamFrame(key, _open.number, Box::new(Frame::Tasks(messages)))).is_err() {
                 return Ok(());
             }
-            None => return Ok(()),
-        };
-        let Some(stream_workflow_replication_messages_response::Attributes::Messages(messages)) = message.attributes
-        else {
-            continue;
-        };
-        if events.send(Event::StreamFrame(key, _open.number, Box::new(Frame::Tasks(messages)))).is_err() {
-            return Ok(());
         }
     }
 }
@@ -127,16 +152,12 @@ async fn stream(history: &History, peer: &Peer, ours: ShardId, theirs: ShardId) 
 pub(crate) struct Open {
     key: StreamKey,
     pub(crate) number: u64,
-    events: mpsc::UnboundedSender<Event>,
+    events: Events,
 }
 
 impl Open {
     /// Tell the shard that a stream opened, and where frames for its other end go.
-    pub(crate) fn new(
-        key: StreamKey,
-        events: mpsc::UnboundedSender<Event>,
-        frames: mpsc::UnboundedSender<Frame>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(key: StreamKey, events: Events, frames: mpsc::UnboundedSender<Frame>) -> Arc<Self> {
         let number = next_number();
         // A shard that has stopped needs no stream.
         let _ = events.send(Event::StreamOpened(key, number, frames));

@@ -114,6 +114,12 @@ impl<T> Receiver<T> {
         self.shared.read().version != self.seen
     }
 
+    /// Whether nobody will change the value any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed.load(Ordering::Acquire)
+    }
+
     /// Wait until the value is another than the one that was seen, which it then is.
     ///
     /// # Errors

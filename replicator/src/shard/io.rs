@@ -340,6 +340,8 @@ pub enum Failure {
         /// `temporal.api.enums.v1.ResourceExhaustedCause`.
         cause: i32,
     },
+    /// The shard is another host's. Nothing was done with the request: ask there. A driver says this, and no shard.
+    Moved,
     /// Nothing is wrong with the request; try again. Also the honest answer when a write may or may not have happened.
     Unavailable(String),
     /// The call is not built. The text names it.

@@ -16,6 +16,8 @@ pub(super) enum Ownership {
         range: RangeId,
         /// Ids for events and tasks.
         ids: TaskIds,
+        /// Whether it is about to be another host's: nothing is decided any more.
+        is_leaving: bool,
     },
 }
 
@@ -23,17 +25,25 @@ impl Ownership {
     /// The shard was taken over under `range`.
     pub(super) fn become_owned(&mut self, range: RangeId) {
         assert!(matches!(self, Self::Acquiring(_)), "a shard is acquired before it is owned");
-        *self = Self::Owned { range, ids: TaskIds::of_range(range) };
+        *self = Self::Owned { range, ids: TaskIds::of_range(range), is_leaving: false };
     }
 
-    /// Whether decisions may be made: the shard is ours and its ids will last for the largest decision.
+    /// The shard is to be another host's.
+    pub(super) fn leave(&mut self) {
+        match self {
+            Self::Owned { is_leaving, .. } => *is_leaving = true,
+            Self::None | Self::Acquiring(_) => *self = Self::None,
+        }
+    }
+
+    /// Whether decisions may be made: the shard is and stays ours, and its ids will last for the largest decision.
     pub(super) fn is_owned(&self) -> bool {
-        matches!(self, Self::Owned { ids, .. } if ids.left() > RESERVE)
+        matches!(self, Self::Owned { ids, is_leaving: false, .. } if ids.left() > RESERVE)
     }
 
-    /// Whether the range is nearly used up.
+    /// Whether the range is nearly used up, and another one is wanted.
     pub(super) fn is_exhausted(&self) -> bool {
-        matches!(self, Self::Owned { ids, .. } if ids.left() <= RESERVE)
+        matches!(self, Self::Owned { ids, is_leaving: false, .. } if ids.left() <= RESERVE)
     }
 }
 

@@ -214,7 +214,7 @@ impl Shard {
         if !self.is_ready() {
             return self.quarantine.unwritten.push(refused);
         }
-        let Ownership::Owned { range, ids } = &mut self.ownership else { return };
+        let Ownership::Owned { range, ids, .. } = &mut self.ownership else { return };
         let range = *range;
         let kept = Quarantined {
             cluster: refused.stream.cluster,

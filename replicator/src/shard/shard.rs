@@ -38,7 +38,7 @@ use crate::{
 ///
 /// - `handle_*` tell it what the world did: a request, a read that came back, a write that was decided, a frame, a
 ///   namespace, the passing of time;
-/// - `acquire` is what its owner wants;
+/// - `acquire`, `release` and `offer_again` are what its owner wants;
 /// - `poll_output` and `poll_timeout` say what it wants of the world: after every input all outputs are taken, then the
 ///   timeout is read;
 /// - nouns look.
@@ -198,6 +198,21 @@ impl Shard {
         self.outbox.push(Output::Load(id, Load::AcquireShard));
     }
 
+    /// Let the shard go: nothing is decided any more. What is under way is answered as ever; when nothing is
+    /// ([`Self::is_writing`]), another host may have it, and what waits here was not looked at.
+    pub fn release(&mut self) {
+        self.ownership.leave();
+        self.chores.acquire = None;
+    }
+
+    /// Offer everything to matching that waits for workers: it has forgotten some.
+    pub fn offer_again(&mut self, now: Timestamp) {
+        if self.is_ready() {
+            let namespaces: Vec<NamespaceId> = self.namespaces.keys().copied().collect();
+            namespaces.into_iter().for_each(|id| self.offer_all(now, id));
+        }
+    }
+
     /// A caller wants something. The reply comes out when what it promises is durable.
     pub fn handle_request(&mut self, now: Timestamp, id: RequestId, request: Request) {
         let key = request.workflow.clone();
@@ -321,6 +336,12 @@ impl Shard {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ownership.is_owned() && self.queues_read
+    }
+
+    /// Whether writes are under way.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        !self.in_flight.is_empty()
     }
 
     /// How far each peer's shard is behind.

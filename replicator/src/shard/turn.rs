@@ -143,7 +143,7 @@ impl Shard {
     /// Decide what waits at a ready slot.
     fn take_turn(&mut self, now: Timestamp, key: &WorkflowKey, passes: fn(&Work) -> bool) {
         let Some(namespace) = self.namespaces.get(&key.namespace) else { return };
-        let Ownership::Owned { range, ids } = &mut self.ownership else { return };
+        let Ownership::Owned { range, ids, .. } = &mut self.ownership else { return };
         let Some(slot) = self.slots.get_mut(key) else { return };
         self.turns += 1;
         slot.used = self.turns;

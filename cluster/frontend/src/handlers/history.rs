@@ -178,7 +178,10 @@ impl Reader<'_> {
             }
             select! {
                 biased;
-                _ = watch.changed() => {}
+                changed = watch.changed() => if changed.is_err() {
+                    // The shard may be on its way back, and otherwise says where to ask.
+                    watch = frontend.shards.watch(&seen.run);
+                },
                 () = &mut timeout => return Ok(view),
             }
         }

@@ -9,6 +9,7 @@ mod frames;
 mod handovers;
 mod moves;
 mod oversized;
+mod ownership;
 mod quarantine;
 mod reapplication;
 mod reset;

@@ -334,6 +334,7 @@ pub(super) fn refusal(reply: Reply) -> String {
         Failure::NotFound(text) => format!("NotFound: {text}"),
         Failure::AlreadyStarted { message, .. } => format!("AlreadyStarted: {message}"),
         Failure::WorkflowNotReady(text) => format!("WorkflowNotReady: {text}"),
+        Failure::Moved => "Moved".to_string(),
         Failure::Unimplemented(text) => format!("Unimplemented: {text}"),
         other => format!("{other:?}"),
     }

@@ -1,0 +1,65 @@
+//! A shard goes to another host: what is under way is answered, what waits is not looked at, and nothing is lost.
+
+use std::vec;
+
+use super::world::{A, World, signal_call, workflow};
+use crate::shard::io::{Request, RequestId};
+
+/// A signal on its way to the store is written and answered; one that waits behind it is the next host's.
+#[test]
+fn what_is_under_way_is_written_and_nothing_else_is_decided() {
+    let mut world = World::new(1);
+    let run = world.start(A, 0);
+    world.slow(A, true);
+    let first = signal(&mut world, "first");
+    let second = signal(&mut world, "second");
+    world.clusters[A].shard.release();
+    world.settle(A);
+    assert!(world.clusters[A].shard.is_writing());
+    world.written(A);
+    world.tick(10_000);
+    assert!(!world.clusters[A].shard.is_writing());
+    assert!(matches!(world.reply(A, first), Some(Ok(_))));
+    assert_eq!(world.reply(A, second), None);
+
+    world.restart(A);
+    world.signal(A, "third");
+    assert_eq!(world.signals(A, run), "first third");
+}
+
+/// One that nobody has yet is let go as well: what it had asked for comes too late.
+#[test]
+fn a_shard_that_is_being_taken_can_be_let_go() {
+    let mut world = World::new(1);
+    world.start(A, 0);
+    world.clusters[A].shard.acquire();
+    world.clusters[A].shard.release();
+    world.settle(A);
+    let asked = signal(&mut world, "late");
+    world.tick(10_000);
+    assert!(!world.clusters[A].shard.is_ready() && !world.clusters[A].shard.is_writing());
+    assert_eq!(world.reply(A, asked), None);
+}
+
+/// Matching has lost a task: it is offered again, as it was.
+#[test]
+fn what_matching_forgot_is_offered_again() {
+    let mut world = World::new(1);
+    world.start(A, 0);
+    let offers = std::mem::take(&mut world.clusters[A].offers);
+    assert_eq!(offers.len(), 1);
+    let now = world.now;
+    world.clusters[A].shard.offer_again(now);
+    world.settle(A);
+    assert_eq!(world.clusters[A].offers, offers);
+    assert!(world.try_poll(A).is_some());
+    let now = world.now;
+    world.clusters[A].offers.clear();
+    world.clusters[A].shard.offer_again(now);
+    world.settle(A);
+    assert_eq!(world.clusters[A].offers, vec![], "a started task is nobody else's");
+}
+
+fn signal(world: &mut World, name: &str) -> RequestId {
+    world.ask(A, Request { workflow: workflow(), run: None, call: signal_call(name) })
+}
