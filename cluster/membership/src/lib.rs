@@ -3,16 +3,31 @@
 //! shard are told apart by its range id.
 //!
 //! [`View`] is what a host knows at one moment, [`Membership`] the handle on the latest one and on the host's own place
-//! in it.
+//! in it. Hosts find each other by rows in their database, and then know of each other by gossip: `gossip` is a plain
+//! struct without a socket or a clock, `driver` moves values between it and the world.
 
 mod member;
-mod membership;
 mod service;
 mod view;
 
+mod identity;
+mod wire;
+
+mod chance;
+mod gossip;
+
+mod driver;
+mod membership;
+mod ports;
+mod registry;
+
+#[cfg(test)]
+mod gossip_tests;
+
 pub use crate::{
     member::Member,
-    membership::Membership,
+    membership::{JoinError, Membership, Options, Traffic},
+    ports::{Clock, Ports, Received, Rows, Socket},
     service::{Service, Services},
     view::View,
 };
