@@ -12,6 +12,7 @@ use config::{Config, Redirection, ReplicationBacklog};
 use frontend::{Built, Frontend, Policy, Registry, WorkflowService};
 use history::{History, TaskSink};
 use matching::Matching;
+use membership::{JoinError, Membership};
 use metadata::{
     Join, Metadata, OpenError, Own,
     service::{Admin, NamespaceCalls, Offer, Operator},
@@ -20,6 +21,7 @@ use proto::{
     meridian::{
         divergence::v1::divergence_service_server::DivergenceServiceServer,
         failover::v1::failover_service_server::FailoverServiceServer,
+        membership::v1::membership_service_server::MembershipServiceServer,
         quarantine::v1::quarantine_service_server::QuarantineServiceServer,
         status::v1::status_service_server::StatusServiceServer,
         verification::v1::verification_service_server::VerificationServiceServer,
@@ -57,6 +59,7 @@ use crate::{
         Failovers, keeper,
         running::{Driver, Running},
     },
+    joining,
     metrics::Metrics,
     operations::Operations,
     ports::Ports,
@@ -72,6 +75,7 @@ pub struct Cluster {
     history: History,
     matching: Matching,
     metadata: Metadata,
+    membership: Membership,
     namespaces: NamespaceCalls,
     lags: Lags,
     operations: Operations,
@@ -81,6 +85,7 @@ pub struct Cluster {
     /// Streams to peers end.
     draining: CancellationToken,
     routes: Routes,
+    internal_routes: Routes,
 }
 
 /// Why a cluster did not start. Nothing runs.
@@ -95,6 +100,9 @@ pub enum StartError {
     /// Look at the configuration: it does not fit to the database.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The other processes of the cluster could not be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
 }
 
 impl Cluster {
@@ -127,6 +135,7 @@ impl Cluster {
             seed: entropy.next_u64(),
         };
         let metadata = Metadata::open(metadata_ports, own).await?;
+        let membership = joining::join(config, &ports, &store, identity.id).await?;
         let matching = Matching::new(ports.now.clone());
         keeper::release_orphans(metadata.namespaces()).await;
         let running = Running::default();
@@ -202,6 +211,7 @@ impl Cluster {
         let operations = Operations {
             history: history.clone(),
             metadata: metadata.clone(),
+            membership: membership.clone(),
             store: store.clone(),
             lags: lags.clone(),
             now: ports.now.clone(),
@@ -217,10 +227,13 @@ impl Cluster {
         let guard = metadata::Guard::new(metadata.clusters().clone());
         let operator = OperatorServiceServer::new(Operator::new(metadata.clone()));
         let operator = operator.accept_compressed(Gzip).send_compressed(Gzip);
+        let members = MembershipServiceServer::new(operations.clone());
+        let internal_routes = Routes::new(members.clone()).add_service(health_service.clone());
         let routes = Routes::new(WorkflowService::new(Frontend::new(parts)))
             .add_service(Built::new(operator, &OPERATOR_METHODS))
             .add_service(InterceptedService::new(Built::new(admin, &ADMIN_METHODS), guard))
             .add_service(StatusServiceServer::new(lags.clone()))
+            .add_service(members)
             .add_service(QuarantineServiceServer::new(operations.clone()))
             .add_service(DivergenceServiceServer::new(operations.clone()))
             .add_service(VerificationServiceServer::new(operations.clone()))
@@ -236,6 +249,7 @@ impl Cluster {
             history,
             matching,
             metadata,
+            membership,
             namespaces,
             lags,
             operations,
@@ -244,6 +258,7 @@ impl Cluster {
             is_serving: AtomicBool::new(true),
             draining,
             routes,
+            internal_routes,
         })
     }
 
@@ -257,6 +272,12 @@ impl Cluster {
     #[must_use]
     pub fn routes(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// What it answers the other processes of the cluster.
+    #[must_use]
+    pub fn internal_routes(&self) -> Routes {
+        self.internal_routes.clone()
     }
 
     /// Whether it takes calls.
@@ -358,12 +379,13 @@ impl Cluster {
         self.metadata.namespaces().appeared(name).await;
     }
 
-    /// We are about to go: health fails, polls end with nothing and streams to peers end. Calls are still answered.
+    /// We are about to go: health fails, the other processes of the cluster are told, polls end with nothing and streams to peers end. Calls are still answered.
     pub async fn drain(&self) {
         self.is_serving.store(false, Ordering::Relaxed);
         for service in SERVICES {
             self.health.set_service_status(service, ServingStatus::NotServing).await;
         }
+        self.membership.drain().await;
         self.matching.shutdown();
         self.metadata.stop();
         self.draining.cancel();
@@ -372,6 +394,7 @@ impl Cluster {
     /// Go: what is being written is written, and nothing is answered any more.
     pub async fn stop(&self) {
         self.history.shut_down();
+        self.membership.leave().await;
         self.store.close().await;
     }
 }

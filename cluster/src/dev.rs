@@ -57,6 +57,7 @@ impl Plan {
                     backlog: ReplicationBacklog::default(),
                 },
                 frontend: Frontend { grpc: at(0), http: Some(at(HEALTH)) },
+                host: None,
                 metrics: Some(at(METRICS)),
                 cluster: Cluster {
                     name,

@@ -12,6 +12,7 @@ pub mod metrics;
 
 mod draining;
 mod failover;
+mod joining;
 mod operations;
 mod reflection;
 mod status;

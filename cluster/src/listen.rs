@@ -7,14 +7,18 @@
 
 use std::{io, net::SocketAddr};
 
-use config::Config;
-use tokio::net::TcpListener;
+use config::{Config, Service};
+use tokio::net::{TcpListener, UdpSocket};
 
 /// The sockets of one cluster.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For gRPC.
-    pub grpc: TcpListener,
+    /// For gRPC, if the process runs a frontend.
+    pub grpc: Option<TcpListener>,
+    /// For gRPC of the other processes of the cluster, if there are any.
+    pub internal: Option<TcpListener>,
+    /// For gossip of the other processes, if there are any.
+    pub gossip: Option<UdpSocket>,
     /// For `/healthz`, if anywhere.
     pub http: Option<TcpListener>,
     /// For `/metrics`, if anywhere.
@@ -47,9 +51,21 @@ impl Listeners {
             Some(address) => bind(purpose, address).await.map(Some),
             None => Ok(None),
         };
+        let is_frontend = config.host.is_none_or(|host| host.services.contains(Service::Frontend));
+        let gossip = match config.host.map(|host| host.gossip) {
+            Some(address) => {
+                let cluster = config.cluster.name.clone();
+                let failed = |error| ListenError { cluster, purpose: "gossip", address, error };
+                Some(UdpSocket::bind(address).await.map_err(failed)?)
+            }
+            None => None,
+        };
+        let http = if is_frontend { config.frontend.http } else { config.host.and_then(|host| host.http) };
         Ok(Self {
-            grpc: bind("gRPC", config.frontend.grpc).await?,
-            http: optional("HTTP", config.frontend.http).await?,
+            grpc: optional("gRPC", Some(config.frontend.grpc).filter(|_| is_frontend)).await?,
+            internal: optional("internal gRPC", config.host.map(|host| host.internal)).await?,
+            gossip,
+            http: optional("HTTP", http).await?,
             metrics: optional("metrics", config.metrics).await?,
         })
     }

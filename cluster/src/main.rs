@@ -26,6 +26,7 @@ async fn run(cli: &Cli) -> Result<ExitCode, Failed> {
         Command::Server(command) => command.run().await?,
         Command::ValidateConfig(command) => command.run(cli.output)?,
         Command::Schema(command) => command.run(cli.output).await?,
+        Command::Cluster(command) => command.run(cli.output).await?,
         Command::Status(command) => command.run(cli.output).await?,
         Command::Failover(command) => return command.run(cli.output).await,
         Command::Replication(command) => command.run(cli.output).await?,

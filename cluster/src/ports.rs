@@ -14,6 +14,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use membership::Socket;
 use replicator::time::Timestamp;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
 use tracing::{Instrument, Span};
@@ -41,6 +42,10 @@ pub struct Ports {
     pub spawn: Spawner,
     /// Reaches its peers.
     pub connect: Connector,
+    /// What operators call this machine.
+    pub host: String,
+    /// Carries gossip with the other processes of the cluster; `None`: there are none.
+    pub gossip: Option<Arc<dyn Socket>>,
 }
 
 impl Ports {
@@ -52,11 +57,21 @@ impl Ports {
             seed: RandomState::new().hash_one(wall_clock().0),
             spawn: Arc::new(move |task| drop(tokio::spawn(task.instrument(span.clone())))),
             connect: Arc::new(connect_lazily),
+            host: host(),
+            gossip: None,
         }
     }
 }
 
-fn wall_clock() -> Timestamp {
+/// The name of this machine, as its system has it.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+/// The time.
+pub(crate) fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::ZERO + since
 }

@@ -1,6 +1,6 @@
 //! Clusters of one process: sockets, a beginning, and an end.
 //!
-//! The end, when the system asks for it: health fails, polls are answered with nothing and streams to peers end, nothing
+//! The end, when the system asks for it: health fails, the other processes of the cluster are told, polls are answered with nothing and streams to peers end, nothing
 //! new is accepted, what is being answered is answered, and what is being written is written.
 
 use std::{future::ready, sync::Arc, time::Duration};
@@ -125,7 +125,8 @@ impl Member {
     async fn start(config: Config, listeners: Listeners) -> Result<Self, Failed> {
         let span = info_span!("cluster", cluster = config.cluster.name);
         let address = config.frontend.grpc.to_string();
-        let ports = Ports::real(span.clone());
+        let mut ports = Ports::real(span.clone());
+        ports.gossip = listeners.gossip.map(|socket| Arc::new(socket) as Arc<dyn membership::Socket>);
         let cluster = Cluster::start(&config, ports.clone()).instrument(span.clone()).await;
         let cluster = Arc::new(
             cluster.map_err(|error| Failed(format!("cannot start cluster {}: {error}", config.cluster.name)))?,
@@ -138,8 +139,16 @@ impl Member {
                 (ports.spawn)(Box::pin(pages::serve(listener, pages, ports.spawn.clone(), stop)));
             }
         }
-        let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
-        (ports.spawn)(Box::pin(answer(cluster.routes(), incoming, closing.clone(), closed.clone(), span.clone())));
+        let sockets = [(listeners.grpc, cluster.routes()), (listeners.internal, cluster.internal_routes())];
+        let answers = sockets.into_iter().filter_map(|(listener, routes)| {
+            let incoming = TcpIncoming::from(listener?).with_nodelay(Some(true));
+            Some(answer(routes, incoming, closing.clone(), span.clone()))
+        });
+        let (all, done) = (join_all(answers.collect::<Vec<_>>()), closed.clone());
+        (ports.spawn)(Box::pin(async move {
+            all.await;
+            done.cancel();
+        }));
         Ok(Self { cluster, address, closing, closed, span })
     }
 
@@ -157,14 +166,8 @@ impl Member {
     }
 }
 
-/// Answer gRPC until `closing`, then what is left; `closed` says that nothing is. What calls log is marked with `span`.
-async fn answer(
-    routes: Routes,
-    incoming: TcpIncoming,
-    closing: CancellationToken,
-    closed: CancellationToken,
-    span: Span,
-) {
+/// Answer gRPC until `closing`, then what is left. What calls log is marked with `span`.
+async fn answer(routes: Routes, incoming: TcpIncoming, closing: CancellationToken, span: Span) {
     let server = Server::builder()
         .trace_fn(move |_| span.clone())
         .tcp_nodelay(true)
@@ -174,7 +177,6 @@ async fn answer(
     if let Err(error) = server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await {
         warn!(%error, "gRPC is not answered any more");
     }
-    closed.cancel();
 }
 
 fn health_pages(cluster: &Arc<Cluster>) -> Pages {

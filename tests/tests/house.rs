@@ -17,7 +17,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("watch", &[]),
     ("matching", &["proto", "replicator"]),
     ("store", &["proto", "replicator", "scratch-postgres"]),
-    ("membership", &["proto", "replicator", "store", "watch"]),
+    ("membership", &["config", "proto", "replicator", "store", "watch"]),
     ("metadata", &["proto", "replicator", "store", "watch"]),
     ("history", &["membership", "metadata", "proto", "replicator", "store", "watch"]),
     ("frontend", &["history", "matching", "membership", "metadata", "proto", "replicator", "store"]),

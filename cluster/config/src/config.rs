@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use crate::{
     address,
     cluster::Cluster,
-    frontend::Frontend,
+    frontend::{self, Frontend},
     global::Global,
+    host::{Host, Ports},
     log::Log,
-    persistence::Persistence,
+    persistence::{Location, Persistence},
     redirection::Redirection,
     report::{Notice, Problem, Report},
     section::Section,
+    service::{Service, Services},
     yaml,
 };
 
@@ -22,8 +24,10 @@ pub struct Config {
     pub log: Log,
     /// Where this cluster keeps everything.
     pub persistence: Persistence,
-    /// Where the frontend listens. No two addresses of one file collide.
+    /// Where the frontend listens, if this process runs one. No two addresses of one file collide.
     pub frontend: Frontend,
+    /// What this process is when it is one of several; `None`: it is the whole cluster.
+    pub host: Option<Host>,
     /// Where metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
     /// Which cluster this is.
@@ -32,12 +36,13 @@ pub struct Config {
     pub redirection: Redirection,
 }
 
-/// Read a configuration from the text of its file.
+/// Read a configuration from the text of its file, for a process that runs these services of several, or for one that is the
+/// whole cluster.
 ///
 /// # Errors
 ///
 /// Every problem of the text, in the order in which its parts are read; never none. Nothing was opened or changed.
-pub fn parse(text: &str) -> Result<(Config, Vec<Notice>), Vec<Problem>> {
+pub fn parse(text: &str, services: Option<Services>) -> Result<(Config, Vec<Notice>), Vec<Problem>> {
     let mut report = Report::default();
     if is_template(text) {
         report.problem(String::new(), TEMPLATE);
@@ -45,16 +50,17 @@ pub fn parse(text: &str) -> Result<(Config, Vec<Notice>), Vec<Problem>> {
     }
     let root = yaml::parse(text, &mut report);
     let root = root.as_ref().and_then(|root| Section::root(root, &mut report));
-    let config = root.and_then(|root| Config::read(root, &mut report));
+    let config = root.and_then(|root| Config::read(root, services, &mut report));
     report.into_result(config)
 }
 
 impl Config {
-    fn read(mut root: Section<'_>, report: &mut Report) -> Option<Self> {
+    fn read(mut root: Section<'_>, services: Option<Services>, report: &mut Report) -> Option<Self> {
         let log = root.section("log", report).and_then(|log| Log::read(log, report));
         let persistence = root.section("persistence", report).and_then(|section| Persistence::read(section, report));
-        let global = root.section("global", report).and_then(|section| Global::read(section, report));
-        let frontend = root.section("services", report).and_then(|section| Frontend::read(section, report));
+        let global = root.section("global", report).and_then(|section| Global::read(section, services, report));
+        let sections = root.section("services", report);
+        let listening = sections.and_then(|section| frontend::read(section, services, report));
         let cluster = root.section("clusterMetadata", report).and_then(|section| Cluster::read(section, report));
         let redirection =
             root.section("dcRedirectionPolicy", report).and_then(|section| Redirection::read(section, report));
@@ -62,12 +68,23 @@ impl Config {
             root.inert(key, why, report);
         }
         root.finish(report);
-        let (frontend, metrics) = (frontend?, global?.metrics);
-        report_collisions(&frontend, metrics, report);
+        let ((frontend, ports), Global { metrics, membership }) = (listening?, global?);
+        let host = match services.zip(ports) {
+            Some((services, ports)) => Some(Host::new(services, ports, membership, report)?),
+            None => None,
+        };
+        report_collisions(&frontend, host.as_ref(), metrics, report);
+        if host.is_some()
+            && let Some(persistence) = &persistence
+            && !matches!(persistence.location, Location::Postgres(_))
+        {
+            report.problem("persistence.defaultStore".to_owned(), ONE_OWNER);
+        }
         Some(Self {
             log: log?,
             persistence: persistence?,
             frontend,
+            host,
             metrics,
             cluster: cluster?,
             redirection: redirection?,
@@ -75,19 +92,26 @@ impl Config {
     }
 }
 
-fn report_collisions(frontend: &Frontend, metrics: Option<SocketAddr>, report: &mut Report) {
-    let all = [
-        ("services.frontend.rpc.grpcPort", Some(frontend.grpc)),
-        ("services.frontend.rpc.httpPort", frontend.http),
-        ("global.metrics.prometheus.listenAddress", metrics),
-    ];
-    for (index, (path, address)) in all.into_iter().enumerate() {
+fn report_collisions(frontend: &Frontend, host: Option<&Host>, metrics: Option<SocketAddr>, report: &mut Report) {
+    let is_frontend = host.is_none_or(|host| host.services.contains(Service::Frontend));
+    let rpc = |service: &str, key: &str| format!("services.{service}.rpc.{key}");
+    let mut all = vec![("global.metrics.prometheus.listenAddress".to_owned(), metrics)];
+    if let Some(host) = host {
+        let service = Ports::service_of(host.services);
+        all.insert(0, (rpc(service, "httpPort"), host.http));
+        all.insert(0, (rpc(service, "grpcPort"), Some(host.internal)));
+    }
+    if is_frontend {
+        all.insert(0, (rpc("frontend", "httpPort"), frontend.http));
+        all.insert(0, (rpc("frontend", "grpcPort"), Some(frontend.grpc)));
+    }
+    for (index, (path, address)) in all.iter().enumerate() {
         let earlier = all[..index].iter().find_map(|(path, other)| {
-            let taken = address::collide(address?, (*other)?);
+            let taken = address::collide((*address)?, (*other)?);
             taken.then_some(path)
         });
         if let Some(earlier) = earlier {
-            report.problem(path.to_owned(), format!("is the port of {earlier}; each needs its own"));
+            report.problem(path.clone(), format!("is the port of {earlier}; each needs its own"));
         }
     }
 }
@@ -106,6 +130,9 @@ const TEMPLATE_SEARCH_BYTES: usize = 1024;
 const TEMPLATE: &str = "this is a template (a comment near its top says enable-template), and templates are not \
                         rendered; \
                         render it first, and remove that comment from the result";
+
+const ONE_OWNER: &str = "is SQLite, which one process has for itself; several share a PostgreSQL database (pluginName: \
+                         postgres12)";
 
 /// Parts of Temporal's configuration that this server does not have.
 const WITHOUT_EFFECT: [(&str, &str); 6] = [
@@ -134,7 +161,7 @@ clusterMetadata:
 
     #[test]
     fn least() {
-        let (config, notices) = parse(LEAST).unwrap();
+        let (config, notices) = parse(LEAST, None).unwrap();
         assert_eq!(notices, []);
         assert_eq!((config.metrics, config.frontend.http, config.redirection), (None, None, Redirection::Noop));
     }
@@ -220,7 +247,7 @@ clusterMetadata:
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let lines: Vec<_> = match parse(text) {
+        let lines: Vec<_> = match parse(text, None) {
             Ok((_, notices)) => notices.iter().map(|notice| format!("~ {notice}")).collect(),
             Err(problems) => problems.iter().map(|problem| format!("! {problem}")).collect(),
         };

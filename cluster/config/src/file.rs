@@ -7,20 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Config, Notice, Problem, parse};
+use crate::{Config, Notice, Problem, Services, parse};
 
-/// Read and check the configuration in the file at `path`.
+/// Read and check the configuration in the file at `path`, for a process that runs these services of several, or for one
+/// that is the whole cluster.
 ///
 /// # Errors
 ///
 /// See [`LoadError`]. Nothing but this file was opened, and nothing was changed.
-pub fn load(path: &Path) -> Result<(Config, Vec<Notice>), LoadError> {
+pub fn load(path: &Path, services: Option<Services>) -> Result<(Config, Vec<Notice>), LoadError> {
     let bytes = read(path).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
     let parsed = if MAX_FILE_BYTES < bytes.len() {
         Err(vec![whole_file(format!("is longer than {MAX_FILE_BYTES} bytes, the most that a configuration may be"))])
     } else {
         match std::str::from_utf8(&bytes) {
-            Ok(text) => parse(text),
+            Ok(text) => parse(text, services),
             Err(error) => {
                 Err(vec![whole_file(format!("is not UTF-8 text: byte {} is wrong", error.valid_up_to() + 1))])
             }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn no_file() {
         let path = tempfile::tempdir().unwrap().path().join("none.yaml");
-        let error = load(&path).unwrap_err();
+        let error = load(&path, None).unwrap_err();
         assert!(matches!(error, LoadError::Unreadable { .. }), "{error}");
         assert!(error.to_string().starts_with(&format!("{}: ", path.display())), "{error}");
     }
@@ -104,7 +105,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         std::fs::write(&path, bytes).unwrap();
-        let error = load(&path).unwrap_err().to_string();
+        let error = load(&path, None).unwrap_err().to_string();
         let mut lines = error.lines();
         assert_eq!(lines.next(), Some(format!("{}: the configuration is refused", path.display()).as_str()));
         assert!(lines.any(|found| found.trim_start().starts_with(line)), "{error}");

@@ -1,35 +1,29 @@
-//! `global`: metrics, and what does not exist yet.
+//! `global`: metrics, how hosts find each other, and what does not exist yet.
 
 use std::net::SocketAddr;
 
-use crate::{address, report::Report, section::Section};
+use crate::{address, host::Membership, report::Report, section::Section, service::Services};
 
-/// What the section says: where metrics are served, if anywhere.
+/// What the section says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Global {
+    /// Where metrics are served, if anywhere.
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) membership: Membership,
 }
 
 impl Global {
-    pub(crate) fn read(mut global: Section<'_>, report: &mut Report) -> Option<Self> {
+    pub(crate) fn read(mut global: Section<'_>, services: Option<Services>, report: &mut Report) -> Option<Self> {
         global.refused("tls", NO_TLS, report);
         global.refused("authorization", NO_AUTHORIZATION, report);
-        let membership = global.section("membership", report).map(|section| read_membership(section, report));
+        let membership = global.section("membership", report);
+        let membership = membership.and_then(|section| Membership::read(section, services, report));
         let pprof = global.section("pprof", report).map(|section| read_pprof(section, report));
         let metrics = global.section("metrics", report).and_then(|section| read_metrics(section, report));
         global.finish(report);
-        membership?;
         pprof?;
-        Some(Self { metrics: metrics? })
+        Some(Self { metrics: metrics?, membership: membership? })
     }
-}
-
-fn read_membership(mut membership: Section<'_>, report: &mut Report) {
-    membership.duration("maxJoinDuration", report);
-    for key in ["maxJoinDuration", "broadcastAddress"] {
-        membership.inert(key, "one process is the whole cluster, there is nothing to join", report);
-    }
-    membership.finish(report);
 }
 
 fn read_pprof(mut pprof: Section<'_>, report: &mut Report) {
@@ -90,11 +84,14 @@ mod tests {
     #[test]
     fn metrics_are_optional() {
         for text in ["", "{metrics: }", "{metrics: {prometheus: {listenAddress: ''}}}"] {
-            assert_eq!(read("global", text, Global::read), (Some(Global { metrics: None }), vec![]));
+            assert_eq!(
+                read("global", text, alone),
+                (Some(Global { metrics: None, membership: Membership::default() }), vec![])
+            );
         }
         let metrics = Some("127.0.0.1:7253".parse().unwrap());
         let text = "{metrics: {prometheus: {listenAddress: '127.0.0.1:7253'}}}";
-        assert_eq!(read("global", text, Global::read), (Some(Global { metrics }), vec![]));
+        assert_eq!(read("global", text, alone), (Some(Global { metrics, membership: Membership::default() }), vec![]));
     }
 
     #[test]
@@ -144,8 +141,13 @@ mod tests {
         check("{pprof: 1}", "! global.pprof: is a whole number; a section of keys is required");
     }
 
+    /// As a process that is the whole cluster reads it.
+    fn alone(section: Section<'_>, report: &mut Report) -> Option<Global> {
+        Global::read(section, None, report)
+    }
+
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        assert_eq!(read("global", text, Global::read).1.join("\n"), expected, "{text}");
+        assert_eq!(read("global", text, alone).1.join("\n"), expected, "{text}");
     }
 }

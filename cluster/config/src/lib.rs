@@ -23,10 +23,12 @@ mod backlog;
 mod cluster;
 mod frontend;
 mod global;
+mod host;
 mod log;
 mod persistence;
 mod postgres;
 mod redirection;
+mod service;
 
 mod config;
 mod file;
@@ -37,9 +39,11 @@ pub use crate::{
     config::{Config, parse},
     file::{LoadError, MAX_FILE_BYTES, load},
     frontend::Frontend,
+    host::Host,
     log::{Format, Level, Log},
     persistence::{Location, MAX_HISTORY_SHARDS, Persistence},
     postgres::{DatabaseTls, Postgres},
     redirection::Redirection,
     report::{Notice, Problem},
+    service::{Service, Services},
 };

@@ -22,6 +22,7 @@ fn cluster_a() {
                 grpc: "127.0.0.1:7233".parse().unwrap(),
                 http: Some("127.0.0.1:7243".parse().unwrap()),
             },
+            host: None,
             metrics: Some("127.0.0.1:7253".parse().unwrap()),
             cluster: Cluster {
                 name: "a".into(),
@@ -52,6 +53,7 @@ fn cluster_b() {
                 grpc: "127.0.0.1:8233".parse().unwrap(),
                 http: Some("127.0.0.1:8243".parse().unwrap()),
             },
+            host: None,
             metrics: Some("127.0.0.1:8253".parse().unwrap()),
             cluster: Cluster {
                 name: "b".into(),
@@ -69,7 +71,7 @@ fn cluster_b() {
 
 #[track_caller]
 fn check(text: &str, expected: Config) {
-    let (config, notices) = parse(text).unwrap();
+    let (config, notices) = parse(text, None).unwrap();
     let own = format!("clusterMetadata.clusterInformation.{}.rpcName", expected.cluster.name);
     assert_eq!(config, expected);
     let paths: Vec<_> = notices.iter().map(|notice| notice.path.as_str()).collect();

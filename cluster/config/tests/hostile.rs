@@ -95,7 +95,7 @@ fn example_with_values_of_other_kinds() {
 }
 
 fn check(text: &str) {
-    match parse(text) {
+    match parse(text, None) {
         Ok((config, notices)) => {
             let cluster = &config.cluster;
             assert!(0 < cluster.initial_failover_version);

@@ -4,13 +4,13 @@ use std::{
     time::Duration,
 };
 
+use config::Services;
 use replicator::{entropy::Entropy, time::Timestamp};
 use uuid::Uuid;
 
 use crate::{
     gossip::{Gossip, Heard, Moment},
     member::Member,
-    service::Services,
     wire,
 };
 

@@ -7,7 +7,6 @@
 //! struct without a socket or a clock, `driver` moves values between it and the world.
 
 mod member;
-mod service;
 mod view;
 
 mod identity;
@@ -24,10 +23,11 @@ mod registry;
 #[cfg(test)]
 mod gossip_tests;
 
+pub use config::{Service, Services};
+
 pub use crate::{
     member::Member,
     membership::{JoinError, Membership, Options, Traffic},
     ports::{Clock, Ports, Received, Rows, Socket},
-    service::{Service, Services},
     view::View,
 };

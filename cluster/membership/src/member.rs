@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
+use config::Services;
 use replicator::time::Timestamp;
 use uuid::Uuid;
-
-use crate::service::Services;
 
 /// One process of a cluster, with whatever services it runs.
 #[derive(Clone, Debug, Eq, PartialEq)]

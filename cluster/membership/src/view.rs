@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{member::Member, service::Service};
+use config::Service;
+
+use crate::member::Member;
 
 /// The members of a cluster as one of them sees it. It does not change; a change is another view.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -85,11 +87,11 @@ fn stir(mut z: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use config::Services;
     use replicator::time::Timestamp;
     use uuid::Uuid;
 
     use super::*;
-    use crate::service::Services;
 
     const SERVICE: Service = Service::History;
 

@@ -7,13 +7,14 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes};
+use config::Service;
 use foca::{Message, State};
 use prost::{DecodeError, EncodeError, Message as _};
 use proto::meridian::membership::v1 as wire;
 use replicator::time::Timestamp;
 use uuid::Uuid;
 
-use crate::{identity::Identity, member::Member, service::Service};
+use crate::{identity::Identity, member::Member};
 
 /// Bytes of a datagram's payload, at most: with the rest of the datagram it passes any network in one piece.
 pub(crate) const MAX_PAYLOAD: usize = 1_300;

@@ -3,6 +3,7 @@
 pub mod dev;
 pub mod divergence;
 pub mod failover;
+pub mod members;
 pub mod quarantine;
 pub mod replication;
 pub mod schema;
@@ -38,13 +39,16 @@ pub struct Cli {
 pub enum Command {
     /// Run connected clusters in this process, to develop with.
     Dev(dev::Dev),
-    /// Run one cluster from a configuration file.
+    /// Run one cluster, or a part of it, from a configuration file.
     Server(server::Server),
     /// Check a configuration file and start nothing.
     ValidateConfig(validate_config::ValidateConfig),
     /// Prepare a PostgreSQL database, and say how old its tables are.
     #[command(subcommand)]
     Schema(schema::Schema),
+    /// Look at the processes of a cluster.
+    #[command(subcommand)]
+    Cluster(members::Processes),
     /// Show clusters, namespaces and how far peers are behind.
     Status(status::Status),
     /// Make another cluster the active one of a namespace.
@@ -83,7 +87,11 @@ mod tests {
             "meridian dev",
             "meridian dev --clusters 3 --port 9000 --db-dir data --headless --log-level debug",
             "meridian server --config a.yaml",
+            "meridian server --config a.yaml --services frontend,history",
+            "meridian server --config a.yaml --service matching --service worker",
             "meridian validate-config a.yaml --output json",
+            "meridian validate-config a.yaml --services history",
+            "meridian cluster members --address 127.0.0.1:7233 -o json",
             "meridian schema setup --store postgres://me@db/m",
             "meridian schema update --store postgres://me@db/m -o json",
             "meridian schema version --store postgres://me@db/m?sslmode=verify-full",
@@ -109,6 +117,7 @@ mod tests {
             "meridian",
             "meridian dev --clusters 0",
             "meridian dev --clusters 10",
+            "meridian server --config a.yaml --services histories",
             "meridian failover default",
             "meridian failover default --to b --yes",
             "meridian failover default --to b --plan --force",

@@ -5,13 +5,15 @@ use std::{fmt, path::PathBuf};
 use config::LoadError;
 use serde::Serialize;
 
-use super::{Answer, Failed, Output};
+use super::{Answer, Failed, Output, server::Chosen};
 
 /// Check a configuration file and start nothing.
 #[derive(Debug, clap::Args)]
 pub struct ValidateConfig {
     /// The file.
     file: PathBuf,
+    #[command(flatten)]
+    services: Chosen,
 }
 
 /// What was found in a file.
@@ -48,7 +50,7 @@ impl ValidateConfig {
     }
 
     fn check(&self) -> Result<Findings, Failed> {
-        let (problems, notices) = match config::load(&self.file) {
+        let (problems, notices) = match config::load(&self.file, self.services.get()) {
             Ok((_, notices)) => (Vec::new(), notices),
             Err(LoadError::Refused { problems, .. }) => (problems, Vec::new()),
             Err(error @ LoadError::Unreadable { .. }) => return Err(Failed(error.to_string())),
@@ -109,7 +111,7 @@ mod tests {
     fn files() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("a.yaml");
-        let command = ValidateConfig { file: file.clone() };
+        let command = ValidateConfig { file: file.clone(), services: Chosen::default() };
         let failed = command.check().unwrap_err().to_string();
         assert!(failed.starts_with(&format!("{}: ", file.display())), "{failed}");
         std::fs::write(&file, "log: {level: loud}").unwrap();

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use history::History;
+use membership::Membership;
 use metadata::Metadata;
 use replicator::{
     ids::{ClusterId, NamespaceId, RunId},
@@ -22,6 +23,7 @@ use crate::{
 mod comparison;
 mod digests;
 mod divergence;
+mod members;
 mod quarantine;
 mod verification;
 
@@ -30,6 +32,7 @@ mod verification;
 pub(crate) struct Operations {
     pub(crate) history: History,
     pub(crate) metadata: Metadata,
+    pub(crate) membership: Membership,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) lags: Lags,
     pub(crate) now: Clock,

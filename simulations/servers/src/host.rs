@@ -207,6 +207,8 @@ fn ports(network: &Network, site: Site, clock: &Arc<Clock>, background: &Backgro
         seed,
         spawn: Arc::new(move |task: Pin<Box<dyn Future<Output = ()> + Send>>| spawner.spawn(task)),
         connect: Arc::new(move |address| network.channel(site, address, background.clone())),
+        host: "simulated".to_owned(),
+        gossip: None,
     }
 }
 

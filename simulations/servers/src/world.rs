@@ -243,6 +243,7 @@ fn config(plan: &Plan, number: usize) -> Config {
             backlog: ReplicationBacklog::default(),
         },
         frontend: Frontend { grpc: socket, http: None },
+        host: None,
         metrics: None,
         cluster: config::Cluster {
             name: name(number).into(),

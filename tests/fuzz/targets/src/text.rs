@@ -5,7 +5,7 @@ use store::visibility::{filter, token};
 /// A configuration file.
 pub fn config(data: &[u8]) {
     if let Ok(text) = str::from_utf8(data) {
-        let _ = config::parse(text);
+        let _ = config::parse(text, None);
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a host may run.
+//! What a process may run.
 
 use std::fmt;
 
-/// A service of Temporal's.
+/// A service, by the names of Temporal.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Service {
