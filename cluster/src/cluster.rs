@@ -9,18 +9,20 @@ use std::{
 };
 
 use config::{Config, Redirection, ReplicationBacklog};
-use frontend::{Built, Frontend, Policy, Registry, WorkflowService};
+use frontend::{Built, Frontend, InsideService, Policy, Registry, WorkflowService};
 use history::{History, TaskSink};
+use hosts::Hosts;
 use matching::Matching;
 use membership::{JoinError, Membership};
 use metadata::{
-    Join, Metadata, OpenError, Own,
+    Join, Metadata, OpenError, Own, ReplicationEndpoint,
     service::{Admin, NamespaceCalls, Offer, Operator},
 };
 use proto::{
     meridian::{
         divergence::v1::divergence_service_server::DivergenceServiceServer,
         failover::v1::failover_service_server::FailoverServiceServer,
+        internal::v1::host_service_server::HostServiceServer,
         membership::v1::membership_service_server::MembershipServiceServer,
         quarantine::v1::quarantine_service_server::QuarantineServiceServer,
         status::v1::status_service_server::StatusServiceServer,
@@ -37,12 +39,13 @@ use proto::{
 };
 use replicator::{
     entropy::Entropy,
-    ids::{EventId, RunKey},
+    ids::{EventId, RunKey, ShardId},
     shard::io::{Dispatch, Limit},
     stream::BacklogLimit,
     version::ClusterName,
 };
 use store::Store;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
@@ -59,6 +62,7 @@ use crate::{
         Failovers, keeper,
         running::{Driver, Running},
     },
+    hosts::{self as inside, Claims, Everywhere, Follower, Inside, Offers, PassedOn},
     joining,
     metrics::Metrics,
     operations::Operations,
@@ -72,6 +76,7 @@ use crate::{
 pub struct Cluster {
     name: String,
     store: Arc<dyn Store>,
+    frontend: Frontend,
     history: History,
     matching: Matching,
     metadata: Metadata,
@@ -82,6 +87,7 @@ pub struct Cluster {
     metrics: Metrics,
     health: HealthReporter,
     is_serving: AtomicBool,
+    is_one_of_several: bool,
     /// Streams to peers end.
     draining: CancellationToken,
     routes: Routes,
@@ -112,7 +118,7 @@ impl Cluster {
     ///
     /// [`StartError`].
     pub async fn start(config: &Config, ports: Ports) -> Result<Self, StartError> {
-        let store = storage::open(&config.persistence.location, &ports.spawn).await?;
+        let store = storage::open(&config.persistence.location, config.host.is_none(), &ports.spawn).await?;
         Self::start_on(store, config, ports).await
     }
 
@@ -124,6 +130,9 @@ impl Cluster {
     pub async fn start_on(store: Arc<dyn Store>, config: &Config, ports: Ports) -> Result<Self, StartError> {
         let mut entropy = Entropy::new(ports.seed);
         let identity = store.begin_incarnation(entropy.uuid()).await.map_err(StartError::Unavailable)?;
+        let membership = joining::join(config, &ports, &store, identity.id).await?;
+        let shards = config.persistence.num_history_shards;
+        let hosts = config.host.map(|_| Hosts::new(membership.clone(), shards, ports.connect.clone()));
         let own = own(config, identity.id);
         let metrics = Metrics::new(&config.cluster.name);
 
@@ -133,11 +142,18 @@ impl Cluster {
             spawn: ports.spawn.clone(),
             dial: ports.connect.clone(),
             seed: entropy.next_u64(),
+            tell: hosts.clone().map(|hosts| inside::tell(hosts, ports.spawn.clone())),
         };
         let metadata = Metadata::open(metadata_ports, own).await?;
-        let membership = joining::join(config, &ports, &store, identity.id).await?;
         let matching = Matching::new(ports.now.clone());
-        keeper::release_orphans(metadata.namespaces()).await;
+        if hosts.is_none() {
+            // Another host may be handing a namespace over.
+            keeper::release_orphans(metadata.namespaces()).await;
+        }
+        let among = hosts.clone().map(|hosts| {
+            let offers = Offers::new(hosts.clone(), matching.clone(), ports.spawn.clone());
+            (offers, Claims::new(hosts.clone()), hosts)
+        });
         let running = Running::default();
         let history = History::new(
             config.persistence.num_history_shards,
@@ -146,7 +162,10 @@ impl Cluster {
                 clock: ports.now.clone(),
                 spawn: ports.spawn.clone(),
                 seed: entropy.next_u64(),
-                sink: Arc::new(Sink(matching.clone())),
+                sink: match &among {
+                    Some((offers, ..)) => Arc::new(offers.clone()),
+                    None => Arc::new(Sink(matching.clone())),
+                },
                 clusters: metadata.clusters().watch(),
                 report: metrics.reporter(metadata.clone(), ports.now.clone()),
                 handover: {
@@ -155,16 +174,25 @@ impl Cluster {
                 },
                 refresh_namespace: refresher(&metadata, &ports),
                 backlog_limit: backlog_limit(config.persistence.backlog),
-                claim: None,
+                claim: among.as_ref().map(|(_, claims, _)| claims.claim()),
             },
         );
-        history.hold_all();
         let told = history.clone();
         metadata.namespaces().listen(Box::new(move |namespace| told.put_namespace(namespace))).await;
         let told = running.clone();
         metadata.namespaces().listen(Box::new(move |namespace| told.changed(namespace))).await;
         keeper::start(&metadata, ports.now.clone(), &ports.spawn).await;
-        metadata.start();
+        match among {
+            None => {
+                history.hold_all();
+                metadata.start();
+            }
+            Some((offers, claims, hosts)) => {
+                let (history, matching, metadata) = (history.clone(), matching.clone(), metadata.clone());
+                let follower = Follower { hosts, history, matching, metadata, claims, offers };
+                (ports.spawn)(Box::pin(follower.run()));
+            }
+        }
         let runs = matching.clone();
         (ports.spawn)(Box::pin(async move { runs.run().await }));
 
@@ -181,6 +209,7 @@ impl Cluster {
             namespaces: Arc::new(Registry::new(metadata.namespaces().clone(), namespaces.clone())),
             shards: Arc::new(history.clone()),
             matching: matching.clone(),
+            hosts: hosts.clone(),
             lists: Arc::new(store.clone()),
             peers: peers(&metadata),
             policy: match config.redirection {
@@ -197,8 +226,14 @@ impl Cluster {
         };
         let draining = CancellationToken::new();
         let endpoint = Arc::new(history::Endpoint::new(history.clone(), metadata.clone()));
-        let runs = Arc::new(Draining { endpoint, stop: draining.clone() });
-        let about = about(config);
+        let runs: Arc<dyn ReplicationEndpoint> = Arc::new(Draining { endpoint, stop: draining.clone() });
+        let everywhere: Arc<dyn ReplicationEndpoint> = match &hosts {
+            None => runs.clone(),
+            Some(hosts) => {
+                let (here, hosts, metadata) = (runs.clone(), hosts.clone(), metadata.clone());
+                Arc::new(Everywhere { here, hosts, metadata })
+            }
+        };
         let lags = Lags { history: history.clone(), metadata: metadata.clone(), now: ports.now.clone() };
         let driver = Driver {
             running,
@@ -219,19 +254,35 @@ impl Cluster {
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.accept_compressed(Gzip).send_compressed(Gzip);
-        let admin = AdminServiceServer::new(Admin::new(metadata.clone(), about, runs))
-            .accept_compressed(Gzip)
-            .send_compressed(Gzip)
-            .max_decoding_message_size(LONGEST_FRAME)
-            .max_encoding_message_size(LONGEST_FRAME);
+        let admin = |runs| {
+            AdminServiceServer::new(Admin::new(metadata.clone(), about(config), runs))
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip)
+                .max_decoding_message_size(LONGEST_FRAME)
+                .max_encoding_message_size(LONGEST_FRAME)
+        };
         let guard = metadata::Guard::new(metadata.clusters().clone());
         let operator = OperatorServiceServer::new(Operator::new(metadata.clone()));
         let operator = operator.accept_compressed(Gzip).send_compressed(Gzip);
         let members = MembershipServiceServer::new(operations.clone());
-        let internal_routes = Routes::new(members.clone()).add_service(health_service.clone());
-        let routes = Routes::new(WorkflowService::new(Frontend::new(parts)))
+        let frontend = Frontend::new(parts);
+        let inside = Inside {
+            frontend: frontend.clone(),
+            history: history.clone(),
+            matching: matching.clone(),
+            metadata: metadata.clone(),
+        };
+        let internal_routes = Routes::new(InsideService::new(frontend.clone()))
+            .add_service(HostServiceServer::new(inside).max_decoding_message_size(LONGEST_MESSAGE))
+            .add_service(Built::new(admin(runs), &SHARD_METHODS))
+            .add_service(members.clone())
+            .add_service(health_service.clone());
+        let routes = Routes::new(WorkflowService::new(frontend.clone()))
             .add_service(Built::new(operator, &OPERATOR_METHODS))
-            .add_service(InterceptedService::new(Built::new(admin, &ADMIN_METHODS), guard))
+            .add_service(InterceptedService::new(
+                PassedOn { here: Built::new(admin(everywhere), &ADMIN_METHODS), hosts: hosts.clone() },
+                guard,
+            ))
             .add_service(StatusServiceServer::new(lags.clone()))
             .add_service(members)
             .add_service(QuarantineServiceServer::new(operations.clone()))
@@ -256,8 +307,10 @@ impl Cluster {
             metrics,
             health,
             is_serving: AtomicBool::new(true),
+            is_one_of_several: config.host.is_some(),
             draining,
             routes,
+            frontend,
             internal_routes,
         })
     }
@@ -268,13 +321,19 @@ impl Cluster {
         &self.name
     }
 
+    /// The hosts of it, as this one sees them.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// Everything it answers over gRPC.
     #[must_use]
     pub fn routes(&self) -> Routes {
         self.routes.clone()
     }
 
-    /// What it answers the other processes of the cluster.
+    /// What it answers the other processes of the cluster, and nobody else.
     #[must_use]
     pub fn internal_routes(&self) -> Routes {
         self.internal_routes.clone()
@@ -379,16 +438,24 @@ impl Cluster {
         self.metadata.namespaces().appeared(name).await;
     }
 
-    /// We are about to go: health fails, the other processes of the cluster are told, polls end with nothing and streams to peers end. Calls are still answered.
+    /// We are about to go: health fails, polls end with nothing and streams to peers end. Calls are still answered. Of
+    /// several hosts this one is given nothing any more, and what it has goes to the others.
     pub async fn drain(&self) {
         self.is_serving.store(false, Ordering::Relaxed);
         for service in SERVICES {
             self.health.set_service_status(service, ServingStatus::NotServing).await;
         }
         self.membership.drain().await;
+        self.frontend.stop();
         self.matching.shutdown();
         self.metadata.stop();
         self.draining.cancel();
+        if self.is_one_of_several {
+            let all: Vec<_> = (1..=self.history.shard_count()).map(ShardId).collect();
+            if timeout(LETTING_GO, self.history.released(&all)).await.is_err() {
+                warn!("some shards are not let go in time");
+            }
+        }
     }
 
     /// Go: what is being written is written, and nothing is answered any more.
@@ -499,11 +566,21 @@ const ADMIN_METHODS: [&str; 9] = [
     "DescribeMutableState",
 ];
 
+/// What of it is about one shard, and is passed on to the host that has it.
+const SHARD_METHODS: [&str; 3] =
+    ["StreamWorkflowReplicationMessages", "GetWorkflowExecutionRawHistoryV2", "DescribeMutableState"];
+
 /// Temporal's server whose wire this is.
 const SERVER_VERSION: &str = "1.32.0";
 
 /// What Temporal lets peers send each other.
 const LONGEST_FRAME: usize = 128 << 20;
+
+/// How long shards may take to be let go. What is under way is written, and nothing else is done.
+const LETTING_GO: Duration = Duration::from_secs(5);
+
+/// What other hosts of the cluster send: tasks by the hundred, or a question with the history that it is about.
+const LONGEST_MESSAGE: usize = 64 << 20;
 
 /// How long closed runs of a provided namespace are kept.
 const RETENTION: Duration = Duration::from_secs(3 * 24 * 3600);

@@ -20,6 +20,7 @@ mod storage;
 
 mod cluster;
 
+mod hosts;
 mod http;
 pub mod listen;
 mod signals;

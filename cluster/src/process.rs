@@ -1,7 +1,8 @@
 //! Clusters of one process: sockets, a beginning, and an end.
 //!
-//! The end, when the system asks for it: health fails, the other processes of the cluster are told, polls are answered with nothing and streams to peers end, nothing
-//! new is accepted, what is being answered is answered, and what is being written is written.
+//! The end, when the system asks for it: health fails, what the process has goes to the other processes of the cluster, polls
+//! are answered with nothing and streams to peers end, nothing new is accepted, what is being answered is answered, and what
+//! is being written is written.
 
 use std::{future::ready, sync::Arc, time::Duration};
 

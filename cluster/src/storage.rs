@@ -6,11 +6,13 @@ use config::Location;
 use store::{Failed, Spawner, Store, postgres, sqlite};
 
 /// Open the store of a configuration.
-pub(crate) async fn open(location: &Location, spawner: &Spawner) -> Result<Arc<dyn Store>, Failed> {
+///
+/// `exclusive`: for this process alone.
+pub(crate) async fn open(location: &Location, exclusive: bool, spawner: &Spawner) -> Result<Arc<dyn Store>, Failed> {
     Ok(match location {
         Location::Memory => Arc::new(sqlite::open(&sqlite::Location::Memory, spawner).await?),
         Location::File(path) => Arc::new(sqlite::open(&sqlite::Location::File(path.clone()), spawner).await?),
-        Location::Postgres(database) => Arc::new(postgres::open(&options(database), spawner).await?),
+        Location::Postgres(database) => Arc::new(postgres::open(&options(database, exclusive), spawner).await?),
     })
 }
 
@@ -22,7 +24,7 @@ pub(crate) fn name(location: &Location) -> &'static str {
     }
 }
 
-fn options(database: &config::Postgres) -> postgres::Options {
+fn options(database: &config::Postgres, exclusive: bool) -> postgres::Options {
     let tls = database.tls.as_ref().map(|tls| postgres::Tls {
         authorities: tls.authorities.clone(),
         is_verified: tls.verify_host || tls.authorities.is_some(),
@@ -39,7 +41,7 @@ fn options(database: &config::Postgres) -> postgres::Options {
     });
     options.max_connections = database.max_connections;
     options.max_lifetime = database.max_connection_lifetime;
-    // Hosts do not share shards yet, so a second server would only take them away from the first.
-    options.exclusive = true;
+    // A second server that knows nothing of the first would only take shards away from it.
+    options.exclusive = exclusive;
     options
 }

@@ -5,12 +5,14 @@
 //!   processes; two of Meridian's clusters that are one process each.
 //! - [`proxy`]: a link between two of them that can be cut.
 //! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
-//! - [`raw`], [`request`]: the public API without an SDK; [`wait`]: waiting for a condition with a deadline.
+//! - [`raw`], [`request`]: the public API without an SDK; [`load`]: many calls that outlive a server; [`wait`]: waiting for a
+//!   condition with a deadline.
 //!
 //! A test that cannot run has failed, so everything here panics instead of returning errors. Nothing measures time: the
 //! deadlines only keep a broken server from hanging the run.
 
 pub mod cli;
+pub mod load;
 pub mod pair;
 pub mod process;
 pub mod provision;

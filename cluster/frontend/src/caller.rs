@@ -19,6 +19,8 @@ pub(crate) struct Caller {
     pub headers: MetadataMap,
     /// When the caller stops waiting, if it ever does.
     pub deadline: Option<Timestamp>,
+    /// Whether another host of this cluster passed the call on to us. It is answered here, or refused.
+    pub is_inside: bool,
 }
 
 impl Caller {

@@ -168,22 +168,12 @@ fn refused(failure: Failure) -> Status {
     }
 }
 
-/// A call that came to a host which does not have what it is about. Hosts know the mark, callers try again.
-#[must_use]
-pub fn moved() -> Status {
+/// A call that came to a host which does not have what it is about. Hosts know the mark; callers try again.
+fn moved() -> Status {
     let mut status = plain(Code::Unavailable, "it is on its way to another host; try again".into());
-    status.metadata_mut().insert(MOVED, MetadataValue::from_static("true"));
+    status.metadata_mut().insert(hosts::MOVED, MetadataValue::from_static("true"));
     status
 }
-
-/// Whether a host says that it does not have what a call is about.
-#[must_use]
-pub fn is_moved(status: &Status) -> bool {
-    status.code() == Code::Unavailable && status.metadata().contains_key(MOVED)
-}
-
-/// Marks [`moved`].
-const MOVED: &str = "meridian-moved";
 
 /// The cluster that a status names as the active one, if it says that the call went to the wrong one.
 #[must_use]

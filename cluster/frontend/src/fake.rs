@@ -348,6 +348,7 @@ impl World {
             policy,
             meter: Arc::new(Uncounted),
             clock,
+            hosts: None,
             uuids: Arc::new(move || uuid::Uuid::from_u128(next.fetch_add(1, Ordering::Relaxed).into())),
         };
         Self { namespaces, shards, matching, frontend: Frontend::new(parts) }
@@ -397,7 +398,13 @@ impl World {
             map.insert(*name, value.parse().unwrap());
         }
         let deadline = timeout.map(|timeout| self.frontend.now() + timeout);
-        let caller = Caller { rpc: rpcs::find(method).unwrap(), request: request.into(), headers: map, deadline };
+        let caller = Caller {
+            rpc: rpcs::find(method).unwrap(),
+            request: request.into(),
+            headers: map,
+            deadline,
+            is_inside: false,
+        };
         self.frontend.answer(&caller).await
     }
 }

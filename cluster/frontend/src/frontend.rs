@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hosts::Hosts;
 use matching::Matching;
 use replicator::{
     ids::{RunId, WorkflowKey},
@@ -50,10 +51,12 @@ pub struct Parts {
     pub about: About,
     /// Its namespaces.
     pub namespaces: Arc<dyn Namespaces>,
-    /// Its shards.
+    /// Its shards, those that are on this host.
     pub shards: Arc<dyn Shards>,
-    /// Its task queues.
+    /// Its task queues, those that are on this host.
     pub matching: Matching,
+    /// The way to the other hosts of the cluster; nothing when it has but this one.
+    pub hosts: Option<Hosts>,
     /// Lists and counts of its runs.
     pub lists: Arc<dyn Lists>,
     /// The ways to other clusters.
@@ -73,13 +76,27 @@ pub struct Parts {
 pub struct Frontend {
     parts: Arc<Parts>,
     pub(crate) long_polls: LongPolls,
+    /// Whether this host is about to go.
+    stopping: Arc<watch::Sender<bool>>,
 }
 
 impl Frontend {
     /// A frontend of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), long_polls: LongPolls::default() }
+        let stopping = Arc::new(watch::Sender::new(false));
+        Self { parts: Arc::new(parts), long_polls: LongPolls::default(), stopping }
+    }
+
+    /// This host is about to go: polls that wait on other hosts end with nothing.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Wait until this host is about to go.
+    pub(crate) async fn is_stopping(&self) {
+        // Whoever waits holds a sender, so it is never closed.
+        let _ = self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
     }
 
     /// The moment.

@@ -2,14 +2,13 @@
 //! frontend answers any call.
 //!
 //! It is `temporal.api.workflowservice.v1.WorkflowService`. A call arrives as bytes, and `rpcs` says what is known of
-//! its method. The `pipeline` finds the namespace, decides in which cluster the call belongs ([`redirection`]), and
-//! either passes the bytes on or has the handler decode them, check them (`validation`), and ask the shards
+//! its method. The `pipeline` finds the namespace, decides in which cluster the call belongs ([`redirection`]) and on which of
+//! its hosts (`routing`), and either passes the bytes on or has the handler decode them, check them (`validation`), and ask the shards
 //! ([`shards`]) and matching. What comes back is bytes, or a refusal that becomes a status in [`errors`], and there only.
 //!
 //! Modules in reading order, each standing on those above it.
 
 mod answer;
-mod codec;
 pub mod errors;
 pub mod tokens;
 
@@ -31,7 +30,9 @@ pub mod redirection;
 #[cfg(test)]
 mod fake;
 mod handlers;
+mod inside;
 mod pipeline;
+mod routing;
 
 pub mod service;
 
@@ -41,7 +42,7 @@ pub use crate::{
     lists::Lists,
     namespaces::{Namespaces, Registry},
     redirection::{PeerChannel, Peers, Policy},
-    service::{Built, WorkflowService},
+    service::{Built, InsideService, WorkflowService},
     shards::Shards,
     versions::{SERVER_VERSION, SUPPORTED_CLIENTS},
 };

@@ -40,11 +40,7 @@ impl Frontend {
                 None => self.handle(caller, None).await,
             }
         };
-        let outcome = match caller.deadline {
-            Some(deadline) => timeout(deadline.since(self.now()), answer).await.unwrap_or(Err(Error::DeadlineExceeded)),
-            None => answer.await,
-        };
-        let outcome = outcome.map_err(Status::from);
+        let outcome = self.in_time(caller, answer).await.map_err(Status::from);
         count.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
         outcome
     }
@@ -144,7 +140,33 @@ impl Frontend {
 
     async fn handle(&self, caller: &Caller, namespace: Option<&Arc<Namespace>>) -> Result<Bytes, Error> {
         versions::check(caller)?;
-        handlers::run(self, caller, namespace).await
+        match (&self.hosts, namespace) {
+            (Some(hosts), Some(namespace)) => self.at_home(hosts, caller, namespace).await,
+            _ => handlers::run(self, caller, namespace).await,
+        }
+    }
+
+    /// Answer a call that another host of the cluster has checked and passed on, or refuse it.
+    pub(crate) async fn answer_inside(&self, caller: &Caller) -> Result<Bytes, Status> {
+        let namespace = match self.admit(caller) {
+            // The other one knows it, so we are about to.
+            Err(Error::NamespaceNotFound(_)) => Err(Error::Refused(Failure::Moved)),
+            admitted => admitted,
+        };
+        let answer = async { handlers::run(self, caller, namespace?.as_ref()).await };
+        self.in_time(caller, answer).await.map_err(Status::from)
+    }
+
+    /// Answer while the caller still waits.
+    async fn in_time(
+        &self,
+        caller: &Caller,
+        answer: impl Future<Output = Result<Bytes, Error>>,
+    ) -> Result<Bytes, Error> {
+        match caller.deadline {
+            Some(deadline) => timeout(deadline.since(self.now()), answer).await.unwrap_or(Err(Error::DeadlineExceeded)),
+            None => answer.await,
+        }
     }
 }
 

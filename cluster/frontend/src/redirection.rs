@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use hosts::BytesCodec;
 use http::uri::PathAndQuery;
 use replicator::{ids::NamespaceId, namespace::Namespace, version::ClusterName};
 use tonic::{
@@ -18,7 +19,6 @@ use tonic::{
 
 use crate::{
     caller::{Caller, FORWARDED, FORWARDED_BY, FORWARDED_VERSION},
-    codec::BytesCodec,
     errors::Error,
     frontend::Frontend,
     rpcs::Place,
@@ -103,27 +103,35 @@ pub(crate) fn undecided(namespace: &str) -> Error {
 
 /// The headers that a call keeps (FW-9), and the marks.
 fn headers(given: &MetadataMap, current: &ClusterName) -> MetadataMap {
-    const KEPT: [&str; 7] = [
-        "client-name",
-        "client-version",
-        "supported-server-versions",
-        "supported-features",
-        "caller-name",
-        "caller-type",
-        "call-initiation",
-    ];
-    let mut kept = MetadataMap::new();
-    for name in KEPT {
-        if let Some(value) = given.get(name) {
-            kept.insert(name, value.clone());
-        }
-    }
+    let mut kept = keep(given, &KEPT);
     kept.insert(FORWARDED, MetadataValue::from_static("true"));
     if let Ok(current) = current.as_str().parse() {
         kept.insert(FORWARDED_BY, current);
     }
     kept
 }
+
+/// These headers of a call.
+pub(crate) fn keep(given: &MetadataMap, names: &[&'static str]) -> MetadataMap {
+    let mut kept = MetadataMap::new();
+    for name in names {
+        if let Some(value) = given.get(*name) {
+            kept.insert(*name, value.clone());
+        }
+    }
+    kept
+}
+
+/// Headers that say what speaks.
+pub(crate) const KEPT: [&str; 7] = [
+    "client-name",
+    "client-version",
+    "supported-server-versions",
+    "supported-features",
+    "caller-name",
+    "caller-type",
+    "call-initiation",
+];
 
 /// The other cluster's refusal, or that it was not reached.
 fn as_it_was(cluster: &ClusterName, status: Status) -> Status {

@@ -14,6 +14,15 @@ pub(crate) struct Rpc {
     pub place: Place,
     /// To which namespace.
     pub scope: Scope,
+    /// On which host of the cluster it is answered.
+    pub home: Home,
+}
+
+impl Rpc {
+    /// Whether a worker waits for work with it.
+    pub(crate) fn is_poll(&self) -> bool {
+        self.name.starts_with("Poll")
+    }
 }
 
 /// In which cluster a call belongs whose namespace is active in another one (FW-3).
@@ -42,54 +51,72 @@ pub(crate) enum Scope {
     Token(u32),
 }
 
+/// Which host of a cluster answers a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Home {
+    /// Any: it takes no shard and no task queue.
+    Any,
+    /// The one that has the shard of the workflow whose id is in this field, or in this field of that field.
+    Workflow(&'static [u32]),
+    /// The one that has the shard of the workflow of the task token.
+    Task,
+    /// The one that has the task queue in this field.
+    Queue(u32),
+    /// The one that put the question of the query token.
+    Question,
+}
+
 /// Every method that is built. Any other answers UNIMPLEMENTED with its name, which clients understand (api B 62).
 pub(crate) static RPCS: [Rpc; 40] = {
+    use Home::{Any, Question, Queue, Task, Workflow};
     use Place::{Active, ActiveFirst, Here, Wherever};
     use Scope::{Begins, Cluster, Field, Token};
-    const fn rpc(name: &'static str, place: Place, scope: Scope) -> Rpc {
-        Rpc { name, place, scope }
+    const fn rpc(name: &'static str, place: Place, scope: Scope, home: Home) -> Rpc {
+        Rpc { name, place, scope, home }
     }
+    const ID: Home = Workflow(&[2]);
+    const EXECUTION: Home = Workflow(&[2, 1]);
     [
-        rpc("GetSystemInfo", Here, Cluster),
-        rpc("GetClusterInfo", Here, Cluster),
-        rpc("GetSearchAttributes", Here, Cluster),
-        rpc("RegisterNamespace", Here, Cluster),
-        rpc("DescribeNamespace", Here, Cluster),
-        rpc("ListNamespaces", Here, Cluster),
-        rpc("UpdateNamespace", Here, Cluster),
-        rpc("DeprecateNamespace", Here, Cluster),
-        rpc("StartWorkflowExecution", ActiveFirst, Begins(1)),
-        rpc("SignalWithStartWorkflowExecution", ActiveFirst, Begins(1)),
-        rpc("SignalWorkflowExecution", ActiveFirst, Field(1)),
-        rpc("RequestCancelWorkflowExecution", ActiveFirst, Field(1)),
-        rpc("TerminateWorkflowExecution", ActiveFirst, Field(1)),
-        rpc("ResetWorkflowExecution", ActiveFirst, Field(1)),
-        rpc("DeleteWorkflowExecution", ActiveFirst, Field(1)),
-        rpc("QueryWorkflow", ActiveFirst, Field(1)),
-        rpc("DescribeWorkflowExecution", Active, Field(1)),
-        rpc("GetWorkflowExecutionHistory", Active, Field(1)),
-        rpc("GetWorkflowExecutionHistoryReverse", Active, Field(1)),
-        rpc("PollWorkflowTaskQueue", Wherever, Field(1)),
-        rpc("RespondWorkflowTaskCompleted", Active, Token(9)),
-        rpc("RespondWorkflowTaskFailed", Active, Token(6)),
-        rpc("RespondQueryTaskCompleted", Wherever, Token(6)),
-        rpc("PollActivityTaskQueue", Wherever, Field(1)),
-        rpc("RespondActivityTaskCompleted", Active, Token(4)),
-        rpc("RespondActivityTaskFailed", Active, Token(4)),
-        rpc("RespondActivityTaskCanceled", Active, Token(4)),
-        rpc("RecordActivityTaskHeartbeat", Active, Token(4)),
-        rpc("RespondActivityTaskCompletedById", Active, Field(1)),
-        rpc("RespondActivityTaskFailedById", Active, Field(1)),
-        rpc("RespondActivityTaskCanceledById", Active, Field(1)),
-        rpc("RecordActivityTaskHeartbeatById", Active, Field(1)),
-        rpc("ResetStickyTaskQueue", Active, Field(1)),
-        rpc("ShutdownWorker", Wherever, Field(1)),
-        rpc("DescribeTaskQueue", Active, Field(1)),
-        rpc("ListWorkflowExecutions", Active, Field(1)),
-        rpc("ListOpenWorkflowExecutions", Active, Field(1)),
-        rpc("ListClosedWorkflowExecutions", Active, Field(1)),
-        rpc("ScanWorkflowExecutions", Active, Field(1)),
-        rpc("CountWorkflowExecutions", Active, Field(1)),
+        rpc("GetSystemInfo", Here, Cluster, Any),
+        rpc("GetClusterInfo", Here, Cluster, Any),
+        rpc("GetSearchAttributes", Here, Cluster, Any),
+        rpc("RegisterNamespace", Here, Cluster, Any),
+        rpc("DescribeNamespace", Here, Cluster, Any),
+        rpc("ListNamespaces", Here, Cluster, Any),
+        rpc("UpdateNamespace", Here, Cluster, Any),
+        rpc("DeprecateNamespace", Here, Cluster, Any),
+        rpc("StartWorkflowExecution", ActiveFirst, Begins(1), ID),
+        rpc("SignalWithStartWorkflowExecution", ActiveFirst, Begins(1), ID),
+        rpc("SignalWorkflowExecution", ActiveFirst, Field(1), EXECUTION),
+        rpc("RequestCancelWorkflowExecution", ActiveFirst, Field(1), EXECUTION),
+        rpc("TerminateWorkflowExecution", ActiveFirst, Field(1), EXECUTION),
+        rpc("ResetWorkflowExecution", ActiveFirst, Field(1), EXECUTION),
+        rpc("DeleteWorkflowExecution", ActiveFirst, Field(1), EXECUTION),
+        rpc("QueryWorkflow", ActiveFirst, Field(1), EXECUTION),
+        rpc("DescribeWorkflowExecution", Active, Field(1), EXECUTION),
+        rpc("GetWorkflowExecutionHistory", Active, Field(1), EXECUTION),
+        rpc("GetWorkflowExecutionHistoryReverse", Active, Field(1), EXECUTION),
+        rpc("PollWorkflowTaskQueue", Wherever, Field(1), Queue(2)),
+        rpc("RespondWorkflowTaskCompleted", Active, Token(9), Task),
+        rpc("RespondWorkflowTaskFailed", Active, Token(6), Task),
+        rpc("RespondQueryTaskCompleted", Wherever, Token(6), Question),
+        rpc("PollActivityTaskQueue", Wherever, Field(1), Queue(2)),
+        rpc("RespondActivityTaskCompleted", Active, Token(4), Task),
+        rpc("RespondActivityTaskFailed", Active, Token(4), Task),
+        rpc("RespondActivityTaskCanceled", Active, Token(4), Task),
+        rpc("RecordActivityTaskHeartbeat", Active, Token(4), Task),
+        rpc("RespondActivityTaskCompletedById", Active, Field(1), ID),
+        rpc("RespondActivityTaskFailedById", Active, Field(1), ID),
+        rpc("RespondActivityTaskCanceledById", Active, Field(1), ID),
+        rpc("RecordActivityTaskHeartbeatById", Active, Field(1), ID),
+        rpc("ResetStickyTaskQueue", Active, Field(1), EXECUTION),
+        rpc("ShutdownWorker", Wherever, Field(1), Any),
+        rpc("DescribeTaskQueue", Active, Field(1), Queue(2)),
+        rpc("ListWorkflowExecutions", Active, Field(1), Any),
+        rpc("ListOpenWorkflowExecutions", Active, Field(1), Any),
+        rpc("ListClosedWorkflowExecutions", Active, Field(1), Any),
+        rpc("ScanWorkflowExecutions", Active, Field(1), Any),
+        rpc("CountWorkflowExecutions", Active, Field(1), Any),
     ]
 };
 
@@ -116,27 +143,62 @@ impl Claim {
             Scope::Token(field) => (field, true),
         };
         let mut claim = Self::default();
-        let mut rest = request.clone();
-        while rest.has_remaining() {
-            let (tag, wire_type) = decode_key(&mut rest).map_err(undecodable)?;
-            if wire_type == WireType::LengthDelimited && (tag == field || has_token && tag == TOKEN) {
-                let len = usize::try_from(decode_varint(&mut rest).map_err(undecodable)?).unwrap_or(usize::MAX);
-                if rest.remaining() < len {
-                    return Err(undecodable("a field ends after the message"));
-                }
-                let value = rest.split_to(len);
-                // A field that comes twice counts as it comes last.
-                if tag == field {
-                    claim.namespace = String::from_utf8(value.into()).map_err(undecodable)?;
-                } else {
-                    claim.token = value;
-                }
-            } else {
-                skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(undecodable)?;
+        let mut namespace = Bytes::new();
+        // A field that comes twice counts as it comes last.
+        each_field(request, |tag, value| {
+            if tag == field {
+                namespace = value;
+            } else if has_token && tag == TOKEN {
+                claim.token = value;
             }
-        }
+        })?;
+        claim.namespace = String::from_utf8(namespace.into()).map_err(undecodable)?;
         Ok(claim)
     }
+}
+
+/// What an encoded message has in a field that is text or bytes, empty when there is nothing. Of a field that comes more
+/// than once the contents follow each other: for a message in it that is as good as one.
+pub(crate) fn field(message: &Bytes, number: u32) -> Result<Bytes, Error> {
+    let mut found = Vec::new();
+    each_field(message, |tag, value| {
+        if tag == number {
+            found.push(value);
+        }
+    })?;
+    Ok(match found.len() {
+        1 => found.swap_remove(0),
+        _ => found.concat().into(),
+    })
+}
+
+/// The last text that an encoded message has in a field.
+pub(crate) fn text(message: &Bytes, number: u32) -> Result<String, Error> {
+    let mut found = Bytes::new();
+    each_field(message, |tag, value| {
+        if tag == number {
+            found = value;
+        }
+    })?;
+    String::from_utf8(found.into()).map_err(undecodable)
+}
+
+/// Every field of an encoded message that is text, bytes or a message.
+fn each_field(message: &Bytes, mut see: impl FnMut(u32, Bytes)) -> Result<(), Error> {
+    let mut rest = message.clone();
+    while rest.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut rest).map_err(undecodable)?;
+        if wire_type == WireType::LengthDelimited {
+            let len = usize::try_from(decode_varint(&mut rest).map_err(undecodable)?).unwrap_or(usize::MAX);
+            if rest.remaining() < len {
+                return Err(undecodable("a field ends after the message"));
+            }
+            see(tag, rest.split_to(len));
+        } else {
+            skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(undecodable)?;
+        }
+    }
+    Ok(())
 }
 
 /// A request that is no message. It is no fault of ours, but this is how gRPC says it.
@@ -164,7 +226,7 @@ pub(crate) mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Caller { rpc: find(method).unwrap(), request: Bytes::new(), headers: map, deadline: None }
+        Caller { rpc: find(method).unwrap(), request: Bytes::new(), headers: map, deadline: None, is_inside: false }
     }
 
     #[test]
@@ -188,6 +250,23 @@ pub(crate) mod tests {
                     assert_eq!((number("namespace"), token), (Some(field), Some(TOKEN)), "{}", rpc.name);
                 }
                 Scope::Cluster => assert_eq!(token, None, "{}", rpc.name),
+            }
+            let field_type = |number: u32| {
+                let field = message.field.iter().find(|field| field.number().cast_unsigned() == number);
+                field.map(|field| (field.name(), field.type_name())).expect("a field of the method")
+            };
+            match rpc.home {
+                Home::Workflow([id]) => assert_eq!(field_type(*id), ("workflow_id", ""), "{}", rpc.name),
+                Home::Workflow(path) => {
+                    assert_eq!(field_type(path[0]).1, ".temporal.api.common.v1.WorkflowExecution", "{}", rpc.name);
+                    assert_eq!(path[1..], [1], "{}", rpc.name);
+                }
+                Home::Queue(field) => {
+                    let expected = ("task_queue", ".temporal.api.taskqueue.v1.TaskQueue");
+                    assert_eq!(field_type(field), expected, "{}", rpc.name);
+                }
+                Home::Task | Home::Question => assert_eq!(token, Some(TOKEN), "{}", rpc.name),
+                Home::Any => assert_eq!((token, number("workflow_id")), (None, None), "{}", rpc.name),
             }
         }
     }

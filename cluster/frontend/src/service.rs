@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use hosts::BytesCodec;
 use http::{Request, Response};
 use tonic::{
     Code, Status,
@@ -19,7 +20,6 @@ use tonic::{
 
 use crate::{
     caller::{Caller, timeout},
-    codec::BytesCodec,
     errors::unimplemented,
     frontend::Frontend,
     rpcs::{self, Rpc},
@@ -62,7 +62,7 @@ impl Service<Request<Body>> for WorkflowService {
         let Some(rpc) = rpcs::find(method(&request)) else {
             return refuse(unimplemented(method(&request)));
         };
-        let unary = Unary { frontend: self.frontend.clone(), rpc };
+        let unary = Unary { frontend: self.frontend.clone(), rpc, is_inside: false };
         Box::pin(async move {
             let mut server = Grpc::new(BytesCodec)
                 .accept_compressed(CompressionEncoding::Gzip)
@@ -73,10 +73,50 @@ impl Service<Request<Body>> for WorkflowService {
     }
 }
 
+/// The same methods for the other hosts of the cluster: what is passed on is answered here, or refused.
+#[derive(Clone)]
+pub struct InsideService {
+    frontend: Frontend,
+}
+
+impl InsideService {
+    /// The service of this frontend.
+    #[must_use]
+    pub fn new(frontend: Frontend) -> Self {
+        Self { frontend }
+    }
+}
+
+impl NamedService for InsideService {
+    const NAME: &'static str = hosts::WORKFLOW_SERVICE;
+}
+
+impl Service<Request<Body>> for InsideService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let Some(rpc) = rpcs::find(method(&request)) else {
+            return refuse(unimplemented(method(&request)));
+        };
+        let unary = Unary { frontend: self.frontend.clone(), rpc, is_inside: true };
+        Box::pin(async move {
+            let mut server = Grpc::new(BytesCodec).max_decoding_message_size(MAX_REQUEST);
+            Ok(server.unary(unary, request).await)
+        })
+    }
+}
+
 /// One call of one method.
 struct Unary {
     frontend: Frontend,
     rpc: &'static Rpc,
+    is_inside: bool,
 }
 
 impl UnaryService<Bytes> for Unary {
@@ -84,12 +124,17 @@ impl UnaryService<Bytes> for Unary {
     type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, Status>> + Send>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let (frontend, rpc) = (self.frontend.clone(), self.rpc);
+        let Self { frontend, rpc, is_inside } = self;
+        let (frontend, rpc, is_inside) = (frontend.clone(), *rpc, *is_inside);
         Box::pin(async move {
             let (headers, _, request) = request.into_parts();
             let deadline = timeout(&headers).map(|timeout| frontend.now() + timeout);
-            let caller = Caller { rpc, request, headers, deadline };
-            frontend.answer(&caller).await.map(tonic::Response::new)
+            let caller = Caller { rpc, request, headers, deadline, is_inside };
+            let answer = match is_inside {
+                true => frontend.answer_inside(&caller).await,
+                false => frontend.answer(&caller).await,
+            };
+            answer.map(tonic::Response::new)
         })
     }
 }

@@ -59,6 +59,8 @@ pub(crate) enum Event {
     Quarantine(Ask),
     /// Matching has forgotten some tasks.
     OfferAgain,
+    /// Others believed this host dead.
+    Doubt,
     /// The shard is to be another host's.
     Release,
     /// The process is about to end.
@@ -227,6 +229,7 @@ impl Driver {
             }
             Event::Quarantine(ask) => self.answer(now, ask),
             Event::OfferAgain => self.shard.offer_again(now),
+            Event::Doubt => self.shard.doubt(now),
             Event::Release => self.release(),
             Event::Stop => {}
         }

@@ -263,6 +263,11 @@ impl History {
         unheard.into_values().flatten().collect()
     }
 
+    /// Others believed this host dead, and may have had its shards: have every shard be taken anew.
+    pub fn doubt(&self) {
+        self.shards.tell(|| Event::Doubt);
+    }
+
     /// Ask every shard that is held here; those that are gone do not answer.
     pub(crate) async fn ask<T>(&self, event: impl Fn(oneshot::Sender<T>) -> Event) -> BTreeMap<ShardId, T> {
         let mut answers = BTreeMap::new();

@@ -95,6 +95,7 @@ impl Shards {
         let seed = self.ports.seed ^ u64::from(id.0).rotate_left(32) ^ life.wrapping_mul(LIFE);
         *life += 1;
         let shard = Shard::new(id, topology, seed).with_backlog_limit(self.ports.backlog_limit);
+        let shard = if self.ports.claim.is_some() { shard.with_rivals() } else { shard };
         let driver = Driver::new(shard, self.ports.clone(), Arc::clone(&recent), Arc::clone(&self.watches));
         for namespace in state.namespaces.values() {
             // Its task has not begun.

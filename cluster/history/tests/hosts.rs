@@ -119,6 +119,7 @@ impl World {
             spawn: spawner(),
             dial: Arc::new(|_| Endpoint::from_static("http://nobody.invalid:1").connect_lazy()),
             seed: 1,
+            tell: None,
         };
         let own = Own {
             name: "a".into(),

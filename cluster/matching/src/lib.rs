@@ -19,7 +19,7 @@ mod task_queues;
 
 pub use crate::{
     key::{MAX_NAME_BYTES, QueueKey, QueueKind},
-    matching::{Clock, Match, MatchedTask, Matching, QueryAnswer, QueryError, QueryTask},
+    matching::{Clock, Match, MatchedTask, Matching, QueryAnswer, QueryError, QueryTask, Question},
     pollers::{Poller, SeenPoller},
     task_queues::{
         Description, HandedTask, MAX_POLLS, Matched, Output, PollRefused, PollerId, QueryId, Serial, TaskName,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use proto::temporal::api::{query::v1::WorkflowQuery, workflowservice::v1::RespondQueryTaskCompletedRequest};
 use replicator::{
     ids::{EventId, NamespaceId, RunKey},
@@ -50,7 +51,7 @@ struct Shared {
 struct State {
     queues: TaskQueues,
     /// Where the answer of a poll goes; the same polls that wait in `queues`.
-    polls: BTreeMap<PollerId, oneshot::Sender<Match>>,
+    polls: BTreeMap<PollerId, oneshot::Sender<Found>>,
     /// What is asked and where the answer goes; the same queries that `queues` has.
     queries: BTreeMap<QueryId, PendingQuery>,
     /// When `run` wakes by itself.
@@ -58,10 +59,38 @@ struct State {
     is_shut_down: bool,
 }
 
+/// How a wait for work ends.
+type Found = Result<Match, PollRefused>;
+
 struct PendingQuery {
     namespace: NamespaceId,
-    asked: Arc<(WorkflowQuery, DirectQuery)>,
+    asked: Arc<Question>,
     answer: oneshot::Sender<Result<QueryAnswer, QueryError>>,
+}
+
+/// What a worker is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// This, about this run.
+    Run(WorkflowQuery, Box<DirectQuery>),
+    /// What another host has written down for the worker.
+    Written {
+        /// An encoded `PollWorkflowTaskQueueResponse` without its token.
+        response: Bytes,
+        /// The queue that the run was started on.
+        normal: String,
+    },
+}
+
+impl Question {
+    /// The queue that the run was started on, whose host knows the question.
+    #[must_use]
+    pub fn normal(&self) -> &str {
+        match self {
+            Self::Run(_, direct) => &direct.task_queue,
+            Self::Written { normal, .. } => normal,
+        }
+    }
 }
 
 /// What a poll brings.
@@ -80,6 +109,8 @@ pub enum QueryError {
     NoPoller,
     /// No answer came in time.
     Timeout,
+    /// The queue is on another host.
+    Moved,
 }
 
 impl Matching {
@@ -121,13 +152,18 @@ impl Matching {
         self.change(|state, _| state.queues.withdraw(&TaskName { run, scheduled }));
     }
 
+    /// Task queues are shared out among hosts anew: forget those that are not kept here, by the name of the normal queue.
+    pub fn keep(&self, is_kept: impl Fn(NamespaceId, &str) -> bool) {
+        self.change(|state, _| state.queues.keep(is_kept));
+    }
+
     /// Wait for work from a queue until `deadline`; `None` when there was none, or the worker shuts down, or we do.
     ///
     /// A future that is dropped loses nothing: what it was about to return is offered again.
     ///
     /// # Errors
     ///
-    /// [`PollRefused`] at once.
+    /// [`PollRefused`], at once or when the queue goes to another host.
     pub async fn poll(
         &self,
         queue: QueueKey,
@@ -161,7 +197,8 @@ impl Matching {
             }
         };
         caller.stays();
-        Ok(answer.ok())
+        // Whose end is dropped is told nothing.
+        answer.ok().transpose()
     }
 
     /// Ask the workers of one queue, and wait for the answer until `deadline`. A worker may yet come, after a restart
@@ -173,13 +210,12 @@ impl Matching {
     pub async fn query(
         &self,
         queue: QueueKey,
-        query: WorkflowQuery,
-        direct: DirectQuery,
+        question: Question,
         deadline: Timestamp,
     ) -> Result<QueryAnswer, QueryError> {
         let (answer, mut receiver) = oneshot::channel();
         let namespace = queue.namespace;
-        let asked = Arc::new((query, direct));
+        let asked = Arc::new(question);
         let id = self.change(|state, now| {
             let id = if state.is_shut_down { None } else { state.queues.query(now, queue) }?;
             state.queries.insert(id, PendingQuery { namespace, asked, answer });
@@ -280,11 +316,16 @@ impl Matching {
 
 impl State {
     /// Whom an output is for. Those that end with nothing are told by dropping their end.
-    fn address(&mut self, output: Output, matching: &Matching) -> Option<(oneshot::Sender<Match>, Match)> {
+    fn address(&mut self, output: Output, matching: &Matching) -> Option<(oneshot::Sender<Found>, Found)> {
         match output {
             Output::NoPoller(id) => {
                 let query = self.queries.remove(&id)?;
                 drop(query.answer.send(Err(QueryError::NoPoller)));
+                None
+            }
+            Output::Moved(id) => {
+                let query = self.queries.remove(&id)?;
+                drop(query.answer.send(Err(QueryError::Moved)));
                 None
             }
             Output::Answer(id, matched) => {
@@ -292,10 +333,11 @@ impl State {
                 let matching = matching.clone();
                 let answer = match matched {
                     Matched::Nothing => return None,
-                    Matched::Task(handed) => Match::Task(MatchedTask { matching, handed, is_ours: true }),
+                    Matched::Moved => Err(PollRefused::Moved),
+                    Matched::Task(handed) => Ok(Match::Task(MatchedTask { matching, handed, is_ours: true })),
                     Matched::Query(id, queue) => {
                         let asked = self.queries.get(&id).expect("a query that is handed out is asked").asked.clone();
-                        Match::Query(QueryTask { matching, id, queue, asked, is_ours: true })
+                        Ok(Match::Query(QueryTask { matching, id, queue, asked, is_ours: true }))
                     }
                 };
                 Some((poll, answer))
@@ -420,7 +462,7 @@ pub struct QueryTask {
     matching: Matching,
     id: QueryId,
     queue: Arc<QueueKey>,
-    asked: Arc<(WorkflowQuery, DirectQuery)>,
+    asked: Arc<Question>,
     is_ours: bool,
 }
 
@@ -439,14 +481,8 @@ impl QueryTask {
 
     /// What is asked.
     #[must_use]
-    pub fn query(&self) -> &WorkflowQuery {
-        &self.asked.0
-    }
-
-    /// The run that is asked.
-    #[must_use]
-    pub fn direct(&self) -> &DirectQuery {
-        &self.asked.1
+    pub fn question(&self) -> &Question {
+        &self.asked
     }
 
     /// A worker has it.
@@ -465,7 +501,7 @@ impl Drop for QueryTask {
 
 impl fmt::Debug for QueryTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("QueryTask").field(&self.id).field(&self.queue).field(&self.asked.0).finish()
+        f.debug_tuple("QueryTask").field(&self.id).field(&self.queue).field(&self.asked).finish()
     }
 }
 

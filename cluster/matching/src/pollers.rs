@@ -20,6 +20,8 @@ pub struct Poller {
     pub deployment: Option<WorkerDeploymentOptions>,
     /// What it said before there were deployments.
     pub version: Option<WorkerVersionCapabilities>,
+    /// If it is the one poller of a sticky queue: the queue that this falls back to, and whose host it is on.
+    pub normal: Option<String>,
 }
 
 /// A poller and when it was last seen.

@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     pub(crate) wake: Option<Timestamp>,
     /// When anything last happened here.
     pub(crate) last_used: Timestamp,
+    /// The queue behind this one, if this is a sticky one and its poller has said so.
+    pub(crate) normal: Option<String>,
 }
 
 /// What can be done in a queue at a moment.
@@ -62,6 +64,7 @@ impl Queue {
             last_polled: None,
             wake: None,
             last_used: now,
+            normal: None,
         }
     }
 
@@ -76,6 +79,7 @@ impl Queue {
                 None => self.limiter = Some(Limiter::new(rate, now)),
             }
         }
+        self.normal = poller.normal.clone().or(self.normal.take());
         self.pollers.see(now, poller);
         self.waiting.insert(id, now);
     }

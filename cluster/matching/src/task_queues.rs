@@ -75,6 +75,8 @@ pub enum Output {
     Answer(PollerId, Matched),
     /// There is nobody to answer a query. It no longer waits.
     NoPoller(QueryId),
+    /// The queue of a query is on another host. It no longer waits.
+    Moved(QueryId),
 }
 
 /// How a poll ends.
@@ -86,6 +88,8 @@ pub enum Matched {
     Query(QueryId, Arc<QueueKey>),
     /// With nothing: the worker said that it shuts down, or we do.
     Nothing,
+    /// The queue is on another host: wait there.
+    Moved,
 }
 
 /// A task in somebody's hands. It is theirs until they say what became of it.
@@ -133,6 +137,8 @@ pub enum PollRefused {
     BadName,
     /// [`MAX_POLLS`] polls of the namespace wait already; try later.
     TooMany,
+    /// The queue is on another host: wait there.
+    Moved,
 }
 
 #[derive(Debug)]
@@ -295,6 +301,37 @@ impl TaskQueues {
         self.polls.clear();
         self.polls_of.clear();
         self.outputs.extend(std::mem::take(&mut self.queries).into_keys().map(Output::NoPoller));
+    }
+
+    /// Task queues are shared out among hosts anew: forget those that are not kept here, by the name of the normal queue.
+    /// Whoever waits at them is told. Shards offer their tasks again, where they are then.
+    pub fn keep(&mut self, is_kept: impl Fn(NamespaceId, &str) -> bool) {
+        let is_task_gone = |task: &Task| {
+            let normal = task.normal.as_ref().unwrap_or(&task.origin);
+            !is_kept(normal.namespace, &normal.name)
+        };
+        let tasks: Vec<TaskName> =
+            self.tasks.iter().filter(|(_, task)| is_task_gone(task)).map(|(name, _)| name.clone()).collect();
+        for name in tasks {
+            self.remove(&name);
+        }
+        let is_queue_gone = |(key, queue): &(&Arc<QueueKey>, &Queue)| {
+            !is_kept(key.namespace, queue.normal.as_deref().unwrap_or(&key.name))
+        };
+        let queues: Vec<_> = self.queues.iter().filter(is_queue_gone).map(|(key, _)| key.clone()).collect();
+        for key in queues {
+            let queue = self.queue(&key);
+            let (pollers, queries) = (queue.evict(), Vec::from_iter(queue.take_queries()));
+            for id in pollers {
+                self.polls.remove(&id).expect("it waited");
+                self.forget_poll(&key);
+                self.outputs.push_back(Output::Answer(id, Matched::Moved));
+            }
+            for id in queries {
+                self.queries.remove(&id).expect("it waited");
+                self.outputs.push_back(Output::Moved(id));
+            }
+        }
     }
 
     /// Somebody asks the workers of a queue. A query waits for a poller, but not for the one of a sticky queue that was

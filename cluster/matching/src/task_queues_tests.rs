@@ -80,6 +80,7 @@ impl World {
         std::iter::from_fn(|| self.queues.poll_output())
             .map(|output| match output {
                 Output::NoPoller(_) => "nobody".to_owned(),
+                Output::Moved(_) | Output::Answer(_, Matched::Moved) => "moved".to_owned(),
                 Output::Answer(_, Matched::Nothing) => "nothing".to_owned(),
                 Output::Answer(_, Matched::Query(_, key)) => format!("query @ {}", key.name),
                 Output::Answer(_, Matched::Task(handed)) => {

@@ -4,7 +4,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use matching::{Clock, Match, MatchedTask, Matching, Poller, QueryError, QueueKey, QueueKind};
+use matching::{Clock, Match, MatchedTask, Matching, PollRefused, Poller, QueryError, Question, QueueKey, QueueKind};
 use proto::temporal::api::{query::v1::WorkflowQuery, workflowservice::v1::RespondQueryTaskCompletedRequest};
 use replicator::{
     entropy::Entropy,
@@ -229,7 +229,8 @@ async fn a_query_gets_its_answer() {
         let Some(Match::Query(query)) = poll(&worker, QueueKind::Workflow, Duration::from_secs(5)).await else {
             panic!("a query was expected")
         };
-        assert_eq!(query.query().query_type, "state");
+        let Question::Run(question, _) = query.question() else { panic!("a question about a run") };
+        assert_eq!((question.query_type.as_str(), query.question().normal()), ("state", "q"));
         let id = query.id();
         query.taken();
         let answer = RespondQueryTaskCompletedRequest { namespace: "n".into(), ..Default::default() };
@@ -246,7 +247,7 @@ async fn a_query_gets_its_answer() {
 async fn ask(matching: &Matching, seconds: u64) -> Result<Box<RespondQueryTaskCompletedRequest>, QueryError> {
     let query = WorkflowQuery { query_type: "state".into(), ..Default::default() };
     let deadline = matching.now() + Duration::from_secs(seconds);
-    matching.query(queue(QueueKind::Workflow), query, direct(), deadline).await
+    matching.query(queue(QueueKind::Workflow), Question::Run(query, Box::new(direct())), deadline).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,4 +302,26 @@ async fn shutting_down_answers_polls_with_nothing_and_keeps_tasks() {
     assert!(poll(&matching, QueueKind::Workflow, Duration::from_secs(60)).await.is_none());
     assert_eq!(ask(&matching, 5).await, Err(QueryError::NoPoller));
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+/// Another host joins, and is given the queue. Whoever waits at it is told to wait there; what waits is forgotten, for its
+/// shard offers it there.
+#[tokio::test(start_paused = true)]
+async fn a_queue_goes_to_another_host() {
+    let matching = matching();
+    let worker = matching.clone();
+    let waiting = spawn(async move {
+        let deadline = worker.now() + Duration::from_secs(60);
+        let activities = QueueKey::new(NAMESPACE, QueueKind::Activity, "q");
+        worker.poll(activities, Poller::default(), deadline).await.map(|found| found.is_some())
+    });
+    let asker = matching.clone();
+    let asking = spawn(async move { ask(&asker, 60).await });
+    matching.offer(task("a", DispatchQueue::Sticky("mine".into(), "q".into())));
+    matching.offer(task("b", DispatchQueue::Activity("other".into())));
+    yield_now().await;
+    matching.keep(|namespace, queue| namespace == NAMESPACE && queue == "other");
+    assert_eq!(waiting.await.unwrap(), Err(PollRefused::Moved));
+    assert_eq!(asking.await.unwrap(), Err(QueryError::Moved));
+    assert_eq!(matching.counts().2, 1, "the other queue stays");
 }

@@ -102,8 +102,18 @@ impl Clusters {
     /// never change was changed (CM-8).
     pub async fn open(ports: Ports, own: Own) -> Result<Self, OpenError> {
         check_own(&own)?;
-        let mut stored = ports.store.clusters().await.map_err(OpenError::Unavailable)?;
         let mine = own.record();
+        for _ in 0..OTHERS {
+            if let Some(clusters) = Self::try_open(&ports, &own, &mine).await? {
+                return Ok(clusters);
+            }
+        }
+        Err(OpenError::Unavailable(Unavailable("somebody else writes this cluster's record".into())))
+    }
+
+    /// Nothing when another host of the cluster wrote the record at the same time.
+    async fn try_open(ports: &Ports, own: &Own, mine: &ClusterMetadata) -> Result<Option<Self>, OpenError> {
+        let mut stored = ports.store.clusters().await.map_err(OpenError::Unavailable)?;
         let known = stored.iter().find(|record| record.name == own.name.as_str());
         if known.is_none()
             && let Some(other) = stored.iter().find(|record| owner(record) == Some(own.cluster_id.to_string()))
@@ -117,21 +127,21 @@ impl Clusters {
         let expected = match known {
             Some(known) => {
                 let before = decode(known)?;
-                check_immutable(&before, &mine).map_err(OpenError::Contradiction)?;
-                (before != mine).then_some(Some(known.version))
+                check_immutable(&before, mine).map_err(OpenError::Contradiction)?;
+                (before != *mine).then_some(Some(known.version))
             }
             None => Some(None),
         };
         if let Some(expected) = expected {
-            let written = ports.store.put_cluster(own.name.as_str(), expected, encode(&mine)).await;
+            let written = ports.store.put_cluster(own.name.as_str(), expected, encode(mine)).await;
             if written.map_err(OpenError::Unavailable)?.is_none() {
-                return Err(OpenError::Unavailable(Unavailable("somebody else wrote this cluster's record".into())));
+                return Ok(None);
             }
             stored = ports.store.clusters().await.map_err(OpenError::Unavailable)?;
         }
-        let view = build(&ports, &own, &stored, None)?;
+        let view = build(ports, own, &stored, None)?;
         let view = Arc::new(watch::Sender::new(Arc::new(view)));
-        Ok(Self { ports, own, view, writing: Arc::default() })
+        Ok(Some(Self { ports: ports.clone(), own: own.clone(), view, writing: Arc::default() }))
     }
 
     /// What this cluster is.
@@ -204,6 +214,7 @@ impl Clusters {
         let written = self.ports.store.put_cluster(name.as_str(), expected, encode(&record)).await;
         let written = written.map_err(|cause| unavailable(&cause))?;
         self.reload().await?;
+        self.ports.tell().await;
         match written {
             Some(_) => Ok(()),
             None => Err(Status::unavailable(format!("cluster {name} was changed at the same time"))),
@@ -234,7 +245,22 @@ impl Clusters {
         // First what would make it skip messages if it came back; it starts over then.
         self.ports.store.ack_published(name.as_str(), None).await.map_err(|cause| unavailable(&cause))?;
         self.ports.store.delete_cluster(name.as_str()).await.map_err(|cause| unavailable(&cause))?;
-        self.reload().await
+        self.reload().await?;
+        self.ports.tell().await;
+        Ok(())
+    }
+
+    /// Another host changed something: read everything again, if that is not under way.
+    pub(crate) async fn read_again(&self) -> Result<(), Status> {
+        let before = self.view();
+        let stored = self.ports.store.clusters().await.map_err(|cause| unavailable(&cause))?;
+        let is_news = |record: &ClusterRecord| {
+            before.versions.get(&ClusterName::from(record.name.as_str())) != Some(&record.version)
+        };
+        if stored.len() != before.versions.len() || stored.iter().any(is_news) {
+            self.reload().await?;
+        }
+        Ok(())
     }
 
     /// Read the records again, and tell who watches.
@@ -461,6 +487,9 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+/// So many hosts of a cluster may start for the first time at the same moment.
+const OTHERS: usize = 100;
 
 /// How long a cluster that is to be added may take to say who it is (CM-15).
 const DESCRIBE: Duration = Duration::from_secs(10);

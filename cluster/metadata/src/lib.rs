@@ -77,7 +77,23 @@ impl Metadata {
 
     /// Hear every connected peer from now on.
     pub fn start(&self) {
-        (self.ports.spawn)(Box::pin(self.pullers.clone().run()));
+        self.hear_peers(self.stop.clone());
+    }
+
+    /// Hear every connected peer until `stop`: of several hosts one does.
+    pub fn hear_peers(&self, stop: CancellationToken) {
+        (self.ports.spawn)(Box::pin(self.pullers.until(stop).run()));
+    }
+
+    /// Another host of this cluster changed something: read it again.
+    ///
+    /// # Errors
+    ///
+    /// When the store is away.
+    pub async fn read_again(&self) -> Result<(), Status> {
+        // Namespaces may name clusters.
+        self.clusters.read_again().await?;
+        self.namespaces.read_again().await
     }
 
     /// Hear nobody any more, and answer those who wait for news.

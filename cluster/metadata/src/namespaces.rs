@@ -218,7 +218,28 @@ impl Namespaces {
         decide: impl Fn(&Table, &Federation) -> Result<Option<Change>, Refusal> + Send + 'static,
     ) -> Result<Option<Arc<Namespace>>, Status> {
         let shared = self.shared.clone();
-        detached(&self.shared.ports.spawn, async move { shared.write(decide).await }).await
+        detached(&self.shared.ports.spawn, async move {
+            let wrote = shared.write(decide).await;
+            if !matches!(wrote, Ok(None)) {
+                // Nobody writes meanwhile for want of an answer: others may be about to tell us.
+                shared.ports.tell().await;
+            }
+            wrote
+        })
+        .await
+    }
+
+    /// Another host changed something: read everything again. Answers when it is visible in here.
+    ///
+    /// # Errors
+    ///
+    /// When the store is away.
+    pub async fn read_again(&self) -> Result<(), Status> {
+        let mut writer = self.shared.writer.lock().await;
+        self.shared.reload(&mut writer).await?;
+        // What is new for peers rests in the store.
+        self.shared.published.send_modify(|step| *step += 1);
+        Ok(())
     }
 }
 

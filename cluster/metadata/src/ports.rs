@@ -1,6 +1,6 @@
 //! What this crate wants from the world.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use replicator::time::Timestamp;
 use store::{Spawner, Store};
@@ -11,6 +11,10 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Gives a channel to the address that an operator gave, and to no other. It connects when it is first used.
 pub type Dial = Arc<dyn Fn(&str) -> Channel + Send + Sync>;
+
+/// Tells the other hosts of this cluster that something here is not as they know it, and waits until they do, or cannot be
+/// told for now.
+pub type Tell = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Everything that comes in from outside.
 #[derive(Clone)]
@@ -25,4 +29,15 @@ pub struct Ports {
     pub dial: Dial,
     /// Seeds the ids of new namespaces; different at every start.
     pub seed: u64,
+    /// Tells the other hosts; nothing when there are none.
+    pub tell: Option<Tell>,
+}
+
+impl Ports {
+    /// Something has changed and is durable.
+    pub(crate) async fn tell(&self) {
+        if let Some(tell) = &self.tell {
+            tell().await;
+        }
+    }
 }

@@ -50,6 +50,11 @@ impl Pullers {
         Self { ports, clusters, namespaces, stop, aside: Arc::default() }
     }
 
+    /// The same, until another moment.
+    pub(crate) fn until(&self, stop: CancellationToken) -> Self {
+        Self { stop, ..self.clone() }
+    }
+
     /// The latest messages that could not be taken over, oldest first.
     pub(crate) fn aside(&self) -> Vec<SetAside> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()

@@ -76,7 +76,7 @@ async fn open(folder: &Path, name: &str, id: i64) -> (Metadata, Arc<dyn Store>) 
     }
     let store: Arc<dyn Store> = Arc::new(store.unwrap());
     let clock = Arc::new(|| Timestamp::from_millis(1_000));
-    let ports = Ports { store: store.clone(), clock, spawn, dial: Arc::new(dial), seed: id as u64 };
+    let ports = Ports { store: store.clone(), clock, spawn, dial: Arc::new(dial), seed: id as u64, tell: None };
     (Metadata::open(ports, own(name, id, "here:1")).await.unwrap(), store)
 }
 

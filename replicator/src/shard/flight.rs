@@ -51,6 +51,7 @@ pub(super) struct InFlight {
 impl Shard {
     /// The write is durable: let out what waited for it.
     pub(super) fn on_committed(&mut self, now: Timestamp, id: TransactionId, flight: InFlight) {
+        self.note_proof(now);
         for (category, key) in &flight.completed {
             self.queues.remove(*category, *key);
         }

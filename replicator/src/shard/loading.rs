@@ -96,6 +96,7 @@ impl Shard {
 
     fn become_ready(&mut self, now: Timestamp) {
         self.queues_read = true;
+        self.note_proof(now);
         if let Ownership::Owned { range, .. } = self.ownership {
             self.report(Report::Ready { range, tasks: self.queues.len() });
         }

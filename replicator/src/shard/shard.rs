@@ -5,6 +5,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
+use core::time::Duration;
 
 use super::{
     flight::InFlight,
@@ -38,7 +39,7 @@ use crate::{
 ///
 /// - `handle_*` tell it what the world did: a request, a read that came back, a write that was decided, a frame, a
 ///   namespace, the passing of time;
-/// - `acquire`, `release` and `offer_again` are what its owner wants;
+/// - `acquire`, `release`, `doubt` and `offer_again` are what its owner wants;
 /// - `poll_output` and `poll_timeout` say what it wants of the world: after every input all outputs are taken, then the
 ///   timeout is read;
 /// - nouns look.
@@ -106,6 +107,8 @@ pub struct Shard {
     pub(super) retries: BTreeSet<(Timestamp, WorkflowKey)>,
     /// When to do what waits for no event: acknowledge, store how far peers are, take the shard again.
     pub(super) chores: Chores,
+    /// Whether other hosts may take the shard without a word.
+    pub(super) has_rivals: bool,
     /// Turns taken; orders slots by use.
     pub(super) turns: u64,
     /// Next transaction and load.
@@ -142,6 +145,8 @@ pub(super) struct Chores {
     pub(super) strangers: Option<Timestamp>,
     /// Take the shard, because the last attempt failed.
     pub(super) acquire: Option<Timestamp>,
+    /// Write something, to see that the shard is still ours.
+    pub(super) proof: Option<Timestamp>,
 }
 
 impl Shard {
@@ -179,6 +184,7 @@ impl Shard {
             outbox: Outbox::default(),
             retries: BTreeSet::new(),
             chores: Chores::default(),
+            has_rivals: false,
             turns: 0,
             next_id: 1,
         }
@@ -188,6 +194,27 @@ impl Shard {
     #[must_use]
     pub fn with_backlog_limit(self, backlog_limit: BacklogLimit) -> Self {
         Self { backlog_limit, ..self }
+    }
+
+    /// Other hosts may take the shard without a word. So a shard that has nothing to write writes its record now and then, and
+    /// learns by that whether it is still its host's: what another one scheduled meanwhile, it would never hear of.
+    #[must_use]
+    pub fn with_rivals(self) -> Self {
+        Self { has_rivals: true, ..self }
+    }
+
+    /// Others believed this host dead, so one of them may have had the shard: forget what is in memory, and take it again.
+    pub fn doubt(&mut self, now: Timestamp) {
+        if matches!(self.ownership, Ownership::Owned { is_leaving: false, .. }) {
+            self.lose(now, CommitOutcome::Unknown);
+        }
+    }
+
+    /// The shard was seen to be ours.
+    pub(super) fn note_proof(&mut self, now: Timestamp) {
+        if self.has_rivals {
+            self.chores.proof = Some(now + PROOF);
+        }
     }
 
     /// Take the shard over: fence whoever had it, and read what it left.
@@ -294,6 +321,10 @@ impl Shard {
             self.chores.pump = None;
             self.pump_soon(now);
         }
+        if self.chores.proof.is_some_and(|due| due <= now) {
+            self.note_proof(now);
+            self.chores.record.get_or_insert(now);
+        }
         if self.chores.record.is_some_and(|due| due <= now) {
             self.write_record(now);
             // While one is under way, the next waits.
@@ -315,8 +346,8 @@ impl Shard {
         let timers = owned.then(|| self.queues.next_due()).flatten();
         let gates = self.gates.values().map(|gate| gate.until).min();
         let retries = self.retries.first().map(|(due, _)| *due);
-        let Chores { ack, pump, record, reapply, strangers, acquire: _ } = self.chores;
-        let chores = [ack, pump, record, reapply, strangers];
+        let Chores { ack, pump, record, reapply, strangers, proof, acquire: _ } = self.chores;
+        let chores = [ack, pump, record, reapply, strangers, proof];
         let kept = self.quarantine.next_due().filter(|_| self.queues_read);
         let tombstones = self.tombstones.next_due().filter(|_| self.queues_read);
         let handovers = self.handovers.next_due();
@@ -479,6 +510,9 @@ impl Shard {
                 && !slot.parked.iter().any(|work| matches!(work, Work::Moved(..)))
     }
 }
+
+/// A shard that was silent for so long sees whether it is still its host's.
+const PROOF: Duration = Duration::from_secs(5);
 
 /// Workflows in memory per shard. A slot of a small run takes a few kilobytes.
 const MAX_SLOTS: usize = 4096;

@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use matching::{HandedTask, Match, PollRefused, Poller, QueueKey};
-use proto::temporal::api::taskqueue::v1::PollerScalingDecision;
+use hosts::{Hosts, Owner, Trouble, wire};
+use matching::{HandedTask, Match, MatchedTask, PollRefused, Poller, QueueKey};
+use prost::Message;
+use proto::{
+    meridian::internal::v1::{
+        Kind, StartTaskRequest, host_service_client::HostServiceClient, start_task_response::Outcome,
+    },
+    temporal::api::taskqueue::v1::PollerScalingDecision,
+};
 use replicator::{shard::io::Failure, time::Timestamp, version::ClusterName};
 use tokio::{select, time::sleep};
+use tonic::transport::Channel;
 
 use super::Call;
 use crate::{errors::Error, frontend::Frontend};
+
+type HostClient = HostServiceClient<Channel>;
 
 /// Where work was found.
 pub(super) enum Work {
@@ -50,6 +60,7 @@ pub(super) async fn wait(
         found = frontend.matching.poll(queue, poller, until) => match found {
             Ok(Some(found)) => Ok(Work::Here(found)),
             Ok(None) => Ok(Work::Nowhere),
+            Err(PollRefused::Moved) => Err(Failure::Moved.into()),
             Err(PollRefused::BadName) => Err(Error::invalid("missing task queue name")),
             Err(PollRefused::TooMany) => {
                 Err(Error::TooManyWaiting("namespace concurrent poller limit exceeded".into()))
@@ -129,11 +140,78 @@ pub(super) fn scaling(handed: &HandedTask, now: Timestamp) -> Option<PollerScali
     Some(PollerScalingDecision { poll_request_delta_suggestion: delta })
 }
 
+/// The way to the other hosts, if one of them has the shard of a task.
+pub(super) fn is_there<'a>(frontend: &'a Frontend, task: &MatchedTask) -> Option<&'a Hosts> {
+    let hosts = frontend.hosts.as_ref()?;
+    (!matches!(hosts.of_workflow(&task.run().workflow), Owner::Here)).then_some(hosts)
+}
+
+/// Have the host that has the shard of a task start it in the worker's name. Answers what the worker gets; nothing when the
+/// task is no longer there to be started.
+///
+/// When it is not known whether it was started, it is asked for once more under the same id: otherwise it would be nobody's
+/// until it times out.
+pub(super) async fn start_there(
+    frontend: &Frontend,
+    hosts: &Hosts,
+    task: MatchedTask,
+    kind: Kind,
+    poll: Bytes,
+) -> Result<Option<(HandedTask, Bytes)>, Error> {
+    let request = StartTaskRequest {
+        run: Some(wire::run(task.run())),
+        scheduled_event_id: task.scheduled().0,
+        attempt: task.attempt(),
+        kind: kind.into(),
+        request_id: frontend.fresh_id(),
+        poll,
+    };
+    let give_up_at = frontend.now() + PATIENCE;
+    let mut is_doubtful = false;
+    loop {
+        let outcome = match hosts.of_workflow(&task.run().workflow) {
+            Owner::There(host) => {
+                let call = async |mut client: HostClient, request| client.start_task(request).await;
+                host.call(PATIENCE, request.clone(), call).await
+            }
+            Owner::Here => frontend.start_task(request.clone()).await.map_err(Trouble::of),
+            Owner::Nobody => Err(Trouble::Moved),
+        };
+        match outcome.map(|response| response.outcome) {
+            Ok(Some(Outcome::Response(response))) => {
+                let handed = task.handed().clone();
+                task.taken();
+                return Ok(Some((handed, response)));
+            }
+            Ok(Some(Outcome::IsStale(_))) => {
+                task.stale();
+                return Ok(None);
+            }
+            Err(Trouble::Refused(status)) => {
+                task.taken();
+                return Err(status.into());
+            }
+            Err(Trouble::Lost) => is_doubtful = true,
+            Ok(Some(Outcome::IsBusy(_)) | None) | Err(Trouble::Moved | Trouble::NotReached) => {}
+        }
+        if !is_doubtful || give_up_at <= frontend.now() {
+            task.put_off(BUSY);
+            return Ok(None);
+        }
+        sleep(PAUSE_HERE).await;
+    }
+}
+
+/// An encoded answer with more of its fields.
+pub(super) fn merged(answer: &Bytes, rest: &impl Message) -> Bytes {
+    [answer.clone(), rest.encode_to_vec().into()].concat().into()
+}
+
 /// How much a task is still worth after its shard refused to have it started.
-pub(super) fn give_up(task: matching::MatchedTask, failure: Failure) {
+pub(super) fn give_up(task: MatchedTask, failure: Failure) {
     match failure {
         // The shard is busy or away. The task is as good as it was.
-        Failure::Unavailable(_) | Failure::ResourceExhausted { .. } => task.put_off(BUSY),
+        Failure::Moved | Failure::Unavailable(_) | Failure::ResourceExhausted { .. } => task.put_off(BUSY),
         // Closed, started by another, scheduled anew, or active elsewhere: a shard offers again what is still wanted.
         Failure::NotFound(_) | Failure::NotActive { .. } => task.stale(),
         failure => {
@@ -154,6 +232,12 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// Between two attempts to wait in another cluster.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Between two attempts to have a task started on another host.
+const PAUSE_HERE: Duration = Duration::from_millis(50);
+
+/// How long another host may take to start a task. Tasks time out after ten seconds at most, unless somebody said otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Before a task is offered again whose shard was busy.
 const BUSY: Duration = Duration::from_millis(100);

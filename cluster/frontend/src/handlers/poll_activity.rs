@@ -1,10 +1,16 @@
 //! Polls for activities.
 
+use bytes::Bytes;
+use hosts::Hosts;
 use matching::{Match, MatchedTask, Poller, QueueKey, QueueKind};
-use proto::temporal::api::workflowservice::v1::{PollActivityTaskQueueRequest, PollActivityTaskQueueResponse};
+use prost::Message;
+use proto::{
+    meridian::internal::v1::{Kind, StartTaskRequest},
+    temporal::api::workflowservice::v1::{PollActivityTaskQueueRequest, PollActivityTaskQueueResponse},
+};
 use replicator::{
-    ids::RunKey,
-    shard::io::{self, Response, StartedActivity},
+    ids::{EventId, RunKey},
+    shard::io::{self, Failure, Response, StartedActivity},
 };
 
 use super::{
@@ -16,6 +22,7 @@ use crate::{
     answer::Answer,
     errors::Error,
     frontend::{Frontend, unexpected},
+    rpcs::undecodable,
     tokens::{TaskOf, TaskToken},
     validation,
 };
@@ -36,6 +43,7 @@ pub(super) async fn poll(
         max_tasks_per_second: request.task_queue_metadata.and_then(|metadata| metadata.max_tasks_per_second),
         deployment: deployment.cloned(),
         version: version.cloned(),
+        normal: None,
     };
     loop {
         let key = QueueKey::new(call.id(), QueueKind::Activity, name);
@@ -46,8 +54,12 @@ pub(super) async fn poll(
                 return Err(Error::Internal("a query came through an activity queue".into()));
             }
             Work::Here(Match::Task(task)) => {
-                if let Some(activity) = start(frontend, task, &request).await? {
-                    return Ok(Raw(activity.into_bytes()));
+                let started = match poll::is_there(frontend, &task) {
+                    Some(hosts) => start_there(frontend, hosts, task, call).await?,
+                    None => start(frontend, task, &request).await?.map(Answer::into_bytes),
+                };
+                if let Some(activity) = started {
+                    return Ok(Raw(activity));
                 }
             }
         }
@@ -60,30 +72,62 @@ async fn start(
     task: MatchedTask,
     poll: &PollActivityTaskQueueRequest,
 ) -> Result<Option<PollActivityTaskQueueResponse>, Error> {
-    let run = task.run().clone();
-    let request = io::Request {
-        workflow: run.workflow.clone(),
-        run: Some(run.run),
-        call: io::Call::StartActivity {
-            scheduled: task.scheduled(),
-            attempt: task.attempt(),
-            request_id: frontend.fresh_id(),
-            poll: Box::new(poll.clone()),
-        },
-    };
-    match frontend.shards.call(request).await {
-        Ok(Response::ActivityTask(started)) => {
-            let decision = poll::scaling(task.handed(), frontend.now());
+    let (scheduled, attempt) = (task.scheduled(), task.attempt());
+    match begin(frontend, task.run(), scheduled, attempt, frontend.fresh_id(), poll.clone()).await? {
+        Ok(mut activity) => {
+            activity.poller_scaling_decision = poll::scaling(task.handed(), frontend.now());
             task.taken();
-            let mut activity = activity_task(&run, *started);
-            activity.poller_scaling_decision = decision;
             Ok(Some(activity))
         }
-        Ok(other) => Err(unexpected(&other)),
         Err(failure) => {
             poll::give_up(task, failure);
             Ok(None)
         }
+    }
+}
+
+/// The same for an activity whose shard is on another host.
+async fn start_there(
+    frontend: &Frontend,
+    hosts: &Hosts,
+    task: MatchedTask,
+    call: Call<'_>,
+) -> Result<Option<Bytes>, Error> {
+    let started = poll::start_there(frontend, hosts, task, Kind::Activity, call.caller.request.clone()).await?;
+    Ok(started.map(|(handed, activity)| {
+        let poller_scaling_decision = poll::scaling(&handed, frontend.now());
+        let rest = PollActivityTaskQueueResponse { poller_scaling_decision, ..Default::default() };
+        poll::merged(&activity, &rest)
+    }))
+}
+
+/// Start an activity for another host, whose worker waits for it.
+pub(crate) async fn start_for(
+    frontend: &Frontend,
+    run: &RunKey,
+    request: &StartTaskRequest,
+) -> Result<Result<Bytes, Failure>, Error> {
+    let poll = PollActivityTaskQueueRequest::decode(request.poll.clone()).map_err(undecodable)?;
+    let scheduled = EventId(request.scheduled_event_id);
+    let begun = begin(frontend, run, scheduled, request.attempt, request.request_id.clone(), poll).await?;
+    Ok(begun.map(Answer::into_bytes))
+}
+
+/// Have the shard start an activity.
+async fn begin(
+    frontend: &Frontend,
+    run: &RunKey,
+    scheduled: EventId,
+    attempt: i32,
+    request_id: String,
+    poll: PollActivityTaskQueueRequest,
+) -> Result<Result<PollActivityTaskQueueResponse, Failure>, Error> {
+    let call = io::Call::StartActivity { scheduled, attempt, request_id, poll: Box::new(poll) };
+    let request = io::Request { workflow: run.workflow.clone(), run: Some(run.run), call };
+    match frontend.shards.call(request).await {
+        Ok(Response::ActivityTask(started)) => Ok(Ok(activity_task(run, *started))),
+        Ok(other) => Err(unexpected(&other)),
+        Err(failure) => Ok(Err(failure)),
     }
 }
 

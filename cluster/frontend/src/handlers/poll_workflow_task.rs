@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use matching::{Match, MatchedTask, Poller, QueryTask, QueueKey, QueueKind};
-use proto::temporal::api::{
-    common::v1::{WorkflowExecution, WorkflowType},
-    enums::v1::TaskQueueKind,
-    taskqueue::v1::TaskQueue,
-    workflowservice::v1::{PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse},
+use hosts::Hosts;
+use matching::{HandedTask, Match, MatchedTask, Poller, QueryTask, Question, QueueKey, QueueKind};
+use prost::Message;
+use proto::{
+    meridian::internal::v1::{Kind, StartTaskRequest},
+    temporal::api::{
+        common::v1::{WorkflowExecution, WorkflowType},
+        enums::v1::TaskQueueKind,
+        query::v1::WorkflowQuery,
+        taskqueue::v1::TaskQueue,
+        workflowservice::v1::{PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse},
+    },
 };
 use replicator::{
-    ids::EventId,
-    shard::io::{self, Failure, Response, RunView, StartedWorkflowTask},
+    ids::{EventId, RunKey},
+    shard::io::{self, DirectQuery, Failure, Response, RunView, StartedWorkflowTask},
 };
 use tokio::time::sleep;
 
@@ -24,6 +30,7 @@ use crate::{
     answer::{Answer, RawHistory, WorkflowTask},
     errors::Error,
     frontend::{Frontend, unexpected},
+    rpcs::undecodable,
     tokens::{QueryToken, TaskOf, TaskToken},
     validation,
 };
@@ -45,16 +52,21 @@ pub(super) async fn poll(
         max_tasks_per_second: None,
         deployment: deployment.cloned(),
         version: version.cloned(),
+        normal: Some(queue.normal_name.clone()).filter(|name| kind == QueueKind::Sticky && !name.is_empty()),
     };
     loop {
         let key = QueueKey::new(call.id(), kind, queue.name.as_str());
         match poll::wait(frontend, call, key, poller.clone(), until).await? {
             Work::Nowhere => return Ok(Raw::default()),
             Work::There(answer) => return Ok(Raw(answer)),
-            Work::Here(Match::Query(query)) => return Ok(Raw(ask(frontend, query).await?.into_bytes())),
+            Work::Here(Match::Query(query)) => return ask(frontend, query).await,
             Work::Here(Match::Task(task)) => {
-                if let Some(task) = start(frontend, task, &request).await? {
-                    return Ok(Raw(task.into_bytes()));
+                let started = match poll::is_there(frontend, &task) {
+                    Some(hosts) => start_there(frontend, hosts, task, call).await?,
+                    None => start(frontend, task, &request).await?.map(WorkflowTask::into_bytes),
+                };
+                if let Some(task) = started {
+                    return Ok(Raw(task));
                 }
             }
         }
@@ -77,19 +89,9 @@ async fn start(
     task: MatchedTask,
     poll: &PollWorkflowTaskQueueRequest,
 ) -> Result<Option<WorkflowTask>, Error> {
-    let run = task.run();
-    let request = io::Request {
-        workflow: run.workflow.clone(),
-        run: Some(run.run),
-        call: io::Call::StartWorkflowTask {
-            scheduled: task.scheduled(),
-            request_id: frontend.fresh_id(),
-            poll: Box::new(poll.clone()),
-        },
-    };
-    let started = match frontend.shards.call(request).await {
-        Ok(Response::WorkflowTask(started)) => *started,
-        Ok(other) => return Err(unexpected(&other)),
+    let begun = begin(frontend, task.run(), task.scheduled(), frontend.fresh_id(), poll.clone()).await?;
+    let started = match begun {
+        Ok(started) => started,
         Err(failure) => {
             poll::give_up(task, failure);
             return Ok(None);
@@ -97,12 +99,71 @@ async fn start(
     };
     let handed = task.handed().clone();
     task.taken();
-    // A worker that has the run cached polls its own queue; to any other the rest of the history would be of no use.
-    let is_partial = started.sticky && handed.queue.kind == QueueKind::Sticky;
+    let is_partial = is_partial(&started, handed.queue.kind);
     let mut task = workflow_task(frontend, started, is_partial).await?;
-    task.response.backlog_count_hint = i64::try_from(handed.backlog).unwrap_or(i64::MAX);
-    task.response.poller_scaling_decision = poll::scaling(&handed, frontend.now());
+    say_of_queue(frontend, &handed, &mut task.response);
     Ok(Some(task))
+}
+
+/// The same for a task whose shard is on another host.
+async fn start_there(
+    frontend: &Frontend,
+    hosts: &Hosts,
+    task: MatchedTask,
+    call: Call<'_>,
+) -> Result<Option<Bytes>, Error> {
+    let kind = if task.queue().kind == QueueKind::Sticky { Kind::Sticky } else { Kind::Workflow };
+    let started = poll::start_there(frontend, hosts, task, kind, call.caller.request.clone()).await?;
+    Ok(started.map(|(handed, task)| {
+        let mut rest = PollWorkflowTaskQueueResponse::default();
+        say_of_queue(frontend, &handed, &mut rest);
+        poll::merged(&task, &rest)
+    }))
+}
+
+/// Start a task for another host, whose worker waits for it.
+pub(crate) async fn start_for(
+    frontend: &Frontend,
+    run: &RunKey,
+    request: &StartTaskRequest,
+) -> Result<Result<Bytes, Failure>, Error> {
+    let poll = PollWorkflowTaskQueueRequest::decode(request.poll.clone()).map_err(undecodable)?;
+    let scheduled = EventId(request.scheduled_event_id);
+    let started = match begin(frontend, run, scheduled, request.request_id.clone(), poll).await? {
+        Ok(started) => started,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let from = if request.kind() == Kind::Sticky { QueueKind::Sticky } else { QueueKind::Workflow };
+    let is_partial = is_partial(&started, from);
+    Ok(Ok(workflow_task(frontend, started, is_partial).await?.into_bytes()))
+}
+
+/// Have the shard start a task.
+async fn begin(
+    frontend: &Frontend,
+    run: &RunKey,
+    scheduled: EventId,
+    request_id: String,
+    poll: PollWorkflowTaskQueueRequest,
+) -> Result<Result<StartedWorkflowTask, Failure>, Error> {
+    let call = io::Call::StartWorkflowTask { scheduled, request_id, poll: Box::new(poll) };
+    let request = io::Request { workflow: run.workflow.clone(), run: Some(run.run), call };
+    match frontend.shards.call(request).await {
+        Ok(Response::WorkflowTask(started)) => Ok(Ok(*started)),
+        Ok(other) => Err(unexpected(&other)),
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+/// A worker that has the run cached polls its own queue; to any other the rest of the history would be of no use.
+fn is_partial(started: &StartedWorkflowTask, from: QueueKind) -> bool {
+    started.sticky && from == QueueKind::Sticky
+}
+
+/// What the queue knows and the shard does not.
+fn say_of_queue(frontend: &Frontend, handed: &HandedTask, response: &mut PollWorkflowTaskQueueResponse) {
+    response.backlog_count_hint = i64::try_from(handed.backlog).unwrap_or(i64::MAX);
+    response.poller_scaling_decision = poll::scaling(handed, frontend.now());
 }
 
 /// What a worker gets to carry out a started task. Its history ends with the start of the task.
@@ -133,28 +194,39 @@ pub(super) async fn workflow_task(
     Ok(WorkflowTask { response, history: Some(history) })
 }
 
-/// What a worker gets to answer a query. A worker that has the run cached needs no history.
-async fn ask(frontend: &Frontend, task: QueryTask) -> Result<WorkflowTask, Error> {
-    let direct = task.direct().clone();
-    let (history, next_page_token) = match task.queue().kind {
+/// What a worker gets to answer a query.
+async fn ask(frontend: &Frontend, task: QueryTask) -> Result<Raw, Error> {
+    let normal = task.question().normal().to_owned();
+    let token = QueryToken { namespace: task.queue().namespace, task_queue: normal, query: task.id().0.to_string() };
+    let token = PollWorkflowTaskQueueResponse { task_token: token.encode(), ..Default::default() };
+    let response = match task.question() {
+        Question::Run(query, direct) => question(frontend, query, direct, task.queue().kind).await?,
+        Question::Written { response, .. } => response.clone(),
+    };
+    task.taken();
+    // The token comes first: another cluster knows by that whether it got something (see `poll::has_task`).
+    Ok(Raw([token.encode_to_vec().into(), response].concat().into()))
+}
+
+/// What a worker gets to answer a query, but for the token. A worker that has the run cached needs no history.
+pub(super) async fn question(
+    frontend: &Frontend,
+    query: &WorkflowQuery,
+    direct: &DirectQuery,
+    kind: QueueKind,
+) -> Result<Bytes, Error> {
+    let (history, next_page_token) = match kind {
         QueueKind::Sticky => Default::default(),
         _ => first_page(frontend, &direct.view, EventId::FIRST).await?,
     };
-    let token = QueryToken {
-        namespace: direct.view.run.workflow.namespace,
-        task_queue: task.queue().name.as_ref().into(),
-        query: task.id().0.to_string(),
-    };
     let response = PollWorkflowTaskQueueResponse {
-        task_token: token.encode(),
         previous_started_event_id: direct.previous_started.0,
         attempt: 1,
         next_page_token,
-        query: Some(task.query().clone()),
-        ..of_run(&direct.view, direct.workflow_type, direct.task_queue)
+        query: Some(query.clone()),
+        ..of_run(&direct.view, direct.workflow_type.clone(), direct.task_queue.clone())
     };
-    task.taken();
-    Ok(WorkflowTask { response, history: Some(history) })
+    Ok(WorkflowTask { response, history: Some(history) }.into_bytes())
 }
 
 fn of_run(view: &RunView, workflow_type: String, task_queue: String) -> PollWorkflowTaskQueueResponse {

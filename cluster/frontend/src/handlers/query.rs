@@ -2,22 +2,35 @@
 
 use std::time::Duration;
 
-use matching::{QueryAnswer, QueryError, QueryId, QueueKey, QueueKind};
+use bytes::Bytes;
+use hosts::{Host, Owner, Trouble};
+use matching::{QueryAnswer, QueryError, QueryId, Question, QueueKey, QueueKind};
 use prost::Message;
-use proto::temporal::api::{
-    enums::v1::QueryResultType,
-    query::v1::WorkflowQuery,
-    workflowservice::v1::{
-        QueryWorkflowRequest, QueryWorkflowResponse, RespondQueryTaskCompletedRequest,
-        RespondQueryTaskCompletedResponse,
+use proto::{
+    meridian::internal::v1::{
+        Kind, QueryRequest, QueryResponse, host_service_client::HostServiceClient, query_response::Outcome,
+    },
+    temporal::api::{
+        enums::v1::QueryResultType,
+        query::v1::WorkflowQuery,
+        workflowservice::v1::{
+            QueryWorkflowRequest, QueryWorkflowResponse, RespondQueryTaskCompletedRequest,
+            RespondQueryTaskCompletedResponse,
+        },
     },
 };
-use replicator::shard::io::{self, DirectQuery, Failure, Response};
+use replicator::{
+    shard::io::{self, DirectQuery, Failure, Response},
+    time::{Timestamp, proto_duration},
+};
+use tokio::time::sleep;
+use tonic::transport::Channel;
 
-use super::Call;
+use super::{Call, poll_workflow_task::question};
 use crate::{
     errors::Error,
     frontend::{Frontend, unexpected},
+    rpcs::undecodable,
     tokens::{Malformed, QueryToken, TaskToken},
     validation::{self, MAX_BLOB},
 };
@@ -52,21 +65,79 @@ async fn directly(
     if let Some((sticky, patience)) = direct.sticky.clone() {
         let queue = QueueKey::new(call.id(), QueueKind::Sticky, sticky);
         let until = deadline.min(frontend.now() + patience);
-        let asked = frontend.matching.query(queue, query.clone(), direct.clone(), until).await;
-        match asked {
+        match put(frontend, queue, &query, &direct, until).await? {
             Ok(answer) => return told(answer),
             Err(QueryError::Timeout) if until == deadline => return Err(Error::DeadlineExceeded),
-            Err(QueryError::NoPoller | QueryError::Timeout) => forget_sticky(frontend, &direct).await,
+            Err(QueryError::NoPoller | QueryError::Timeout | QueryError::Moved) => {
+                forget_sticky(frontend, &direct).await;
+            }
         }
     }
     let queue = QueueKey::new(call.id(), QueueKind::Workflow, direct.task_queue.as_str());
-    match frontend.matching.query(queue, query, direct, deadline).await {
+    match put(frontend, queue, &query, &direct, deadline).await? {
         Ok(answer) => told(answer),
-        Err(QueryError::Timeout) => Err(Error::DeadlineExceeded),
+        Err(QueryError::Timeout | QueryError::Moved) => Err(Error::DeadlineExceeded),
         Err(QueryError::NoPoller) => {
             let message = "no poller seen for task queue recently, worker may be down";
             Err(Failure::FailedPrecondition(message.into()).into())
         }
+    }
+}
+
+/// Put the query to the workers of a queue, on whichever host that is. A query may be put twice: it changes nothing.
+async fn put(
+    frontend: &Frontend,
+    queue: QueueKey,
+    query: &WorkflowQuery,
+    direct: &DirectQuery,
+    until: Timestamp,
+) -> Result<Result<QueryAnswer, QueryError>, Error> {
+    loop {
+        let owner = frontend.hosts.as_ref().map(|hosts| hosts.of_queue(queue.namespace, &direct.task_queue));
+        let answer = match owner {
+            None | Some(Owner::Here) => {
+                let question = Question::Run(query.clone(), Box::new(direct.clone()));
+                frontend.matching.query(queue.clone(), question, until).await
+            }
+            Some(Owner::There(host)) => {
+                let response = question(frontend, query, direct, queue.kind).await?;
+                put_there(frontend, &host, &queue, direct, response, until).await?
+            }
+            Some(Owner::Nobody) => Err(QueryError::Moved),
+        };
+        match answer {
+            Err(QueryError::Moved) if frontend.now() + PAUSE < until => sleep(PAUSE).await,
+            answer => return Ok(answer),
+        }
+    }
+}
+
+async fn put_there(
+    frontend: &Frontend,
+    host: &Host,
+    queue: &QueueKey,
+    direct: &DirectQuery,
+    response: Bytes,
+    until: Timestamp,
+) -> Result<Result<QueryAnswer, QueryError>, Error> {
+    let patience = until.since(frontend.now());
+    let request = QueryRequest {
+        namespace_id: queue.namespace.to_string(),
+        kind: if queue.kind == QueueKind::Sticky { Kind::Sticky } else { Kind::Workflow }.into(),
+        queue: queue.name.as_ref().into(),
+        normal_queue: direct.task_queue.clone(),
+        response,
+        patience: Some(proto_duration(patience)),
+    };
+    let call = async |mut client: HostServiceClient<Channel>, request| client.query(request).await;
+    match host.call(patience + MARGIN, request, call).await {
+        Ok(QueryResponse { outcome: Some(Outcome::Answer(answer)) }) => {
+            Ok(Ok(Box::new(RespondQueryTaskCompletedRequest::decode(answer).map_err(undecodable)?)))
+        }
+        Ok(QueryResponse { outcome: Some(Outcome::HasNoPoller(_)) }) => Ok(Err(QueryError::NoPoller)),
+        Ok(QueryResponse { outcome: Some(Outcome::HasTimedOut(_)) | None }) => Ok(Err(QueryError::Timeout)),
+        Err(Trouble::Refused(status)) => Err(status.into()),
+        Err(Trouble::Moved | Trouble::NotReached | Trouble::Lost) => Ok(Err(QueryError::Moved)),
     }
 }
 
@@ -131,6 +202,12 @@ fn fitting(mut request: RespondQueryTaskCompletedRequest) -> QueryAnswer {
     }
     Box::new(request)
 }
+
+/// Before a query is put again where its queue is by then.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Another host has so much longer than the worker: its answer takes a way.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long somebody waits who did not say how long.
 const LONGEST_QUERY: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hosts::Service;
 use matching::{Description, QueueKey, QueueKind, SeenPoller};
 use proto::temporal::api::{
     enums::v1::{DescribeTaskQueueMode, TaskQueueKind, TaskQueueType},
@@ -126,7 +127,8 @@ pub(super) async fn reset_sticky(
     Ok(ResetStickyTaskQueueResponse::default())
 }
 
-/// A worker goes. It polled here and in the active cluster, so both are told; it does not wait to hear what came of it.
+/// A worker goes. It polled here and in the active cluster, so both are told; it does not wait to hear what came of it. Its
+/// queue may be on any host of this one.
 pub(super) async fn shutdown_worker(
     frontend: &Frontend,
     call: Call<'_>,
@@ -134,6 +136,14 @@ pub(super) async fn shutdown_worker(
 ) -> Result<ShutdownWorkerResponse, Error> {
     if !request.sticky_task_queue.is_empty() {
         frontend.matching.shutdown_worker(call.id(), &request.sticky_task_queue);
+    }
+    if call.caller.is_inside {
+        return Ok(ShutdownWorkerResponse::default());
+    }
+    for host in frontend.hosts.iter().flat_map(|hosts| hosts.others(Service::Matching)) {
+        if let Err(error) = frontend.pass(&host, call.caller).await {
+            tracing::debug!(host = host.member().address, ?error, "a host was not told that a worker goes");
+        }
     }
     if let Some(cluster) = frontend.elsewhere(call.caller, call.namespace)
         && let Err(status) = frontend.forward(call.caller, &cluster, call.id()).await

@@ -199,6 +199,7 @@ pub fn ports(store: Arc<MemoryStore>, seed: u64) -> Ports {
         spawn: Arc::new(|work| drop(tokio::spawn(work))),
         dial: Arc::new(dial),
         seed,
+        tell: None,
     }
 }
 

@@ -2,8 +2,14 @@
 
 use std::vec;
 
-use super::world::{A, World, signal_call, workflow};
-use crate::shard::io::{Request, RequestId};
+use super::world::{A, World, signal_call, topology, workflow};
+use crate::{
+    ids::ShardId,
+    shard::{
+        Shard,
+        io::{Request, RequestId},
+    },
+};
 
 /// A signal on its way to the store is written and answered; one that waits behind it is the next host's.
 #[test]
@@ -39,6 +45,38 @@ fn a_shard_that_is_being_taken_can_be_let_go() {
     world.tick(10_000);
     assert!(!world.clusters[A].shard.is_ready() && !world.clusters[A].shard.is_writing());
     assert_eq!(world.reply(A, asked), None);
+}
+
+/// Another host takes a quiet shard, schedules a task and is gone. Whoever had it before writes nothing, hears nothing of the
+/// task, and still learns of it.
+#[test]
+fn a_quiet_shard_learns_that_another_host_had_it() {
+    for how in ["by itself", "told"] {
+        let mut world = World::new(1);
+        let run = world.start(A, 0);
+        let task = world.poll(A);
+        let mut quiet = Shard::new(ShardId(1), topology(0, 1), 7).with_rivals();
+        std::mem::swap(&mut quiet, &mut world.clusters[A].shard);
+        world.open(A);
+        // The other host, which takes it.
+        std::mem::swap(&mut quiet, &mut world.clusters[A].shard);
+        world.open(A);
+        world.complete(A, &task, vec![]).expect("it is its task");
+        world.signal(A, "first");
+        std::mem::swap(&mut quiet, &mut world.clusters[A].shard);
+        world.clusters[A].offers.clear();
+        match how {
+            "told" => {
+                let now = world.now;
+                world.clusters[A].shard.doubt(now);
+                world.settle(A);
+            }
+            _ => world.tick(6_000),
+        }
+        assert_eq!(world.clusters[A].offers.len(), 1, "{how}: the task that the signal wants");
+        world.signal(A, "second");
+        assert_eq!(world.signals(A, run), "first second");
+    }
 }
 
 /// Matching has lost a task: it is offered again, as it was.

@@ -1,4 +1,4 @@
-//! Messages as they travel: bytes, so that a call that is passed on to another cluster is not taken apart for it.
+//! Messages as they travel: bytes, so that a call that is passed on to another host or cluster is not taken apart for it.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::{
@@ -8,7 +8,7 @@ use tonic::{
 
 /// Leaves messages as they are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BytesCodec;
+pub struct BytesCodec;
 
 impl Codec for BytesCodec {
     type Encode = Bytes;

@@ -1,0 +1,17 @@
+//! What a host of a cluster of several does because of the others: it follows the ring, offers tasks to whichever host has
+//! their queue, and answers what other hosts ask.
+//!
+//! A cluster of one host has none of this.
+
+mod claims;
+mod follow;
+mod inside;
+mod offers;
+mod questions;
+mod streams;
+mod told;
+
+pub(crate) use self::{
+    claims::Claims, follow::Follower, inside::Inside, offers::Offers, questions::Everywhere, streams::PassedOn,
+    told::tell,
+};

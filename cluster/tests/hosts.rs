@@ -1,0 +1,116 @@
+//! A cluster of several hosts: whoever is asked, the answer is the same; and hosts come and go.
+
+#![allow(clippy::disallowed_methods, reason = "a test brings its own world")]
+
+mod world;
+
+use membership::Service::{Frontend, History, Matching, Worker};
+use proto::temporal::api::enums::v1::EventType;
+use tokio::time::timeout;
+
+use self::world::{Client, LONG, NAMESPACE, World};
+
+/// What a workflow of one activity leaves, each thing once.
+const STORY: [EventType; 11] = [
+    EventType::WorkflowExecutionStarted,
+    EventType::WorkflowTaskScheduled,
+    EventType::WorkflowTaskStarted,
+    EventType::WorkflowTaskCompleted,
+    EventType::ActivityTaskScheduled,
+    EventType::ActivityTaskStarted,
+    EventType::ActivityTaskCompleted,
+    EventType::WorkflowTaskScheduled,
+    EventType::WorkflowTaskStarted,
+    EventType::WorkflowTaskCompleted,
+    EventType::WorkflowExecutionCompleted,
+];
+
+/// Eight shards on two hosts, task queues on a third, clients at a fourth and fifth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_apart_are_one_cluster() {
+    let world = World::new().await;
+    let frontends = [world.start(&[Frontend]).await, world.start(&[Frontend]).await];
+    let others = [
+        world.start(&[History]).await,
+        world.start(&[History]).await,
+        world.start(&[Matching]).await,
+        world.start(&[Worker]).await,
+    ];
+    for host in frontends.iter().chain(&others) {
+        host.sees(6).await;
+    }
+    let [here, there] = frontends.each_ref().map(|host| host.client());
+    // Known to all hosts when it is answered.
+    here.register().await;
+    let _workers = [here.work(), there.work()];
+    begin(&there, 0..20).await;
+    finish(&here, 0..20).await;
+
+    let said = timeout(LONG, there.query("w3")).await.expect("in time").expect("a worker answers");
+    assert_eq!(said, "state of 11 events");
+}
+
+/// A host that runs everything dies under load; a new one takes its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_dies_and_another_one_comes() {
+    let all = [Frontend, History, Matching, Worker];
+    let world = World::new().await;
+    let (one, two, three) = (world.start(&all).await, world.start(&all).await, world.start(&all).await);
+    for host in [&one, &two, &three] {
+        host.sees(3).await;
+    }
+    let client = one.client();
+    client.register().await;
+    let _workers = [client.work(), client.work()];
+    begin(&client, 0..40).await;
+    two.kill();
+    begin(&client, 40..80).await;
+    one.sees(2).await;
+    let _four = world.start(&all).await;
+    one.sees(3).await;
+    begin(&client, 80..120).await;
+    three.kill();
+    finish(&client, 0..120).await;
+}
+
+/// Two clusters of several hosts. What happens in one is known in the other, though peers dial frontends alone and shards
+/// are elsewhere; and again when a host with shards is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_reach_shards_on_any_host() {
+    let (a, b) = (World::of(0).await, World::of(1).await);
+    let (near, far) = (a.start(&[Frontend, Matching, Worker]).await, b.start(&[Frontend, Matching, Worker]).await);
+    let (lost, _stays) = (a.start(&[History]).await, a.start(&[History]).await);
+    let _others = [b.start(&[History]).await, b.start(&[History]).await];
+    near.sees(3).await;
+    far.sees(3).await;
+    near.cluster.join(&far.address).await.expect("they meet");
+    far.cluster.join(&near.address).await.expect("they meet");
+    near.cluster.provide_namespace(NAMESPACE, vec!["a".into(), "b".into()]).await.expect("it is registered");
+    far.cluster.namespace_appeared(NAMESPACE).await;
+
+    let client = near.client();
+    let _workers = client.work();
+    begin(&client, 0..20).await;
+    finish(&far.client().here(), 0..20).await;
+    lost.kill();
+    begin(&client, 20..40).await;
+    finish(&far.client().here(), 20..40).await;
+}
+
+async fn begin(client: &Client, workflows: std::ops::Range<usize>) {
+    for number in workflows {
+        client.begin(&format!("w{number}")).await;
+    }
+}
+
+async fn finish(client: &Client, workflows: std::ops::Range<usize>) {
+    for number in workflows {
+        let id = format!("w{number}");
+        let story = timeout(LONG, client.finished(&id)).await.unwrap_or_else(|_| panic!("{id} is not finished"));
+        // An attempt that was lost with a host is repeated, and nothing else is.
+        let count = |wanted: EventType| story.iter().filter(|event| **event == wanted).count();
+        for event in [EventType::WorkflowExecutionStarted, EventType::ActivityTaskScheduled, *STORY.last().unwrap()] {
+            assert_eq!(count(event), 1, "{id}: {story:?}");
+        }
+    }
+}
