@@ -1,8 +1,8 @@
 //! What tests share that need real processes: servers, SDKs, the command line and raw clients.
 //!
 //! - [`provision`]: the published SDKs, CLI and dev server, installed by the test run itself.
-//! - [`process`], [`server`], [`pair`]: a process that never outlives the test; Meridian and the real dev server as such
-//!   processes; two of Meridian's clusters that are one process each.
+//! - [`process`], [`server`], [`pair`], [`apart`]: a process that never outlives the test; Meridian and the real dev server as
+//!   such processes; two of Meridian's clusters that are one process each; one cluster of several processes.
 //! - [`proxy`]: a link between two of them that can be cut.
 //! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
 //! - [`raw`], [`request`]: the public API without an SDK; [`load`]: many calls that outlive a server; [`wait`]: waiting for a
@@ -11,6 +11,7 @@
 //! A test that cannot run has failed, so everything here panics instead of returning errors. Nothing measures time: the
 //! deadlines only keep a broken server from hanging the run.
 
+pub mod apart;
 pub mod cli;
 pub mod load;
 pub mod pair;

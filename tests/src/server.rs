@@ -4,7 +4,7 @@ use std::{
     env, fs,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{self, Command},
+    process::{self, Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -100,6 +100,20 @@ impl Server {
         Self::start(&provision::meridian(), &folder, command, vec![port], Namespaces::None)
     }
 
+    /// `meridian server` as one of several processes, with a configuration file. Its gRPC for clients is on `port`, if it has
+    /// any.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn meridian_service(name: &str, config: &str, services: &str, port: Option<u16>) -> Self {
+        let folder = provision::scratch(name);
+        fs::write(folder.join("cluster.yaml"), config).expect("write the configuration");
+        let command = ["server", "--config", "cluster.yaml", "--services", services].map(str::to_owned).into();
+        Self::start(&provision::meridian(), &folder, command, Vec::from_iter(port), Namespaces::None)
+    }
+
     /// The real dev server, in memory unless the arguments say otherwise.
     #[must_use]
     pub fn temporal(name: &str, arguments: &[&str]) -> Self {
@@ -147,6 +161,11 @@ impl Server {
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Ask it to end, and wait until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.stop()
     }
 
     /// Every cluster answers, and knows the namespaces it starts with. The process was launched just now.
