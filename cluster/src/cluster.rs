@@ -22,7 +22,7 @@ use proto::{
     meridian::{
         divergence::v1::divergence_service_server::DivergenceServiceServer,
         failover::v1::failover_service_server::FailoverServiceServer,
-        internal::v1::host_service_server::HostServiceServer,
+        internal::v1::{host_service_server::HostServiceServer, shard_service_server::ShardServiceServer},
         membership::v1::membership_service_server::MembershipServiceServer,
         quarantine::v1::quarantine_service_server::QuarantineServiceServer,
         status::v1::status_service_server::StatusServiceServer,
@@ -62,7 +62,7 @@ use crate::{
         Failovers, keeper,
         running::{Driver, Running},
     },
-    hosts::{self as inside, Claims, Everywhere, Follower, Inside, Offers, PassedOn},
+    hosts::{self as inside, AllShards, Claims, Everywhere, Follower, Inside, Offers, PassedOn, ShardsHere},
     joining,
     metrics::Metrics,
     operations::Operations,
@@ -82,6 +82,7 @@ pub struct Cluster {
     metadata: Metadata,
     membership: Membership,
     namespaces: NamespaceCalls,
+    /// Of this host alone.
     lags: Lags,
     operations: Operations,
     metrics: Metrics,
@@ -169,8 +170,13 @@ impl Cluster {
                 clusters: metadata.clusters().watch(),
                 report: metrics.reporter(metadata.clone(), ports.now.clone()),
                 handover: {
-                    let running = running.clone();
-                    Arc::new(move |shard, namespace, progress| running.progress(shard, namespace, progress))
+                    let (running, hosts, spawn) = (running.clone(), hosts.clone(), ports.spawn.clone());
+                    Arc::new(move |shard, namespace, progress| {
+                        running.progress(shard, namespace, progress);
+                        if let Some(hosts) = &hosts {
+                            inside::tell_progress(hosts, &spawn, shard, namespace, progress);
+                        }
+                    })
                 },
                 refresh_namespace: refresher(&metadata, &ports),
                 backlog_limit: backlog_limit(config.persistence.backlog),
@@ -234,17 +240,23 @@ impl Cluster {
                 Arc::new(Everywhere { here, hosts, metadata })
             }
         };
-        let lags = Lags { history: history.clone(), metadata: metadata.clone(), now: ports.now.clone() };
+        let here = AllShards { here: history.clone(), hosts: None, spawn: ports.spawn.clone() };
+        let shards = AllShards { hosts: hosts.clone(), ..here.clone() };
+        let lags_of = |shards| Lags { shards, metadata: metadata.clone(), now: ports.now.clone() };
+        // Each host is measured by itself; an operator is told of all.
+        let (measured, lags) = (lags_of(here), lags_of(shards.clone()));
+        let shards_here = ShardsHere { history: history.clone(), running: running.clone() };
         let driver = Driver {
             running,
             metadata: metadata.clone(),
-            history: history.clone(),
+            shards: shards.clone(),
             metrics: metrics.clone(),
             clock: ports.now.clone(),
             spawn: ports.spawn.clone(),
         };
         let operations = Operations {
             history: history.clone(),
+            shards,
             metadata: metadata.clone(),
             membership: membership.clone(),
             store: store.clone(),
@@ -275,6 +287,8 @@ impl Cluster {
         let internal_routes = Routes::new(InsideService::new(frontend.clone()))
             .add_service(HostServiceServer::new(inside).max_decoding_message_size(LONGEST_MESSAGE))
             .add_service(Built::new(admin(runs), &SHARD_METHODS))
+            .add_service(ShardServiceServer::new(shards_here))
+            .add_service(FailoverServiceServer::new(Failovers { driver: driver.clone(), hosts: None }))
             .add_service(members.clone())
             .add_service(health_service.clone());
         let routes = Routes::new(WorkflowService::new(frontend.clone()))
@@ -288,7 +302,7 @@ impl Cluster {
             .add_service(QuarantineServiceServer::new(operations.clone()))
             .add_service(DivergenceServiceServer::new(operations.clone()))
             .add_service(VerificationServiceServer::new(operations.clone()))
-            .add_service(FailoverServiceServer::new(Failovers { driver }))
+            .add_service(FailoverServiceServer::new(Failovers { driver, hosts }))
             .add_service(health_service);
         let routes = reflection::add_to(routes);
         for service in SERVICES {
@@ -302,7 +316,7 @@ impl Cluster {
             metadata,
             membership,
             namespaces,
-            lags,
+            lags: measured,
             operations,
             metrics,
             health,

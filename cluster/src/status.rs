@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use history::History;
 use metadata::Metadata;
 use proto::meridian::status::v1::{
     GetReplicationStatusRequest, GetReplicationStatusResponse, PeerStatus, status_service_server::StatusService,
@@ -19,12 +18,12 @@ use replicator::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::ports::Clock;
+use crate::{hosts::AllShards, ports::Clock};
 
 /// Knows how far peers are behind. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Lags {
-    pub(crate) history: History,
+    pub(crate) shards: AllShards,
     pub(crate) metadata: Metadata,
     pub(crate) now: Clock,
 }
@@ -49,7 +48,7 @@ pub(crate) struct PeerLag {
 impl Lags {
     /// The lag of every peer, by name. Counts everything that memory holds, and a little of what only the store does.
     pub(crate) async fn by_peer(&self) -> BTreeMap<Arc<str>, PeerLag> {
-        let (view, of_shards) = (self.metadata.clusters().view(), self.history.standings(STORED).await);
+        let (view, of_shards) = (self.metadata.clusters().view(), self.shards.standings(STORED).await);
         let peers = view.peers.values().map(|peer| {
             let of_peer = of_shards.iter().map(|(shard, all)| (*shard, all.iter().find(|one| one.peer == peer.id)));
             (Arc::from(peer.name.as_str()), self.sum(&peer.name, of_peer))

@@ -4,9 +4,20 @@
 
 mod world;
 
+use std::time::Duration;
+
 use membership::Service::{Frontend, History, Matching, Worker};
-use proto::temporal::api::enums::v1::EventType;
-use tokio::time::timeout;
+use proto::{
+    meridian::{
+        failover::v1::{
+            HandOverRequest, HandoverResult, failover_service_client::FailoverServiceClient, handover_progress::Stage,
+        },
+        status::v1::{GetReplicationStatusRequest, status_service_client::StatusServiceClient},
+    },
+    temporal::api::enums::v1::EventType,
+};
+use tokio::time::{sleep, timeout};
+use tonic::Code;
 
 use self::world::{Client, LONG, NAMESPACE, World};
 
@@ -95,6 +106,64 @@ async fn peers_reach_shards_on_any_host() {
     lost.kill();
     begin(&client, 20..40).await;
     finish(&far.client().here(), 20..40).await;
+}
+
+/// Shards on two hosts of each cluster, and clients at a third. Every shard says that it is near, and then that everything is
+/// on the other side, to whichever host drives it. What operators are told is of all shards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_is_handed_over_by_several_hosts() {
+    let (a, b) = (World::of(0).await, World::of(1).await);
+    let mut others = Vec::new();
+    let mut fronts = Vec::new();
+    for world in [&a, &b] {
+        fronts.push(world.start(&[Frontend, Matching]).await);
+        for services in [&[History][..], &[History], &[Worker]] {
+            others.push(world.start(services).await);
+        }
+    }
+    let [near, far] = [&fronts[0], &fronts[1]];
+    near.sees(4).await;
+    far.sees(4).await;
+    near.cluster.join(&far.address).await.expect("they meet");
+    far.cluster.join(&near.address).await.expect("they meet");
+    near.cluster.provide_namespace(NAMESPACE, vec!["a".into(), "b".into()]).await.expect("it is registered");
+    far.cluster.namespace_appeared(NAMESPACE).await;
+    let _workers = [near.client().work(), far.client().work()];
+    begin(&near.client(), 0..10).await;
+
+    let mut operator = StatusServiceClient::new(near.channel());
+    let connected = async {
+        loop {
+            let status = operator.get_replication_status(GetReplicationStatusRequest::default()).await;
+            let peers = status.expect("it is answered").into_inner().peers;
+            if peers.iter().any(|peer| peer.connected && peer.lag_tasks == Some(0)) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, connected).await.expect("all shards are connected and have told everything");
+
+    let request = HandOverRequest { namespace: NAMESPACE.into(), to_cluster: "b".into(), ..Default::default() };
+    // The other side may just be reading what it is to have.
+    let begun = async {
+        loop {
+            match FailoverServiceClient::new(near.channel()).hand_over(request.clone()).await {
+                Ok(progress) => return progress.into_inner(),
+                Err(status) => assert_eq!(status.code(), Code::FailedPrecondition, "{status}"),
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mut progress = timeout(LONG, begun).await.expect("it begins");
+    let mut last = None;
+    while let Some(message) = timeout(LONG, progress.message()).await.expect("in time").expect("it is told") {
+        last = message.stage;
+    }
+    let Some(Stage::Ended(ended)) = last else { panic!("the last word is {last:?}") };
+    assert_eq!(ended.result(), HandoverResult::Moved, "{ended:?}");
+    begin(&far.client(), 10..20).await;
+    finish(&far.client(), 0..20).await;
 }
 
 async fn begin(client: &Client, workflows: std::ops::Range<usize>) {

@@ -79,6 +79,12 @@ impl Hosts {
         self.view().is_mine(Service::Worker, duty.as_bytes())
     }
 
+    /// Where something is done that one host does for all.
+    #[must_use]
+    pub fn of_duty(&self, duty: &str) -> Owner {
+        self.owner(Service::Worker, duty.as_bytes())
+    }
+
     /// Where a shard is.
     #[must_use]
     pub fn of_shard(&self, shard: ShardId) -> Owner {

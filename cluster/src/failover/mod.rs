@@ -9,6 +9,7 @@ mod wire;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use hosts::{Hosts, Owner};
 use proto::meridian::failover::v1::{
     AbortHandoverRequest, AbortHandoverResponse, FailoverPlan, GetReadinessRequest, HandOverRequest, HandoverProgress,
     PlanFailoverRequest, Readiness, failover_service_client::FailoverServiceClient,
@@ -36,6 +37,8 @@ use self::running::Driver;
 #[derive(Clone)]
 pub(crate) struct Failovers {
     pub(crate) driver: Driver,
+    /// The way to the host that drives a handover; nothing when it is this one.
+    pub(crate) hosts: Option<Hosts>,
 }
 
 impl Failovers {
@@ -65,6 +68,16 @@ impl Failovers {
     }
 }
 
+impl Failovers {
+    /// The other host of this cluster that drives the handovers of a namespace, if it is another one.
+    fn home(&self, namespace: &Namespace) -> Option<FailoverServiceClient<Channel>> {
+        match self.hosts.as_ref()?.of_duty(&format!("handover {}", namespace.id)) {
+            Owner::There(host) => Some(FailoverServiceClient::new(host.channel())),
+            Owner::Here | Owner::Nobody => None,
+        }
+    }
+}
+
 #[async_trait]
 impl FailoverService for Failovers {
     async fn hand_over(
@@ -75,6 +88,10 @@ impl FailoverService for Failovers {
         let (namespace, elsewhere) = self.find(&request.namespace, &headers)?;
         if let Some(mut active) = elsewhere {
             let stream = active.hand_over(passed_on(request)).await.map_err(|status| unreached(&namespace, status))?;
+            return Ok(Response::new(Box::pin(stream.into_inner())));
+        }
+        if let Some(mut home) = self.home(&namespace) {
+            let stream = home.hand_over(passed_on(request)).await.map_err(|status| at_home(&namespace, status))?;
             return Ok(Response::new(Box::pin(stream.into_inner())));
         }
         let to = ClusterName::from(request.to_cluster.as_str());
@@ -92,7 +109,7 @@ impl FailoverService for Failovers {
         let terms = Terms {
             to,
             version: namespace.failover_version,
-            shards: self.driver.history.shard_count(),
+            shards: self.driver.shards.here.shard_count(),
             catch_up: bounded("catch_up", request.catch_up.as_ref(), CATCH_UP)?,
             max_pause: bounded("max_pause", request.max_pause.as_ref(), MAX_PAUSE)?,
         };
@@ -110,6 +127,10 @@ impl FailoverService for Failovers {
     ) -> Result<Response<AbortHandoverResponse>, Status> {
         let (headers, _, request) = request.into_parts();
         let (namespace, elsewhere) = self.find(&request.namespace, &headers)?;
+        if let Some(mut home) = self.home(&namespace) {
+            let answer = home.abort_handover(passed_on(request)).await;
+            return answer.map_err(|status| at_home(&namespace, status));
+        }
         // It may be active elsewhere since a moment, and not confirmed.
         if let Some(in_time) = self.driver.running.abort(namespace.id).await {
             return Ok(Response::new(AbortHandoverResponse { in_time }));
@@ -137,10 +158,9 @@ impl FailoverService for Failovers {
 
     async fn get_readiness(&self, request: Request<GetReadinessRequest>) -> Result<Response<Readiness>, Status> {
         let namespace = self.driver.metadata.namespaces().resolve(&request.into_inner().namespace)?;
-        let kept = self.driver.history.quarantined().await.into_values().flatten();
+        let kept = self.driver.shards.quarantined().await.into_values().flatten();
         let kept = kept.filter(|kept| kept.run.workflow.namespace == namespace.id).count();
-        let untold = self.driver.history.untold(namespace.id).await;
-        let unheard = self.driver.history.unheard(namespace.id).await;
+        let (untold, unheard) = self.driver.shards.lacking(namespace.id).await;
         Ok(Response::new(Readiness {
             quarantined_tasks: i64::try_from(kept).unwrap_or(i64::MAX),
             failover_version: namespace.failover_version.0,
@@ -170,6 +190,13 @@ fn passed_on<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(PASSED_ON, MetadataValue::from_static("true"));
     request
+}
+
+fn at_home(namespace: &Namespace, status: Status) -> Status {
+    if std::error::Error::source(&status).is_none() {
+        return status;
+    }
+    Status::unavailable(format!("the host that hands {} over is not reached, try again", namespace.name))
 }
 
 fn unreached(namespace: &Namespace, status: Status) -> Status {

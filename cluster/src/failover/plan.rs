@@ -25,7 +25,7 @@ impl Failovers {
         if namespace.replication_state.pause().is_some() {
             blockers.push("it is being handed over already".to_owned());
         }
-        let standings = self.driver.history.standings(LONGEST_COUNT).await;
+        let standings = self.driver.shards.standings(LONGEST_COUNT).await;
         let peer = view.federation.topology.id_of(to);
         let of_peer = |all: &Vec<Standing>| all.iter().find(|standing| Some(standing.peer) == peer).cloned();
         let shards: Vec<_> = standings.iter().map(|(shard, all)| (*shard, of_peer(all))).collect();

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use history::History;
 use metadata::Metadata;
 use replicator::{
     ids::{NamespaceId, ShardId},
@@ -21,7 +20,7 @@ use store::Spawner;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::readiness;
-use crate::{metrics::Metrics, ports::Clock};
+use crate::{hosts::AllShards, metrics::Metrics, ports::Clock};
 
 /// What can happen to a handover.
 enum Event {
@@ -102,7 +101,7 @@ struct Begun {
 pub(crate) struct Driver {
     pub(crate) running: Running,
     pub(crate) metadata: Metadata,
-    pub(crate) history: History,
+    pub(crate) shards: AllShards,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) spawn: Spawner,
@@ -167,7 +166,7 @@ impl Driver {
         let (id, name) = (begun.namespace.id, begun.namespace.name.as_str());
         let (to, version) = (begun.terms.to.clone(), begun.terms.version);
         match step {
-            Step::Watch => self.history.watch_handover(id, &to),
+            Step::Watch => self.shards.watch_handover(id, &to),
             Step::Stop { until } => {
                 self.write(id, name, move |old, _, all| change::stop(old, &to, version, until, all));
             }

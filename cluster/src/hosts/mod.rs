@@ -3,15 +3,25 @@
 //!
 //! A cluster of one host has none of this.
 
+mod all;
 mod claims;
 mod follow;
 mod inside;
 mod offers;
 mod questions;
+mod said;
+mod shards;
 mod streams;
 mod told;
 
 pub(crate) use self::{
-    claims::Claims, follow::Follower, inside::Inside, offers::Offers, questions::Everywhere, streams::PassedOn,
+    all::{AllShards, tell_progress},
+    claims::Claims,
+    follow::Follower,
+    inside::Inside,
+    offers::Offers,
+    questions::Everywhere,
+    shards::ShardsHere,
+    streams::PassedOn,
     told::tell,
 };

@@ -16,6 +16,7 @@ use store::Store;
 use tonic::Status;
 
 use crate::{
+    hosts::AllShards,
     ports::{Clock, Spawner},
     status::Lags,
 };
@@ -31,6 +32,7 @@ mod verification;
 #[derive(Clone)]
 pub(crate) struct Operations {
     pub(crate) history: History,
+    pub(crate) shards: AllShards,
     pub(crate) metadata: Metadata,
     pub(crate) membership: Membership,
     pub(crate) store: Arc<dyn Store>,

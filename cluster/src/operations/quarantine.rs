@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use history::History;
 use prost::Message as _;
 use proto::{
     meridian::quarantine::v1::{
@@ -24,6 +23,7 @@ use replicator::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Operations, page_size, refused, run_id};
+use crate::hosts::AllShards;
 
 /// Everything that is kept, by its name.
 struct All {
@@ -33,9 +33,9 @@ struct All {
 }
 
 impl All {
-    async fn of(history: &History) -> Self {
+    async fn of(shards: &AllShards) -> Self {
         let mut all = Self { tasks: BTreeMap::new(), firsts: BTreeMap::new() };
-        for (shard, kept) in history.quarantined().await {
+        for (shard, kept) in shards.quarantined().await {
             for task in kept {
                 all.firsts.entry((shard, task.run.clone())).or_insert(task.task);
                 all.tasks.insert((shard, task.task), task);
@@ -77,12 +77,12 @@ impl QuarantineService for Operations {
     ) -> Result<Response<RetryQuarantinedResponse>, Status> {
         let request = request.into_inner();
         self.check(&request.tasks)?;
-        let mut outcomes = All::of(&self.history).await.retried(&request.tasks);
+        let mut outcomes = All::of(&self.shards).await.retried(&request.tasks);
         if !request.dry_run {
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.action() == Action::Tried) {
                 let (shard, task) = key(&outcome.name.unwrap_or_default());
                 // It may have been applied meanwhile.
-                if !self.history.retry_quarantined(shard, task).await.map_err(refused)? {
+                if !self.shards.retry_quarantined(shard, task).await.map_err(refused)? {
                     outcome.set_action(Action::NotThere);
                 }
             }
@@ -98,14 +98,14 @@ impl QuarantineService for Operations {
         self.check(&request.tasks)?;
         let mut gone: BTreeSet<(ShardId, TaskId)> = BTreeSet::new();
         if request.dry_run {
-            gone.extend(All::of(&self.history).await.tasks.into_keys());
+            gone.extend(All::of(&self.shards).await.tasks.into_keys());
         } else {
             let mut by_shard: BTreeMap<ShardId, Vec<TaskId>> = BTreeMap::new();
             for (shard, task) in request.tasks.iter().map(key) {
                 by_shard.entry(shard).or_default().push(task);
             }
             for (shard, tasks) in by_shard {
-                let skipped = self.history.skip_quarantined(shard, tasks).await.map_err(refused)?;
+                let skipped = self.shards.skip_quarantined(shard, tasks).await.map_err(refused)?;
                 gone.extend(skipped.into_iter().map(|task| (shard, task)));
             }
         }
@@ -123,7 +123,7 @@ impl Operations {
             [] => (ShardId(0), TaskId(0)),
             token => key(&TaskName::decode(token).map_err(|_| Status::invalid_argument("next_page_token is none"))?),
         };
-        let all = All::of(&self.history).await;
+        let all = All::of(&self.shards).await;
         let size = page_size(request.page_size);
         let rest = all.tasks.iter().filter(|(key, kept)| **key > after && filter.matches(**key, kept));
         let mut tasks: Vec<_> = rest.take(size + 1).map(|((shard, _), kept)| self.show(&all, *shard, kept)).collect();

@@ -130,9 +130,12 @@ impl Host {
         assert!(timeout(LONG, seen).await.is_ok(), "{} hosts do not meet", count);
     }
 
+    pub fn channel(&self) -> Channel {
+        cluster::ports::endpoint(&self.address).expect("an address").connect_lazy()
+    }
+
     pub fn client(&self) -> Client {
-        let channel = cluster::ports::endpoint(&self.address).expect("an address").connect_lazy();
-        Client { channel: WorkflowServiceClient::new(channel), is_here: false }
+        Client { channel: WorkflowServiceClient::new(self.channel()), is_here: false }
     }
 }
 

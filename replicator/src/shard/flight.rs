@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     defects::{Defect, planted},
-    ids::{RunKey, TaskId, WorkflowKey},
+    ids::{NamespaceId, RunKey, TaskId, WorkflowKey},
     shard::io::BacklogTask,
     stream::tail,
     task::{Category, HistoryTask, TaskKey, TaskKind, TransferTask},
@@ -46,6 +46,8 @@ pub(super) struct InFlight {
     pub(super) record: Option<Vec<(StreamKey, TaskId)>>,
     /// A peer's task that is being kept.
     pub(super) refused: Option<Refused>,
+    /// Namespaces of which it is said, once this has proved that the shard is ours, that the new side has everything.
+    pub(super) drained: Vec<NamespaceId>,
 }
 
 impl Shard {
@@ -79,6 +81,7 @@ impl Shard {
             self.tail.add(row);
         }
         self.outbox.on_committed(id);
+        self.on_drain_proved(&flight.drained);
         for (key, high) in flight.record.into_iter().flatten() {
             if let Some(target) = self.targets.get_mut(&key) {
                 target.on_watermark(high);
@@ -151,6 +154,7 @@ impl Shard {
                 self.outbox.push(Output::Reply(request, Box::new(Err(failure))));
             }
         }
+        self.on_drain_not_proved(&flight.drained);
         self.on_not_dropped(&flight.completed);
         self.keep_tombstones(&flight.completed);
         if let Some(gaps) = flight.record.take() {

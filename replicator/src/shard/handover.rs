@@ -18,7 +18,9 @@ use core::time::Duration;
 
 use super::{
     Shard,
-    io::{Call, Failure, Output},
+    flight::InFlight,
+    io::{Call, Failure, Output, Transaction},
+    ownership::Ownership,
     work::Work,
 };
 use crate::{
@@ -182,9 +184,40 @@ impl Shard {
             self.handovers.held.entry(id).and_modify(|held| held.mark = Some(end));
         }
         let drained = self.handovers.held.iter().filter(|(_, held)| !held.is_drained && self.has_all(held));
-        for id in drained.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.handovers.held.entry(id).and_modify(|held| held.is_drained = true);
-            self.outbox.push(Output::Handover(id, HandoverProgress::Drained));
+        let drained: Vec<NamespaceId> = drained.map(|(id, _)| *id).collect();
+        for id in &drained {
+            self.handovers.held.entry(*id).and_modify(|held| held.is_drained = true);
+        }
+        match self.has_rivals {
+            true => self.prove_drained(drained),
+            false => self.on_drain_proved(&drained),
+        }
+    }
+
+    /// Another host may have the shard, and write for these namespaces: only a write says that none does.
+    fn prove_drained(&mut self, drained: Vec<NamespaceId>) {
+        let Ownership::Owned { range, .. } = &self.ownership else { return };
+        if drained.is_empty() {
+            return;
+        }
+        let range = *range;
+        let transaction = Transaction::of(self.next_transaction(), self.id, range);
+        let flight = InFlight { lowest: TaskId(i64::MAX), drained, ..InFlight::default() };
+        self.in_flight.insert(transaction.id, flight);
+        self.outbox.begin(transaction.id, Output::Commit(Box::new(transaction)));
+    }
+
+    /// The new side has everything of these namespaces.
+    pub(super) fn on_drain_proved(&mut self, drained: &[NamespaceId]) {
+        for id in drained.iter().filter(|id| self.handovers.holds(**id)) {
+            self.outbox.push(Output::Handover(*id, HandoverProgress::Drained));
+        }
+    }
+
+    /// It is not known whether it has.
+    pub(super) fn on_drain_not_proved(&mut self, drained: &[NamespaceId]) {
+        for id in drained {
+            self.handovers.held.entry(*id).and_modify(|held| held.is_drained = false);
         }
     }
 

@@ -278,6 +278,7 @@ impl Shard {
                     seeded: turn.seeded,
                     record: transaction.shard_state.is_some().then(|| core::mem::take(&mut self.gaps)),
                     refused: None,
+                    drained: Vec::new(),
                 };
                 self.outbox.begin(id, Output::Commit(Box::new(transaction)));
                 after.into_iter().chain(says).for_each(|output| self.outbox.push_after(id, output));

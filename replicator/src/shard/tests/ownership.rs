@@ -2,12 +2,12 @@
 
 use std::vec;
 
-use super::world::{A, World, signal_call, topology, workflow};
+use super::world::{A, B, World, signal_call, topology, workflow};
 use crate::{
     ids::ShardId,
     shard::{
-        Shard,
-        io::{Request, RequestId},
+        HandoverProgress, Shard,
+        io::{Load, Report, Request, RequestId},
     },
 };
 
@@ -76,6 +76,30 @@ fn a_quiet_shard_learns_that_another_host_had_it() {
         assert_eq!(world.clusters[A].offers.len(), 1, "{how}: the task that the signal wants");
         world.signal(A, "second");
         assert_eq!(world.signals(A, run), "first second");
+    }
+}
+
+/// A namespace is being handed over, and everything that this host knows of is on the other side. But another host has the
+/// shard and may have written: that everything is there is not said.
+#[test]
+fn only_who_has_the_shard_says_that_it_is_drained() {
+    for is_taken in [false, true] {
+        let mut world = World::new(2);
+        world.clusters[A].shard = Shard::new(ShardId(1), topology(0, 2), 7).with_rivals();
+        world.open(A);
+        world.stream();
+        world.start(A, 0);
+        world.exchange();
+        let reports = world.clusters[A].reports.len();
+        if is_taken {
+            // By another host, of which this one does not hear.
+            let _ = world.clusters[A].store.load(Load::AcquireShard);
+        }
+        world.pause(B, 15);
+        let lost = |report: &Report| matches!(report, Report::OwnershipLost { .. });
+        let is_lost = world.clusters[A].reports[reports..].iter().any(lost);
+        // Who learns by it that the shard was another's takes it again, and says so when it is true.
+        assert_eq!((is_lost, world.progress()), (is_taken, vec![HandoverProgress::Drained]));
     }
 }
 
