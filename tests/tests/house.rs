@@ -16,7 +16,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("watch", &[]),
     ("matching", &["proto", "replicator"]),
-    ("store", &["proto", "replicator", "scratch-postgres"]),
+    ("store", &["proto", "replicator", "scratch-mariadb", "scratch-postgres"]),
     ("membership", &["config", "proto", "replicator", "store", "watch"]),
     ("metadata", &["proto", "replicator", "store", "watch"]),
     ("history", &["membership", "metadata", "proto", "replicator", "store", "watch"]),
@@ -43,7 +43,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("simulate", &["servers", "simulations"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
     ("scratch-postgres", &[]),
-    ("tests", &["proto", "scratch-postgres"]),
+    ("scratch-mariadb", &["scratch-postgres"]),
+    ("tests", &["proto", "scratch-mariadb", "scratch-postgres"]),
     ("bench", &["proto", "scratch-postgres", "tests"]),
     ("powercut", &[]),
     // Everything that parses what comes from outside.

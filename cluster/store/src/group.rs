@@ -82,6 +82,12 @@ pub(crate) struct Trouble {
     pub(crate) reconnect: bool,
 }
 
+impl From<Trouble> for Unavailable {
+    fn from(trouble: Trouble) -> Self {
+        Self(trouble.text)
+    }
+}
+
 /// What is known of a write that was not carried out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TroubleKind {

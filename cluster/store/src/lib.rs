@@ -20,6 +20,8 @@ mod select;
 mod stored_task;
 mod table;
 
+mod server;
+
 pub mod postgres;
 pub mod sqlite;
 

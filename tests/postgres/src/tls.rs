@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::{Server, folder, other_user};
+use crate::{Server, kept::folder, user};
 
 /// A server that is reached by TLS at [`NAME`], and by no other name.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl TlsServer {
     /// When there is no `openssl`, or as [`Server::start`].
     #[must_use]
     pub fn start() -> Self {
-        let user = other_user();
-        let folder = folder(user);
+        let user = user();
+        let folder = folder("postgres", user);
         for name in ["authority", "stranger"] {
             let arguments = format!(
                 "req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name} \

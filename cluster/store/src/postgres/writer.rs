@@ -1,13 +1,13 @@
-//! The one writer of this process: takes what waits, writes it together, answers.
+//! How groups are written to PostgreSQL.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use replicator::{
     ids::{RangeId, ShardId},
-    shard::io::{CommitOutcome, Loaded},
+    shard::io::CommitOutcome,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgArguments};
 use tokio::time::{Instant, timeout};
@@ -22,24 +22,21 @@ use super::{
 };
 use crate::{
     Failed,
-    group::{Member, Outcome, Queue, Trouble, TroubleKind, Turn},
+    group::{Member, Outcome, Trouble, TroubleKind},
     plan::{self, Numbers, Plan, View},
+    server::writer::{Hand, acquired, wanted},
     table::{Columns as _, Value, bytes, column},
 };
 
-/// The writer.
+/// The hand of the writer.
 pub(crate) struct Writer {
     options: Options,
-    queue: Queue<Never>,
     connection: Option<(PgConnection, Instant)>,
     numbers: Numbers,
     /// Row numbers that are left of those that were drawn.
     left: i64,
     view: View,
 }
-
-/// Nothing is written alone by the writer: what shards share is written on connections of its own.
-pub(crate) enum Never {}
 
 /// Row numbers that are drawn at a time; the step of the sequence.
 const DRAWN: i64 = 65_536;
@@ -48,104 +45,15 @@ const DRAWN: i64 = 65_536;
 const TRIES: usize = 4;
 
 impl Writer {
-    pub(crate) fn new(options: Options, queue: Queue<Never>) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         let numbers = Numbers { row: 0, seq: 0 };
-        Self { options, queue, connection: None, numbers, left: 0, view: View::default() }
+        Self { options, connection: None, numbers, left: 0, view: View::default() }
     }
 
     /// Connect, so that whoever opens the store learns what stands in the way.
     pub(crate) async fn open(&mut self) -> Result<(), Failed> {
         let opened = self.connection().await.map(drop);
         opened.map_err(|trouble| Failed(format!("{} cannot be opened: {}", self.options, trouble.text)))
-    }
-
-    /// Write until told to close, or until nobody is left to ask.
-    pub(crate) async fn run(mut self) {
-        while let Some(turn) = self.queue.next().await {
-            match turn {
-                Turn::Group(group) => self.write(group).await,
-                Turn::Chore(never) => match never {},
-            }
-        }
-        if let Some((connection, _)) = self.connection.take() {
-            let _ = timeout(self.options.patience(), connection.close()).await;
-        }
-        self.queue.closed();
-    }
-
-    /// Write a group and answer. Shards are taken apart from commits. When a row is at fault, the members are written one by
-    /// one, so that only the one with that row fails.
-    async fn write(&mut self, group: Vec<Member>) {
-        let mut parts = apart(group);
-        while let Some(group) = parts.pop_front() {
-            let done = match &group[0] {
-                Member::Acquire(..) => self.acquire(&group).await,
-                Member::Commit(..) => self.commit(&group).await,
-            };
-            match done {
-                Ok(outcomes) => {
-                    for (member, outcome) in group.into_iter().zip(outcomes) {
-                        member.answer(outcome);
-                    }
-                }
-                Err(trouble) => {
-                    self.view = View::default();
-                    if trouble.reconnect {
-                        self.connection = None;
-                    }
-                    if trouble.kind == TroubleKind::Rows && group.len() > 1 {
-                        parts.extend(group.into_iter().map(|member| vec![member]));
-                    } else {
-                        tracing::warn!(error = trouble.text, members = group.len(), "a write was not carried out");
-                        group.into_iter().for_each(|member| member.refuse(&trouble));
-                    }
-                }
-            }
-        }
-        self.view.trim();
-    }
-
-    /// Take shards. What was known of their workflows is of the time before.
-    async fn acquire(&mut self, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
-        let shards: Vec<_> = group.iter().map(member_shard).collect();
-        // A shard that two members ask for is taken once for each.
-        let mut ranges: BTreeMap<ShardId, i64> = BTreeMap::new();
-        for shard in &shards {
-            *ranges.entry(*shard).or_default() += 1;
-        }
-        let ids: Vec<_> = ranges.keys().map(|shard| Value::Integer(shard.0.into())).collect();
-        let times: Vec<_> = ranges.values().copied().map(Value::Integer).collect();
-        let mut arguments = PgArguments::default();
-        bind_column(&mut arguments, Kind::Integer, ids.iter());
-        bind_column(&mut arguments, Kind::Integer, times.iter());
-        let rows = self.execute(ACQUIRE.into(), arguments).await?;
-        self.view.workflows.clear();
-        let mut taken = BTreeMap::new();
-        for row in &rows {
-            let read = || Ok((ShardId(column(row, 0)?), column::<i64>(row, 1)?, bytes(row, 2)?));
-            let (shard, range, state) = read().map_err(|error| unwritten(&error))?;
-            self.view.shards.insert(shard, Some((RangeId(range), state.clone())));
-            let first = range - ranges.get(&shard).copied().unwrap_or(1);
-            taken.insert(shard, (first, state));
-        }
-        let outcomes = shards.into_iter().map(|shard| {
-            let (range, state) = taken.get_mut(&shard).expect("every shard is answered");
-            *range += 1;
-            Outcome::Acquired(Loaded::Shard { range: RangeId(*range), state: state.clone() })
-        });
-        Ok(outcomes.collect())
-    }
-
-    async fn commit(&mut self, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
-        for _ in 0..TRIES {
-            if let Some(outcomes) = self.attempt(group).await? {
-                return Ok(outcomes);
-            }
-            // Somebody took a shard: look again who owns what.
-            self.view = View::default();
-        }
-        let text = "shards of the group change hands again and again".into();
-        Err(Trouble { text, kind: TroubleKind::World, reconnect: false })
     }
 
     /// Decide a group by what is known and write it if that is still true.
@@ -249,6 +157,56 @@ impl Writer {
     }
 }
 
+impl Hand for Writer {
+    async fn acquire(&mut self, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
+        let times = wanted(group);
+        let ids: Vec<_> = times.keys().map(|shard| Value::Integer(shard.0.into())).collect();
+        let times: Vec<_> = times.values().copied().map(Value::Integer).collect();
+        let mut arguments = PgArguments::default();
+        bind_column(&mut arguments, Kind::Integer, ids.iter());
+        bind_column(&mut arguments, Kind::Integer, times.iter());
+        let rows = self.execute(ACQUIRE.into(), arguments).await?;
+        self.view.workflows.clear();
+        let mut taken = BTreeMap::new();
+        for row in &rows {
+            let read = || Ok((ShardId(column(row, 0)?), RangeId(column(row, 1)?), bytes(row, 2)?));
+            let (shard, range, state) = read().map_err(|error| unwritten(&error))?;
+            self.view.shards.insert(shard, Some((range, state.clone())));
+            taken.insert(shard, (range, state));
+        }
+        Ok(acquired(group, &taken))
+    }
+
+    async fn commit(&mut self, group: &[Member]) -> Result<Vec<Outcome>, Trouble> {
+        for _ in 0..TRIES {
+            if let Some(outcomes) = self.attempt(group).await? {
+                return Ok(outcomes);
+            }
+            // Somebody took a shard: look again who owns what.
+            self.view = View::default();
+        }
+        let text = "shards of the group change hands again and again".into();
+        Err(Trouble { text, kind: TroubleKind::World, reconnect: false })
+    }
+
+    fn forget(&mut self, reconnect: bool) {
+        self.view = View::default();
+        if reconnect {
+            self.connection = None;
+        }
+    }
+
+    fn trim(&mut self) {
+        self.view.trim();
+    }
+
+    async fn close(mut self) {
+        if let Some((connection, _)) = self.connection.take() {
+            let _ = timeout(self.options.patience(), connection.close()).await;
+        }
+    }
+}
+
 /// The connection, a new one if there is none or it is too old.
 async fn connect<'c>(
     slot: &'c mut Option<(PgConnection, Instant)>,
@@ -288,25 +246,6 @@ async fn reading<T>(patience: Duration, read: impl Future<Output = Result<T, sql
     match timeout(patience, read).await {
         Ok(read) => read.map_err(|error| unwritten(&error)),
         Err(_) => Err(silent(TroubleKind::World)),
-    }
-}
-
-/// Members in their order, shards that are taken apart from commits.
-fn apart(group: Vec<Member>) -> VecDeque<Vec<Member>> {
-    let mut parts: VecDeque<Vec<Member>> = VecDeque::new();
-    for member in group {
-        match parts.back_mut() {
-            Some(part) if part[0].transaction().is_some() == member.transaction().is_some() => part.push(member),
-            _ => parts.push_back(vec![member]),
-        }
-    }
-    parts
-}
-
-fn member_shard(member: &Member) -> ShardId {
-    match member {
-        Member::Acquire(shard, _) => *shard,
-        Member::Commit(transaction, _) => transaction.shard,
     }
 }
 

@@ -1,6 +1,4 @@
-//! Reads: on connections of their own, beside the writer.
-
-use std::time::Duration;
+//! Reads of what runs leave, on connections of their own beside the writer.
 
 use bytes::Bytes;
 use replicator::{
@@ -10,84 +8,46 @@ use replicator::{
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
 };
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgRow};
 
-use super::{trouble::patiently, value::arguments};
+use super::Database;
 use crate::{
     HistoryError, HistoryPage, ScannedRun, Unavailable,
     page::{self, Wanted},
-    select::Statement,
     stored_task,
-    table::{self, Key as _, Malformed, Values, bytes, column, item, name, node::Found, sixteen},
+    table::{self, Key as _, Values, bytes, column, item, name, node::Found, sixteen},
 };
-
-/// Connections for reads.
-#[derive(Clone, Debug)]
-pub(crate) struct Readers {
-    pub(crate) pool: PgPool,
-    pub(crate) patience: Duration,
-}
-
-impl Readers {
-    /// Ask for rows with one statement, which sees one moment.
-    pub(crate) async fn ask<T>(
-        &self,
-        text: &'static str,
-        values: Values,
-        read: impl Fn(&PgRow) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, Unavailable> {
-        patiently(self.patience, async {
-            let rows = sqlx::query_with(text, arguments(values)).fetch_all(&self.pool).await?;
-            rows.iter().map(read).collect()
-        })
-        .await
-    }
-
-    /// The same for a statement that a filter was translated to. Shapes of filters are chosen by callers: they are not kept
-    /// prepared.
-    pub(crate) async fn filtered<T>(
-        &self,
-        statement: Statement,
-        read: impl Fn(&PgRow) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, Unavailable> {
-        patiently(self.patience, async {
-            let query = sqlx::query_with(AssertSqlSafe(statement.text), arguments(statement.values)).persistent(false);
-            query.fetch_all(&self.pool).await?.iter().map(read).collect()
-        })
-        .await
-    }
-}
 
 /// The record of a run, how it was started, its items, and, where the current one is asked for, whether the workflow has
 /// any run: rows of `part, run, record, kind, key, value`.
-const RUN: &str = "WITH n AS (SELECT row FROM name WHERE namespace = $1 AND workflow = $2 AND run = $3) \
-    SELECT 0::BIGINT AS part, r.id, r.record, NULL::BIGINT, NULL::BYTEA, r.state FROM n JOIN run AS r ON r.row = n.row \
+const RUN: &str = "WITH n AS (SELECT m.row FROM name AS m WHERE m.namespace = $1 AND m.workflow = $2 AND m.run = $3) \
+    SELECT CAST(0 AS BIGINT) AS part, r.id, r.record, CAST(NULL AS BIGINT), CAST(NULL AS BYTEA), r.state \
+    FROM n JOIN run AS r ON r.row = n.row \
     UNION ALL SELECT 1, NULL, NULL, 1, s.key, s.value FROM n JOIN start AS s ON s.row = n.row \
     UNION ALL SELECT 1, NULL, NULL, i.kind, i.key, i.value FROM n JOIN item AS i ON i.row = n.row \
     UNION ALL (SELECT 2, NULL, NULL, NULL, NULL, NULL FROM name AS o JOIN run AS r ON r.row = o.row AND r.id = o.run \
     WHERE length($3) = 0 AND o.namespace = $1 AND o.workflow = $2 LIMIT 1)";
 
 /// Read the current run of a workflow, or learn that it has none at all.
-pub(crate) async fn current(readers: &Readers, workflow: &WorkflowKey) -> Result<Loaded, Unavailable> {
-    let (found, has_runs) = find(readers, workflow, None).await?;
+pub(crate) async fn current<D: Database>(database: &D, workflow: &WorkflowKey) -> Result<Loaded, Unavailable> {
+    let (found, has_runs) = find(database, workflow, None).await?;
     Ok(if found.is_some() || has_runs { Loaded::Current(found) } else { Loaded::NoRuns })
 }
 
 /// Read a run with its items.
-pub(crate) async fn run(readers: &Readers, run: &RunKey) -> Result<Option<StoredRun>, Unavailable> {
-    find(readers, &run.workflow, Some(run.run)).await.map(|(found, _)| found)
+pub(crate) async fn run<D: Database>(database: &D, run: &RunKey) -> Result<Option<StoredRun>, Unavailable> {
+    find(database, &run.workflow, Some(run.run)).await.map(|(found, _)| found)
 }
 
 /// A run, or the current one; of that also whether the workflow has any.
-async fn find(
-    readers: &Readers,
+async fn find<D: Database>(
+    database: &D,
     workflow: &WorkflowKey,
     run: Option<RunId>,
 ) -> Result<(Option<StoredRun>, bool), Unavailable> {
     let mut values = Values::default();
     name::Key { workflow: workflow.clone(), run }.bind(&mut values);
     let (mut found, mut items, mut has_runs) = (None, Vec::new(), false);
-    let rows = readers.ask(RUN, values, |row| {
+    let rows = database.ask(RUN, values, |row| {
         Ok(match column::<i64>(row, 0)? {
             0 => {
                 let run = RunKey { workflow: workflow.clone(), run: RunId::from_bytes(sixteen(row, 1)?) };
@@ -120,14 +80,14 @@ const RUNS: &str = "SELECT n.workflow, n.run FROM name AS n JOIN run AS r ON r.r
     WHERE n.namespace = $1 AND (n.workflow, n.run) > ($2, $3) ORDER BY n.workflow, n.run LIMIT $4";
 
 /// Read which runs a namespace has.
-pub(crate) async fn runs(
-    readers: &Readers,
+pub(crate) async fn runs<D: Database>(
+    database: &D,
     namespace: NamespaceId,
     after: Option<(WorkflowId, RunId)>,
     limit: usize,
 ) -> Result<Vec<RunKey>, Unavailable> {
     let after = after.as_ref().map(|(workflow, run)| (workflow, *run));
-    let runs = readers.ask(RUNS, place(namespace, after, limit), |row| {
+    let runs = database.ask(RUNS, place(namespace, after, limit), |row| {
         let workflow = WorkflowKey { namespace, workflow: WorkflowId::from(column::<String>(row, 0)?) };
         Ok(RunKey { workflow, run: RunId::from_bytes(sixteen(row, 1)?) })
     });
@@ -135,19 +95,20 @@ pub(crate) async fn runs(
 }
 
 /// A name may stand for a tree whose run is gone; the pointer of a workflow is the name with an empty run.
-const SCAN: &str = "SELECT n.workflow, n.run, r.record, r.state, coalesce(c.row = n.row, false)::INT::BIGINT \
+const SCAN: &str = "SELECT n.workflow, n.run, r.record, r.state, \
+    CASE WHEN c.row = n.row THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END \
     FROM name AS n JOIN run AS r ON r.row = n.row \
     LEFT JOIN name AS c ON c.namespace = n.namespace AND c.workflow = n.workflow AND c.run = '' \
     WHERE n.namespace = $1 AND (n.workflow, n.run) > ($2, $3) AND n.run <> '' ORDER BY n.workflow, n.run LIMIT $4";
 
 /// Read the runs of a namespace as they rest, in the order of their names.
-pub(crate) async fn scan(
-    readers: &Readers,
+pub(crate) async fn scan<D: Database>(
+    database: &D,
     namespace: NamespaceId,
     after: Option<(&WorkflowId, RunId)>,
     limit: usize,
 ) -> Result<Vec<ScannedRun>, Unavailable> {
-    let runs = readers.ask(SCAN, place(namespace, after, limit), |row| {
+    let runs = database.ask(SCAN, place(namespace, after, limit), |row| {
         Ok(ScannedRun {
             workflow: WorkflowId::from(column::<String>(row, 0)?),
             run: RunId::from_bytes(sixteen(row, 1)?),
@@ -176,8 +137,8 @@ const TASKS: &str = "SELECT fire_time, id, body FROM task \
     WHERE shard = $1 AND category = $2 AND (fire_time, id) > ($3, $4) ORDER BY fire_time, id LIMIT $5";
 
 /// Read tasks of a queue.
-pub(crate) async fn tasks(
-    readers: &Readers,
+pub(crate) async fn tasks<D: Database>(
+    database: &D,
     shard: ShardId,
     category: Category,
     after: Option<TaskKey>,
@@ -187,7 +148,7 @@ pub(crate) async fn tasks(
     let mut values = Values::default();
     values.add(i64::from(shard.0)).add(table::task::number(category)).add(after.fire_time.0).add(after.id.0);
     values.add(number(limit));
-    let tasks = readers.ask(TASKS, values, |row| {
+    let tasks = database.ask(TASKS, values, |row| {
         let (key, body) = table::task::read(row)?;
         stored_task::decode(category, key, body).ok_or_else(|| table::malformed(2, "no task of this release"))
     });
@@ -195,22 +156,22 @@ pub(crate) async fn tasks(
 }
 
 /// Read replication tasks with their events.
-pub(crate) async fn backlog(
-    readers: &Readers,
+pub(crate) async fn backlog<D: Database>(
+    database: &D,
     shard: ShardId,
     after: TaskId,
     limit: usize,
 ) -> Result<Vec<BacklogTask>, Unavailable> {
     let after = TaskKey { fire_time: Timestamp::ZERO, id: after };
     let mut backlog = Vec::new();
-    for task in tasks(readers, shard, Category::Replication, Some(after), limit).await? {
+    for task in tasks(database, shard, Category::Replication, Some(after), limit).await? {
         let mut found = BacklogTask { task, events: Vec::new(), new_run_events: None };
         if let Some((batch, new_run)) = stored_task::batches(&found.task) {
             let workflow = &found.task.run.workflow;
-            let events = batches(readers, workflow, &batch.branch, batch.first, batch.next).await?;
+            let events = batches(database, workflow, &batch.branch, batch.first, batch.next).await?;
             let new_run = match new_run {
                 Some(batch) => {
-                    batches(readers, workflow, &batch.branch, batch.first, batch.next).await?.into_iter().next()
+                    batches(database, workflow, &batch.branch, batch.first, batch.next).await?.into_iter().next()
                 }
                 None => None,
             };
@@ -222,15 +183,15 @@ pub(crate) async fn backlog(
 }
 
 /// Read all batches of a stretch; none when the run is gone.
-async fn batches(
-    readers: &Readers,
+async fn batches<D: Database>(
+    database: &D,
     workflow: &WorkflowKey,
     branch: &Branch,
     first: EventId,
     end: EventId,
 ) -> Result<Vec<Bytes>, Unavailable> {
     let wanted = Wanted { first, end, max_events: usize::MAX, max_bytes: usize::MAX };
-    match history(readers, workflow, branch, wanted).await {
+    match history(database, workflow, branch, wanted).await {
         Ok(page) => Ok(page.batches.into_iter().map(|batch| batch.events).collect()),
         Err(HistoryError::NotFound) => Ok(Vec::new()),
         Err(HistoryError::DataLoss(text)) => Err(Unavailable(text)),
@@ -248,12 +209,12 @@ const NODES_REVERSE: &str = "SELECT n.node, n.txn, n.next, n.previous, n.events 
     AND (n.node, n.txn) < ($6, $7) ORDER BY n.node DESC, n.txn DESC LIMIT $8";
 
 /// A tree by its name.
-struct Read<'r> {
-    readers: &'r Readers,
+struct Read<'r, D> {
+    database: &'r D,
     tree: name::Key,
 }
 
-impl Read<'_> {
+impl<D> Read<'_, D> {
     fn values(&self, branch: BranchId) -> Values {
         let mut values = Values::default();
         self.tree.bind(&mut values);
@@ -262,7 +223,7 @@ impl Read<'_> {
     }
 }
 
-impl page::Tree for Read<'_> {
+impl<D: Database> page::Tree for Read<'_, D> {
     async fn ascending(
         &mut self,
         branch: BranchId,
@@ -272,7 +233,7 @@ impl page::Tree for Read<'_> {
     ) -> Result<Vec<Found>, Unavailable> {
         let mut values = self.values(branch);
         values.add(after.0).add(after.1).add(end).add(number(limit));
-        self.readers.ask(NODES, values, Found::read).await
+        self.database.ask(NODES, values, Found::read).await
     }
 
     async fn descending(
@@ -284,28 +245,28 @@ impl page::Tree for Read<'_> {
     ) -> Result<Vec<Found>, Unavailable> {
         let mut values = self.values(branch);
         values.add(first).add(before.0).add(before.1).add(number(limit));
-        self.readers.ask(NODES_REVERSE, values, Found::read).await
+        self.database.ask(NODES_REVERSE, values, Found::read).await
     }
 }
 
 /// Batches of a branch, oldest first.
-pub(crate) async fn history(
-    readers: &Readers,
+pub(crate) async fn history<D: Database>(
+    database: &D,
     workflow: &WorkflowKey,
     branch: &Branch,
     wanted: Wanted,
 ) -> Result<HistoryPage, HistoryError> {
     let tree = name::Key { workflow: workflow.clone(), run: Some(branch.tree) };
-    page::forward(&mut Read { readers, tree }, branch, wanted).await
+    page::forward(&mut Read { database, tree }, branch, wanted).await
 }
 
 /// Batches of a branch, youngest first.
-pub(crate) async fn history_reverse(
-    readers: &Readers,
+pub(crate) async fn history_reverse<D: Database>(
+    database: &D,
     workflow: &WorkflowKey,
     branch: &Branch,
     wanted: Wanted,
 ) -> Result<HistoryPage, HistoryError> {
     let tree = name::Key { workflow: workflow.clone(), run: Some(branch.tree) };
-    page::backward(&mut Read { readers, tree }, branch, wanted).await
+    page::backward(&mut Read { database, tree }, branch, wanted).await
 }
