@@ -1,7 +1,8 @@
 #!/bin/sh
 # Provisions what the tests drive: the published Python SDK, CLI and dev server below tests/.provision, and the published
 # TypeScript SDK in tests/sdk/typescript/node_modules. The test run calls it by itself. Does nothing when nothing changed.
-# PostgreSQL comes from the system: where it is missing, root gets it from Debian's packages, and anybody else is told.
+# PostgreSQL and MariaDB come from the system: where they are missing, root gets them from Debian's packages, and anybody
+# else is told.
 set -eu
 cd "$(dirname "$0")"
 provision=.provision
@@ -44,7 +45,18 @@ postgres() {
     fi
 }
 
+mariadb() {
+    if command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null; then return; fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends mariadb-server
+    else
+        echo "tests/provision.sh: MariaDB 10.11 or newer is missing (Debian: apt-get install mariadb-server)" >&2
+        exit 1
+    fi
+}
+
 mkdir -p "$provision"
 postgres
+mariadb
 once python python_sdk "$python"
 once typescript typescript_sdk "$typescript/package.json" "$typescript/package-lock.json"

@@ -25,13 +25,13 @@ pub(crate) fn name(location: &Location) -> &'static str {
 }
 
 fn options(database: &config::Postgres, exclusive: bool) -> postgres::Options {
-    let tls = database.tls.as_ref().map(|tls| postgres::Tls {
+    let tls = database.tls.as_ref().map(|tls| store::Tls {
         authorities: tls.authorities.clone(),
         is_verified: tls.verify_host || tls.authorities.is_some(),
         verify_host: tls.verify_host,
         client: tls.client.clone(),
     });
-    let mut options = postgres::Options::from_address(&postgres::Address {
+    let mut options = postgres::Options::from_address(&store::Address {
         host: database.host.clone(),
         port: database.port,
         database: database.database.clone(),

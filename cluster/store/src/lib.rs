@@ -5,8 +5,8 @@
 //! it is handed; and it never acknowledges what could still be lost.
 //!
 //! [`Store`] is the contract. Operations and outcomes are data of the core ([`replicator::shard::io`]), so that every
-//! store can answer them. [`sqlite::open`] answers them from one file, or from memory, [`postgres::open`] from a
-//! server that several hosts may share. [`visibility::filter`] is the
+//! store can answer them. [`sqlite::open`] answers them from one file, or from memory, [`postgres::open`] and
+//! [`mysql::open`] from a server that several hosts may share. [`visibility::filter`] is the
 //! language of lists and counts, the same for every store. [`conformance`] is the contract as a program.
 
 pub mod contract;
@@ -22,11 +22,14 @@ mod table;
 
 mod server;
 
+pub mod mysql;
 pub mod postgres;
 pub mod sqlite;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+
+pub use server::{Address, ServerStore, Tls};
 
 pub use contract::{
     Answer, ClusterRecord, Failed, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,

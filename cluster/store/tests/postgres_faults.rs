@@ -13,9 +13,9 @@ use replicator::{
 use scratch_postgres::{NAME, Server, TlsServer};
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use store::{
-    Spawner, Unavailable,
+    Address, Spawner, Tls, Unavailable,
     conformance::model::{Owner, SHARD, acquire, delete, nothing, put, run, start},
-    postgres::{self, Address, Options, PostgresStore, Tls, schema},
+    postgres::{self, Options, PostgresStore, schema},
 };
 
 mod kill;

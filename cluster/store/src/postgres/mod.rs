@@ -23,13 +23,13 @@ mod writer;
 
 use self::writer::Writer;
 pub use self::{
-    options::{Address, MAX_CONNECTIONS, Options, STATEMENT_TIMEOUT, Tls},
+    options::{Options, STATEMENT_TIMEOUT},
     pool::Pool,
 };
 use crate::{
     Failed, Spawner,
     group::{self, Queue},
-    server::{self, ServerStore},
+    server::{self, CONNECT_TIMEOUT, ServerStore},
 };
 
 /// The store.
@@ -45,7 +45,7 @@ pub async fn open(options: &Options, spawner: &Spawner) -> Result<PostgresStore,
     schema::known(options, schema::inspect(options).await?)?;
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections.saturating_sub(1).max(1))
-        .acquire_timeout(options::CONNECT_TIMEOUT)
+        .acquire_timeout(CONNECT_TIMEOUT)
         .idle_timeout(IDLE)
         .max_lifetime(options.max_lifetime)
         // One that broke says so by itself, and is replaced.

@@ -9,7 +9,8 @@ use super::{
     options::Options,
     trouble::{self, text},
 };
-use crate::{Failed, table::Columns as _};
+pub use crate::server::schema::Found;
+use crate::{Failed, server::schema, table::Columns as _};
 
 /// Version of the tables of this program.
 pub const VERSION: i64 = STEPS.len() as i64;
@@ -62,17 +63,6 @@ CREATE TABLE member (id BYTEA PRIMARY KEY, heartbeat BIGINT NOT NULL, record BYT
 UPDATE meridian_schema SET version = 2;
 ";
 
-/// What stands in a database that was opened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Found {
-    /// Nothing: it may become ours.
-    Empty,
-    /// Our tables, of this version, which this program may be too old for.
-    Ours(i64),
-    /// Tables of somebody else.
-    Foreign,
-}
-
 /// Look at a database without changing it.
 ///
 /// # Errors
@@ -113,19 +103,7 @@ pub async fn update(options: &Options) -> Result<i64, Failed> {
 
 /// The version of tables that this program can work with, or why it cannot.
 pub(crate) fn known(options: &Options, found: Found) -> Result<i64, Failed> {
-    match found {
-        Found::Ours(version) if version > VERSION => Err(Failed(format!(
-            "{options} has schema version {version} and this program knows versions up to {VERSION}: it was prepared by \
-             a newer release, use that one or a newer"
-        ))),
-        Found::Ours(version) if version == VERSION => Ok(version),
-        Found::Ours(version) => Err(Failed(format!(
-            "{options} has schema version {version} and this program needs version {VERSION}: run meridian schema update \
-             --store URL"
-        ))),
-        Found::Empty => Err(Failed(format!("{options} has no tables yet: run meridian schema setup --store URL"))),
-        Found::Foreign => Err(Failed(format!("{options} holds tables of another program"))),
-    }
+    schema::known(options, found, VERSION)
 }
 
 /// Take the steps from the version that `from` makes of what is found.

@@ -5,10 +5,10 @@ use std::{future::Future, time::Duration};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use super::options::CONNECT_TIMEOUT;
 use crate::{
     Unavailable,
     group::{Trouble, TroubleKind},
+    server::CONNECT_TIMEOUT,
 };
 
 /// Connect, or say why not.

@@ -16,10 +16,14 @@ use replicator::{
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+mod address;
 mod read;
+pub(crate) mod schema;
 mod shared;
 pub(crate) mod writer;
 
+pub use self::address::{Address, Tls};
+pub(crate) use self::address::{CONNECT_TIMEOUT, MAX_CONNECTIONS};
 use self::writer::Never;
 use crate::{
     Answer, ClusterRecord, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,

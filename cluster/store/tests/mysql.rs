@@ -1,0 +1,36 @@
+//! The contract, held by MariaDB.
+
+#![allow(clippy::disallowed_methods, reason = "a test has a runtime of its own")]
+
+use std::sync::Arc;
+
+use store::{
+    Answer, Spawner, Store,
+    conformance::Fixture,
+    mysql::{self, Options, schema},
+};
+
+/// A database of its own.
+struct Scratch(Options);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(Options::from_url(&scratch_mariadb::shared().database()).expect("a URL"))
+    }
+}
+
+impl Fixture for Scratch {
+    fn open(&self) -> Answer<'_, Arc<dyn Store>> {
+        Box::pin(async {
+            schema::setup(&self.0).await.expect("prepared");
+            let spawner: Spawner = Arc::new(|task| drop(tokio::spawn(task)));
+            Arc::new(mysql::open(&self.0, &spawner).await.expect("opens")) as Arc<dyn Store>
+        })
+    }
+
+    fn survives(&self) -> bool {
+        true
+    }
+}
+
+store::suite!(Scratch::new());
