@@ -78,18 +78,32 @@ fn example(cluster: &str, keep: Keep) -> String {
 /// As [`start`], and when the database cannot be prepared.
 #[must_use]
 pub fn on_postgres(name: &str, cluster: &str, server: &scratch_postgres::Server, database: &str) -> Server {
-    let _ = cli::meridian(&["schema", "setup", "--store", &server.url(database)]).ok();
+    let place = format!("connectAddr: '{}', user: meridian", server.folder().display());
+    let sql = format!("pluginName: postgres12, databaseName: {database}, connectProtocol: unix, {place}");
+    on_database(name, cluster, &server.url(database), &sql)
+}
+
+/// The same on MariaDB.
+///
+/// # Panics
+///
+/// As [`on_postgres`].
+#[must_use]
+pub fn on_mariadb(name: &str, cluster: &str, server: &scratch_mariadb::Server, database: &str) -> Server {
+    let place = format!("connectAddr: '{}', user: root", server.socket().display());
+    let sql = format!("pluginName: mysql8, databaseName: {database}, connectProtocol: unix, {place}");
+    on_database(name, cluster, &server.url(database), &sql)
+}
+
+fn on_database(name: &str, cluster: &str, url: &str, sql: &str) -> Server {
+    let _ = cli::meridian(&["schema", "setup", "--store", url]).ok();
     let base = free_port(4);
     let port = if cluster == "a" { 33 } else { 133 };
-    let sql = format!(
-        "      sql: {{pluginName: postgres12, databaseName: {database}, connectProtocol: unix, connectAddr: '{}', \
-         user: meridian}}",
-        server.folder().display()
-    );
+    let sql = format!("      sql: {{{sql}}}");
     let text = moved(&example(cluster, Keep::OnDisk), base);
     let lines = text.lines().map(|line| if line.trim_start().starts_with("sql:") { sql.as_str() } else { line });
     let text = lines.collect::<Vec<_>>().join("\n");
-    assert!(text.contains("postgres12"), "the example of {cluster} has no line for sql: {text}");
+    assert!(text.contains("connectProtocol"), "the example of {cluster} has no line for sql: {text}");
     Server::meridian_from_file(&format!("{name}-{cluster}"), &text, base + port)
 }
 

@@ -3,7 +3,7 @@
 //! Clients send a request until it is acknowledged, with the same request id, as SDKs do. `TESTS_KILLS` says how often the
 //! server is killed, 20 times unless it is set. `TESTS_SERVER=temporal` kills the real dev server.
 //!
-//! On PostgreSQL the server is killed, and in another test the database.
+//! On PostgreSQL and on MariaDB the server is killed, and in another test the database.
 //!
 //! A power cut is a kill after which the disk has forgotten everything that was not synced: see the package `powercut`.
 
@@ -36,6 +36,28 @@ async fn kill_under_load_on_postgres() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_under_load_on_mariadb() {
+    let database = scratch_mariadb::shared();
+    let server = on_mariadb("killed-on-mariadb", database).await;
+    survive(server, |server| {
+        server.kill();
+        server.restart();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_is_killed_under_load() {
+    let database = scratch_mariadb::Server::start(&[]);
+    let server = on_mariadb("outlived-mariadb", &database).await;
+    survive(server, |_| {
+        database.kill();
+        database.restart();
+    })
+    .await;
+}
+
 /// The server lives on, says that it cannot write now, and goes on by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_is_killed_under_load() {
@@ -50,7 +72,15 @@ async fn the_database_is_killed_under_load() {
 
 /// One cluster on a database of its own, with the namespace of the load.
 async fn on_postgres(name: &str, database: &scratch_postgres::Server) -> Server {
-    let server = pair::on_postgres(name, "a", database, &database.create());
+    with_namespace(pair::on_postgres(name, "a", database, &database.create())).await
+}
+
+/// The same on MariaDB.
+async fn on_mariadb(name: &str, database: &scratch_mariadb::Server) -> Server {
+    with_namespace(pair::on_mariadb(name, "a", database, &database.create())).await
+}
+
+async fn with_namespace(server: Server) -> Server {
     let client = Client::connect(server.address(0)).await.expect("connect");
     let request = json!({"namespace": "default", "workflowExecutionRetentionPeriod": "86400s"});
     client.call("RegisterNamespace", request).await.expect("registered");

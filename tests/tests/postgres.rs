@@ -29,7 +29,12 @@ fn a_database_is_prepared_by_command() {
 
 #[test]
 fn a_url_that_is_wrong_is_not_repeated() {
-    for url in ["mysql://me:hunter2@db/m", "postgres://me:hunter2@db:x/m", "postgres://me:hunter2@127.0.0.1:1/m"] {
+    for url in [
+        "mysql://me:hunter2@127.0.0.1:1/m",
+        "oracle://me:hunter2@db/m",
+        "postgres://me:hunter2@db:x/m",
+        "postgres://me:hunter2@127.0.0.1:1/m",
+    ] {
         let refused = meridian(&["schema", "version", "--store", url]);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(!refused.err.contains("hunter2") && refused.err.lines().count() == 1, "{}", refused.err);

@@ -9,7 +9,7 @@ use crate::{
     global::Global,
     host::{Host, Ports},
     log::Log,
-    persistence::{Location, Persistence},
+    persistence::Persistence,
     redirection::Redirection,
     report::{Notice, Problem, Report},
     section::Section,
@@ -76,7 +76,7 @@ impl Config {
         report_collisions(&frontend, host.as_ref(), metrics, report);
         if host.is_some()
             && let Some(persistence) = &persistence
-            && !matches!(persistence.location, Location::Postgres(_))
+            && !persistence.location.is_shared()
         {
             report.problem("persistence.defaultStore".to_owned(), ONE_OWNER);
         }
@@ -131,8 +131,8 @@ const TEMPLATE: &str = "this is a template (a comment near its top says enable-t
                         rendered; \
                         render it first, and remove that comment from the result";
 
-const ONE_OWNER: &str = "is SQLite, which one process has for itself; several share a PostgreSQL database (pluginName: \
-                         postgres12)";
+const ONE_OWNER: &str = "is SQLite, which one process has for itself; several share a database of PostgreSQL \
+                         (pluginName: postgres12) or MariaDB (pluginName: mysql8)";
 
 /// Parts of Temporal's configuration that this server does not have.
 const WITHOUT_EFFECT: [(&str, &str); 6] = [

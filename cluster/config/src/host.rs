@@ -302,8 +302,8 @@ services:
         check(
             "pluginName: postgres12, databaseName: m, connectAddr: 'db:5432', user: m",
             "pluginName: sqlite, databaseName: a.db",
-            "persistence.defaultStore: is SQLite, which one process has for itself; several share a PostgreSQL database \
-             (pluginName: postgres12)",
+            "persistence.defaultStore: is SQLite, which one process has for itself; several share a database of \
+             PostgreSQL (pluginName: postgres12) or MariaDB (pluginName: mysql8)",
         );
     }
 

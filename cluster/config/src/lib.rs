@@ -21,12 +21,12 @@ mod yaml;
 
 mod backlog;
 mod cluster;
+mod database;
 mod frontend;
 mod global;
 mod host;
 mod log;
 mod persistence;
-mod postgres;
 mod redirection;
 mod service;
 
@@ -37,12 +37,12 @@ pub use crate::{
     backlog::ReplicationBacklog,
     cluster::Cluster,
     config::{Config, parse},
+    database::{Database, DatabaseTls},
     file::{LoadError, MAX_FILE_BYTES, load},
     frontend::Frontend,
     host::Host,
     log::{Format, Level, Log},
     persistence::{Location, MAX_HISTORY_SHARDS, Persistence},
-    postgres::{DatabaseTls, Postgres},
     redirection::Redirection,
     report::{Notice, Problem},
     service::{Service, Services},

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{backlog::ReplicationBacklog, postgres::Postgres, report::Report, section::Section};
+use crate::{
+    backlog::ReplicationBacklog,
+    database::{Database, Server},
+    report::Report,
+    section::Section,
+};
 
 /// Where this cluster keeps everything.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,7 +28,20 @@ pub enum Location {
     /// In this file of SQLite, which is created if it does not exist. A relative path starts where the process was started.
     File(PathBuf),
     /// In PostgreSQL, prepared by `meridian schema setup`.
-    Postgres(Postgres),
+    Postgres(Database),
+    /// In MariaDB or MySQL, prepared by `meridian schema setup`.
+    Mysql(Database),
+}
+
+impl Location {
+    /// Whether several processes may share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory | Self::File(_) => false,
+            Self::Postgres(_) | Self::Mysql(_) => true,
+        }
+    }
 }
 
 impl Persistence {
@@ -75,7 +93,11 @@ fn read_datastores(mut datastores: Section<'_>, default: &str, report: &mut Repo
 fn read_datastore(mut store: Section<'_>, report: &mut Report) -> Option<Location> {
     let other_kinds = ["cassandra", "elasticsearch", "customDatastore"];
     let refused = other_kinds.map(|kind| {
-        store.refused(kind, "does not exist yet; the only store is sql with pluginName: sqlite or postgres12", report);
+        store.refused(
+            kind,
+            "does not exist yet; the only store is sql with pluginName: sqlite, postgres12 or mysql8",
+            report,
+        );
         store.is_set(kind)
     });
     store.inert("faultInjection", "a server does not contain its own faults", report);
@@ -86,12 +108,14 @@ fn read_datastore(mut store: Section<'_>, report: &mut Report) -> Option<Locatio
 }
 
 fn read_sql(mut sql: Section<'_>, report: &mut Report) -> Option<Location> {
-    let plugin = sql.required_text("pluginName", "sqlite or postgres12", report)?;
+    let plugin = sql.required_text("pluginName", "sqlite, postgres12 or mysql8", report)?;
     match plugin.as_str() {
         "sqlite" => read_sqlite(sql, report),
-        "postgres12" | "postgres12_pgx" => Postgres::read(sql, report).map(Location::Postgres),
+        "postgres12" | "postgres12_pgx" => Database::read(sql, Server::Postgres, report).map(Location::Postgres),
+        "mysql8" => Database::read(sql, Server::Mariadb, report).map(Location::Mysql),
         _ => {
-            let problem = format!("{plugin:?} does not exist yet; there are sqlite, postgres12 and postgres12_pgx");
+            let problem =
+                format!("{plugin:?} does not exist yet; there are sqlite, postgres12, postgres12_pgx and mysql8");
             report.problem(sql.path("pluginName"), problem);
             // The other keys are those of another database.
             None
@@ -173,14 +197,26 @@ mod tests {
     }
 
     #[test]
+    fn mariadb_by_the_plugin_of_mysql() {
+        let keys = "pluginName: mysql8, databaseName: m, connectAddr: 'db:3306', user: me, password: hunter2";
+        let (found, report) = read("persistence", &with_sql(keys), Persistence::read);
+        let location = found.expect("accepted").location;
+        assert!(matches!(&location, Location::Mysql(database) if database.port == 3306), "{location:?}");
+        assert_eq!(report, Vec::<String>::new());
+    }
+
+    #[test]
     fn sql_problems() {
-        check_sql("", "! persistence.datastores.default.sql.pluginName: is missing; sqlite or postgres12 is required");
-        for plugin in ["postgres", "mysql8", "cassandra"] {
+        check_sql(
+            "",
+            "! persistence.datastores.default.sql.pluginName: is missing; sqlite, postgres12 or mysql8 is required",
+        );
+        for plugin in ["postgres", "mysql", "cassandra"] {
             check_sql(
                 &format!("pluginName: {plugin}, databaseName: temporal, connectAddr: 'db:1', password: hunter2"),
                 &format!(
                     "! persistence.datastores.default.sql.pluginName: \"{plugin}\" does not exist yet; there are sqlite, \
-                     postgres12 and postgres12_pgx"
+                     postgres12, postgres12_pgx and mysql8"
                 ),
             );
         }
@@ -222,7 +258,7 @@ mod tests {
         check(
             "default: {cassandra: {hosts: a}}",
             "! persistence.datastores.default.cassandra: does not exist yet; the only store is sql with pluginName: \
-             sqlite or postgres12",
+             sqlite, postgres12 or mysql8",
         );
         check(
             "other: {sql: {pluginName: sqlite}}",

@@ -131,7 +131,7 @@ impl Running {
             store: match &config.persistence.location {
                 Location::Memory => None,
                 Location::File(file) => Some(file.display().to_string()),
-                Location::Postgres(database) => Some(database.database.clone()),
+                Location::Postgres(database) | Location::Mysql(database) => Some(database.database.clone()),
             },
         });
         Self { clusters: places.collect(), namespace: NAMESPACE, active: clusters[0].cluster.name.clone() }

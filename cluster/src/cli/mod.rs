@@ -43,7 +43,7 @@ pub enum Command {
     Server(server::Server),
     /// Check a configuration file and start nothing.
     ValidateConfig(validate_config::ValidateConfig),
-    /// Prepare a PostgreSQL database, and say how old its tables are.
+    /// Prepare a database of PostgreSQL or MariaDB, and say how old its tables are.
     #[command(subcommand)]
     Schema(schema::Schema),
     /// Look at the processes of a cluster.
@@ -94,6 +94,7 @@ mod tests {
             "meridian cluster members --address 127.0.0.1:7233 -o json",
             "meridian schema setup --store postgres://me@db/m",
             "meridian schema update --store postgres://me@db/m -o json",
+            "meridian schema setup --store mysql://me@db/m",
             "meridian schema version --store postgres://me@db/m?sslmode=verify-full",
             "meridian status --address 127.0.0.1:7233",
             "meridian failover default --to b --max-pause 500ms --catch-up 2m",

@@ -1,13 +1,13 @@
-//! `meridian schema`: prepares a PostgreSQL database, and says how old its tables are.
+//! `meridian schema`: prepares a database of PostgreSQL or MariaDB, and says how old its tables are.
 
 use std::fmt;
 
 use serde::Serialize;
-use store::postgres::{Options, schema};
+use store::{mysql, postgres, postgres::schema::Found};
 
 use super::{Answer, Failed, Output};
 
-/// The commands about the tables of a PostgreSQL database. A SQLite file is prepared by whoever opens it.
+/// The commands about the tables of a database server. A SQLite file is prepared by whoever opens it.
 #[derive(Debug, clap::Subcommand)]
 pub enum Schema {
     /// Make the tables in an empty database.
@@ -22,7 +22,8 @@ pub enum Schema {
 #[derive(clap::Args)]
 pub struct Database {
     /// Where it is: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS and
-    /// ?host=/FOLDER for a socket.
+    /// ?host=/FOLDER for a socket; or mysql://USER:PASSWORD@HOST:PORT/DATABASE, with ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
+    /// and ?socket=/FILE.
     #[arg(long, env = "MERIDIAN_STORE", hide_env_values = true, value_name = "URL")]
     store: String,
 }
@@ -54,24 +55,45 @@ impl Schema {
     /// [`Failed`] when nothing was done.
     pub async fn run(&self, output: Output) -> Result<(), Failed> {
         let (Self::Setup(database) | Self::Update(database) | Self::Version(database)) = self;
-        let options = Options::from_url(&database.store).map_err(failed)?;
-        let before = match schema::inspect(&options).await.map_err(failed)? {
-            schema::Found::Empty => None,
-            schema::Found::Ours(version) => Some(version),
-            schema::Found::Foreign => return Err(Failed(format!("{options} holds tables of another program"))),
-        };
+        let is_mysql = ["mysql:", "mariadb:"].iter().any(|scheme| database.store.starts_with(scheme));
+        let done =
+            if is_mysql { self.on_mysql(&database.store).await } else { self.on_postgres(&database.store).await };
+        done.map_err(|failed| Failed(failed.0))?.write(output);
+        Ok(())
+    }
+
+    async fn on_postgres(&self, url: &str) -> Result<Versions, store::Failed> {
+        use postgres::schema;
+        let options = postgres::Options::from_url(url)?;
+        let before = known(&options, schema::inspect(&options).await?)?;
         let version = match self {
-            Self::Setup(_) => Some(schema::setup(&options).await.map_err(failed)?),
-            Self::Update(_) => Some(schema::update(&options).await.map_err(failed)?),
+            Self::Setup(_) => Some(schema::setup(&options).await?),
+            Self::Update(_) => Some(schema::update(&options).await?),
             Self::Version(_) => before,
         };
-        Versions { store: options.to_string(), version, before, known: schema::VERSION }.write(output);
-        Ok(())
+        Ok(Versions { store: options.to_string(), version, before, known: schema::VERSION })
+    }
+
+    async fn on_mysql(&self, url: &str) -> Result<Versions, store::Failed> {
+        use mysql::schema;
+        let options = mysql::Options::from_url(url)?;
+        let before = known(&options, schema::inspect(&options).await?)?;
+        let version = match self {
+            Self::Setup(_) => Some(schema::setup(&options).await?),
+            Self::Update(_) => Some(schema::update(&options).await?),
+            Self::Version(_) => before,
+        };
+        Ok(Versions { store: options.to_string(), version, before, known: schema::VERSION })
     }
 }
 
-fn failed(failed: store::Failed) -> Failed {
-    Failed(failed.0)
+/// The version of what was found; `None`: there are no tables.
+fn known(options: &impl fmt::Display, found: Found) -> Result<Option<i64>, store::Failed> {
+    match found {
+        Found::Empty => Ok(None),
+        Found::Ours(version) => Ok(Some(version)),
+        Found::Foreign => Err(store::Failed(format!("{options} holds tables of another program"))),
+    }
 }
 
 impl fmt::Display for Versions {

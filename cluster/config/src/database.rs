@@ -1,13 +1,13 @@
-//! `persistence.datastores.NAME.sql` with `pluginName: postgres12`: where a PostgreSQL database is.
+//! `persistence.datastores.NAME.sql` with a plugin of a database server: where the database is.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{address, report::Report, section::Section};
 
-/// A PostgreSQL database.
+/// A database of a server.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Postgres {
-    /// A host name or address, or the folder of a socket, which begins with `/`.
+pub struct Database {
+    /// A host name or address, or a socket, which begins with `/`: its folder for PostgreSQL, its file for MariaDB.
     pub host: String,
     /// The server's port.
     pub port: u16,
@@ -36,12 +36,13 @@ pub struct DatabaseTls {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-impl Postgres {
+impl Database {
     /// Read the section, whose plugin is known.
-    pub(crate) fn read(mut sql: Section<'_>, report: &mut Report) -> Option<Self> {
+    pub(crate) fn read(mut sql: Section<'_>, server: Server, report: &mut Report) -> Option<Self> {
         let database = sql.required_text("databaseName", "the name of the database", report);
         let is_socket = sql.choice("connectProtocol", &[("tcp", false), ("unix", true)], report);
-        let address = read_address(&mut sql, is_socket.unwrap_or(false), report).filter(|_| is_socket.is_some());
+        let address =
+            read_address(&mut sql, server, is_socket.unwrap_or(false), report).filter(|_| is_socket.is_some());
         let user = sql.required_text("user", "the name of a user of the database", report);
         let password = sql.text("password", report);
         for key in ["passwordCommand", "authPlugin"] {
@@ -56,7 +57,7 @@ impl Postgres {
         sql.inert("taskScanPartitions", "task queues are not kept in tables of their own", report);
         if sql.is_set("connectAttributes") {
             let attributes = sql.section("connectAttributes", report);
-            attributes.into_iter().for_each(|attributes| read_attributes(attributes, report));
+            attributes.into_iter().for_each(|attributes| read_attributes(attributes, server, report));
         }
         let tls = if sql.is_set("tls") {
             sql.section("tls", report).and_then(|tls| read_tls(tls, report))
@@ -78,9 +79,9 @@ impl Postgres {
     }
 }
 
-impl fmt::Debug for Postgres {
+impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres")
+        f.debug_struct("Database")
             .field("host", &self.host)
             .field("port", &self.port)
             .field("database", &self.database)
@@ -92,32 +93,57 @@ impl fmt::Debug for Postgres {
     }
 }
 
-fn read_address(sql: &mut Section<'_>, is_socket: bool, report: &mut Report) -> Option<(String, u16)> {
-    let what = if is_socket { "the folder of a socket" } else { "host:port" };
+/// Whose database it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Server {
+    Postgres,
+    Mariadb,
+}
+
+impl Server {
+    /// What connections are made to when there is no network between.
+    fn socket(self) -> &'static str {
+        match self {
+            Self::Postgres => "the folder of a socket",
+            Self::Mariadb => "the file of a socket",
+        }
+    }
+}
+
+fn read_address(sql: &mut Section<'_>, server: Server, is_socket: bool, report: &mut Report) -> Option<(String, u16)> {
+    let what = if is_socket { server.socket() } else { "host:port" };
     let text = sql.required_text("connectAddr", what, report)?;
-    let found = match is_socket {
-        true => {
+    let found = match (is_socket, server) {
+        (true, Server::Postgres) => {
             let (folder, port) = text.rsplit_once(':').unwrap_or((&text, "5432"));
             port.parse().ok().filter(|_| folder.starts_with('/')).map(|port| (folder.to_owned(), port))
         }
-        false => address::host_and_port(&text),
+        (true, Server::Mariadb) => text.starts_with('/').then(|| (text.clone(), 0)),
+        (false, _) => address::host_and_port(&text),
     };
     if found.is_none() {
-        let required = match is_socket {
-            true => "the folder of a socket is required, as /run/postgresql or /run/postgresql:5432",
-            false => "host:port is required",
+        let required = match (is_socket, server) {
+            (true, Server::Postgres) => {
+                "the folder of a socket is required, as /run/postgresql or /run/postgresql:5432"
+            }
+            (true, Server::Mariadb) => "the file of a socket is required, as /run/mysqld/mysqld.sock",
+            (false, _) => "host:port is required",
         };
         report.problem(sql.path("connectAddr"), format!("is {text:?}; {required}"));
     }
     found
 }
 
-fn read_attributes(mut attributes: Section<'_>, report: &mut Report) {
+fn read_attributes(mut attributes: Section<'_>, server: Server, report: &mut Report) {
+    let name_of = match server {
+        Server::Postgres => "PostgreSQL",
+        Server::Mariadb => "MariaDB",
+    };
     for name in attributes.names() {
-        if name.starts_with("ssl") {
+        if name.starts_with("ssl") || name == "tls" {
             attributes.refused(name, "is not read here; say it in tls", report);
         } else {
-            attributes.inert(name, "the server chooses how it uses PostgreSQL", report);
+            attributes.inert(name, &format!("the server chooses how it uses {name_of}"), report);
         }
     }
 }
@@ -158,8 +184,16 @@ mod tests {
 
     const WHOLE: &str = "databaseName: meridian, connectAddr: 'db.example:5432', user: me, password: hunter2";
 
-    fn whole() -> Postgres {
-        Postgres {
+    fn postgres(sql: Section<'_>, report: &mut Report) -> Option<Database> {
+        Database::read(sql, Server::Postgres, report)
+    }
+
+    fn mariadb(sql: Section<'_>, report: &mut Report) -> Option<Database> {
+        Database::read(sql, Server::Mariadb, report)
+    }
+
+    fn whole() -> Database {
+        Database {
             host: "db.example".into(),
             port: 5432,
             database: "meridian".into(),
@@ -173,15 +207,15 @@ mod tests {
 
     #[test]
     fn databases() {
-        let check = |keys: &str, expected: Postgres| {
-            assert_eq!(read("sql", &format!("{{{WHOLE}{keys}}}"), Postgres::read), (Some(expected), vec![]), "{keys}");
+        let check = |keys: &str, expected: Database| {
+            assert_eq!(read("sql", &format!("{{{WHOLE}{keys}}}"), postgres), (Some(expected), vec![]), "{keys}");
         };
         check("", whole());
         check(", connectProtocol: tcp, maxIdleConns: 0, tls: {enabled: false}, connectAttributes: {}", whole());
         let limits =
-            Postgres { max_connections: 5, max_connection_lifetime: Some(Duration::from_secs(3600)), ..whole() };
+            Database { max_connections: 5, max_connection_lifetime: Some(Duration::from_secs(3600)), ..whole() };
         check(", maxConns: 5, maxConnLifetime: 1h", limits);
-        let tls = |tls| Postgres { tls: Some(tls), ..whole() };
+        let tls = |tls| Database { tls: Some(tls), ..whole() };
         check(", tls: {enabled: true}", tls(DatabaseTls::default()));
         let verified = DatabaseTls {
             verify_host: true,
@@ -198,7 +232,7 @@ mod tests {
     fn sockets() {
         let check = |address: &str, host: &str, port| {
             let text = format!("{{databaseName: m, connectProtocol: unix, connectAddr: '{address}', user: me}}");
-            let (found, report) = read("sql", &text, Postgres::read);
+            let (found, report) = read("sql", &text, postgres);
             assert_eq!(found.map(|found| (found.host, found.port)), Some((host.to_owned(), port)), "{report:?}");
         };
         check("/run/postgresql", "/run/postgresql", 5432);
@@ -206,9 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn sockets_of_mariadb_are_files() {
+        let text =
+            |address: &str| format!("{{databaseName: m, connectProtocol: unix, connectAddr: '{address}', user: me}}");
+        let (found, report) = read("sql", &text("/run/mysqld/mysqld.sock"), mariadb);
+        assert_eq!(found.map(|found| found.host), Some("/run/mysqld/mysqld.sock".to_owned()), "{report:?}");
+        let problem = "! sql.connectAddr: is \"db:3306\"; the file of a socket is required, as /run/mysqld/mysqld.sock";
+        assert_eq!(read("sql", &text("db:3306"), mariadb).1, [problem]);
+    }
+
+    #[test]
     fn problems() {
         let check = |text: &str, expected: &str| {
-            assert_eq!(read("sql", &format!("{{{text}}}"), Postgres::read).1.join("\n"), expected, "{text}");
+            assert_eq!(read("sql", &format!("{{{text}}}"), postgres).1.join("\n"), expected, "{text}");
         };
         check(
             "",
@@ -246,7 +290,7 @@ mod tests {
     fn notices() {
         let text = format!("{{{WHOLE}, maxIdleConns: 20, connectAttributes: {{tx_isolation: x}}, journal: off}}");
         assert_eq!(
-            read("sql", &text, Postgres::read).1.join("\n"),
+            read("sql", &text, postgres).1.join("\n"),
             "~ sql.maxIdleConns: has no effect: a connection that nobody uses is closed after a minute\n\
              ~ sql.connectAttributes.tx_isolation: has no effect: the server chooses how it uses PostgreSQL\n\
              ~ sql.journal: is not a known key and is ignored",
