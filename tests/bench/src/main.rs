@@ -6,6 +6,7 @@
 mod catch_up;
 mod conflict;
 mod handover;
+mod hosts;
 mod isolation;
 mod load;
 mod postgres;
@@ -69,6 +70,8 @@ enum Other {
     Isolation(isolation::Options),
     /// What a workflow costs the databases of two clusters on PostgreSQL, by their own counters, as JSON.
     Postgres(postgres::Options),
+    /// How long a load stands still when hosts of a cluster of several processes are killed and drained, as JSON.
+    Hosts(hosts::Options),
     /// Graceful handovers to and fro under half of the load that two clusters of Meridian sustain, as JSON.
     Handover(handover::Options),
 }
@@ -82,6 +85,7 @@ impl Other {
             Self::CatchUp(options) => serde_json::to_value(catch_up::measure(options).await?)?,
             Self::Isolation(options) => serde_json::to_value(isolation::measure(options).await?)?,
             Self::Postgres(options) => serde_json::to_value(postgres::measure(options).await?)?,
+            Self::Hosts(options) => serde_json::to_value(hosts::measure(options).await?)?,
             Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,
             Self::Handover(options) => {
                 let figures = handover::measure(options).await?;
