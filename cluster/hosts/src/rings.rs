@@ -91,6 +91,12 @@ impl Hosts {
         self.owner(Service::History, &keys::shard(shard))
     }
 
+    /// Whose a shard is; nobody's when no host runs history.
+    #[must_use]
+    pub fn member_of_shard(&self, shard: ShardId) -> Option<Member> {
+        self.view().owner(Service::History, &keys::shard(shard)).cloned()
+    }
+
     /// Where a workflow is.
     #[must_use]
     pub fn of_workflow(&self, workflow: &WorkflowKey) -> Owner {

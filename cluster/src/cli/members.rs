@@ -15,12 +15,14 @@ use crate::ports::wall_clock;
 #[derive(Debug, clap::Subcommand)]
 pub enum Processes {
     /// Show which processes there are, as the one that is asked sees it.
-    Members(Members),
+    Members(Asked),
+    /// Show whose each shard is, as the one that is asked sees it.
+    Shards(Asked),
 }
 
-/// Show which processes there are.
+/// Who is asked.
 #[derive(Debug, clap::Args)]
-pub struct Members {
+pub struct Asked {
     #[command(flatten)]
     address: Address,
 }
@@ -52,7 +54,16 @@ impl Processes {
     ///
     /// [`Failed`].
     pub async fn run(&self, output: Output) -> Result<(), Failed> {
-        let Self::Members(Members { address }) = self;
+        match self {
+            Self::Members(asked) => asked.members(output).await,
+            Self::Shards(asked) => super::shards::show(&asked.address, output).await,
+        }
+    }
+}
+
+impl Asked {
+    async fn members(&self, output: Output) -> Result<(), Failed> {
+        let Self { address } = self;
         let mut client = MembershipServiceClient::new(address.connect().await?);
         let answer = client.list_members(ListMembersRequest {}).await;
         let members = answer.map_err(|status| address.failed("list the members", &status))?.into_inner().members;

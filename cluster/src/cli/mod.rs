@@ -16,6 +16,7 @@ pub mod workflow_tree;
 mod answer;
 mod connection;
 mod quarantine_answer;
+mod shards;
 mod table;
 mod tree;
 
@@ -92,6 +93,7 @@ mod tests {
             "meridian validate-config a.yaml --output json",
             "meridian validate-config a.yaml --services history",
             "meridian cluster members --address 127.0.0.1:7233 -o json",
+            "meridian cluster shards",
             "meridian schema setup --store postgres://me@db/m",
             "meridian schema update --store postgres://me@db/m -o json",
             "meridian schema setup --store mysql://me@db/m",

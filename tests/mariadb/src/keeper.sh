@@ -13,6 +13,8 @@ for setting; do set -- "$@" "--$setting"; shift; done
 log=$folder/log
 server=
 cd "$folder" || exit 1
+# Two that are installed at once get in each other's way in a folder for all.
+as mkdir -p "$folder/temporary" && export TMPDIR="$folder/temporary"
 install() {
     [ -d "$folder/data/mysql" ] && return
     as "$programs/mariadb-install-db" --no-defaults --datadir="$folder/data" --auth-root-authentication-method=normal \
