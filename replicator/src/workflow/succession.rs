@@ -87,8 +87,11 @@ pub(super) fn carried_over(state: &MutableState, run: RunId) -> WorkflowExecutio
 }
 
 /// Start the run that follows `old`, which is closed.
+///
+/// It answers to the request that began the chain: a caller who was not told that his start succeeded asks again, and by
+/// then another run may be current.
 pub(super) fn begin(draft: &mut Draft<'_>, old: RunId, successor: Successor) {
-    let request_id = draft.entropy.uuid().to_string();
+    let request_id = draft.runs[&old].state.execution.start.request_id.clone();
     draft.create_run(successor.run, request_id, successor.started, EventMeta::default());
     draft.runs.get_mut(&old).expect("the run is loaded").changes.new_run = Some(successor.run);
     draft.transition(successor.run).expect("it was just created").schedule_workflow_task();

@@ -28,6 +28,7 @@ pub(crate) enum Command {
     /// List the stories that can be played.
     Scenarios,
     /// Run whole servers: real clusters over a simulated network. Exits with 1 if a promise breaks.
+    #[cfg(feature = "servers")]
     Servers(Servers),
     /// Plant known defects one at a time, or the one that was named, and see how many seeds each takes to be found. Exits with 1 if one survives.
     #[cfg(feature = "defects")]

@@ -57,6 +57,7 @@ fn carry_out(args: &Args, out: &mut impl Write) -> anyhow::Result<Verdict> {
         Command::Run(run) => command::run::run(run, out),
         Command::Replay(replay) => command::replay::replay(replay, out),
         Command::Shrink(shrink) => command::shrink::shrink(shrink, out),
+        #[cfg(feature = "servers")]
         Command::Servers(servers) => command::servers::servers(servers, out),
         Command::Scenarios => Ok(command::scenarios::scenarios(out).map(|()| Verdict::Kept)?),
         #[cfg(feature = "defects")]

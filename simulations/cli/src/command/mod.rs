@@ -5,5 +5,6 @@ pub(crate) mod power;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod scenarios;
+#[cfg(feature = "servers")]
 pub(crate) mod servers;
 pub(crate) mod shrink;

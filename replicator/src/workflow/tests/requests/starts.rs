@@ -35,6 +35,18 @@ fn the_same_request_starts_one_run() {
 }
 
 #[test]
+fn a_start_is_known_in_the_runs_that_follow() {
+    let mut world = World::started_with(|start| start.request_id = "1".to_string());
+    world.take();
+    world.complete([continue_as_new(|_| {})]).unwrap();
+    let again = world.start_with(|start| start.request_id = "1".to_string());
+    assert_eq!(started(&again), (true, 1, world.run(1).to_string()));
+    world.terminate().unwrap();
+    let late = world.start_with(|start| start.request_id = "1".to_string());
+    assert_eq!(started(&late), (true, 5, world.run(1).to_string()), "also when the chain is over");
+}
+
+#[test]
 fn an_open_run_is_in_the_way() {
     let mut world = World::started_with(|start| start.request_id = "1".to_string());
     let run = world.run(0);
