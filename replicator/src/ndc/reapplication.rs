@@ -19,8 +19,9 @@ use crate::{
     ids::{EventId, RunId},
     namespace::ClosedRuns,
     ndc::RunClock,
+    version::FailoverVersion,
     workflow::{
-        EventMeta,
+        EventMeta, MutableState,
         draft::{Draft, Need, Transition},
         execution::Phase,
         failover,
@@ -136,7 +137,7 @@ enum Again {
 }
 
 /// Reset a current run that is over, if its namespace wants that and there is something to give it (RE-9, RE-11).
-fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent], settled: &[RunId]) -> Again {
+fn begin_again(draft: &mut Draft<'_>, debtor: RunId, inputs: &[HistoryEvent], settled: &[(RunId, By)]) -> Again {
     let Some(current) = *draft.current else { return Again::No };
     if draft.namespace.closed_runs() != ClosedRuns::Reset {
         return Again::No;
@@ -208,7 +209,13 @@ fn inputs(draft: &Draft<'_>, owed: &[Debt], current: Option<RunId>) -> Vec<Histo
 
 /// Give one input to the current run, unless it or what came before it had it. `meant`: the run in whose place that one may
 /// have begun.
-fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &HistoryEvent, settled: &[RunId]) -> Fate {
+fn give(
+    draft: &mut Draft<'_>,
+    debtor: RunId,
+    meant: Option<RunId>,
+    event: &HistoryEvent,
+    settled: &[(RunId, By)],
+) -> Fate {
     let Some(current) = *draft.current else { return Fate::Over };
     let Some(origin) = draft.runs.get(&debtor).map(|run| run.state.origin(event)) else { return Fate::Over };
     let (namespace, workflow) = (draft.namespace.name.clone(), draft.key.workflow.clone());
@@ -250,15 +257,26 @@ fn give(draft: &mut Draft<'_>, debtor: RunId, meant: Option<RunId>, event: &Hist
     Fate::Given
 }
 
-/// The runs whose own branches led to the current one: those that it continues, as far as they are kept, and the debtor,
-/// unless that lost to another run.
-fn settled(draft: &Draft<'_>, debtor: RunId, current: Option<RunId>) -> Result<Vec<RunId>, Need> {
+/// Runs that led to the current one: what they had had its effect, whatever follows.
+type Settled = Vec<(RunId, By)>;
+
+/// By which of its branches a run led on.
+enum By {
+    /// The current one.
+    Current,
+    /// Another one, which ended under this version. When several did it is not known which.
+    Other(FailoverVersion),
+}
+
+/// The runs that the current one continues, as far as they are kept, and the debtor, unless that lost to another run.
+fn settled(draft: &Draft<'_>, debtor: RunId, current: Option<RunId>) -> Result<Settled, Need> {
     let is_lost = draft.runs.get(&debtor).is_none_or(|run| run.state.local.owed.lost);
-    let mut settled: Vec<RunId> = Some(debtor).filter(|_| !is_lost).into_iter().collect();
+    let mut settled: Settled = Some((debtor, By::Current)).filter(|_| !is_lost).into_iter().collect();
     let mut later = current;
     for _ in 0..LONGEST_LOOK_BACK {
         let Some(run) = later.and_then(|run| draft.runs.get(&run)) else { break };
-        let Ok(before) = RunId::parse(&run.state.execution.start.attributes.continued_execution_run_id) else { break };
+        let start = &run.state.execution.start;
+        let Ok(before) = RunId::parse(&start.attributes.continued_execution_run_id) else { break };
         let Some(state) = draft.runs.get(&before).map(|run| &run.state) else {
             // What was kept long enough is gone.
             if draft.absent.contains(&before) {
@@ -266,20 +284,22 @@ fn settled(draft: &Draft<'_>, debtor: RunId, current: Option<RunId>) -> Result<V
             }
             return Err(Need::Run(before));
         };
-        // On another branch it may have what the later one never had.
-        if state.execution.close().and_then(|close| close.next_run) != later {
-            break;
-        }
-        settled.push(before);
+        let is_by_current = state.execution.close().and_then(|close| close.next_run) == later;
+        // A run that is continued ends in the transaction that begins the next one, so under its version.
+        settled.push((before, if is_by_current { By::Current } else { By::Other(start.version) }));
         later = Some(before);
     }
     Ok(settled)
 }
 
 /// Whether one of these runs has the input: then it had its effect there, whatever follows.
-fn had_effect(draft: &Draft<'_>, settled: &[RunId], origin: Origin) -> bool {
-    let mut runs = settled.iter().filter_map(|run| draft.runs.get(run));
-    runs.any(|run| run.state.has_input(origin)) && !planted(Defect::InputIsGivenTwice)
+fn had_effect(draft: &Draft<'_>, settled: &[(RunId, By)], origin: Origin) -> bool {
+    let mut runs = settled.iter().filter_map(|(run, by)| Some((&draft.runs.get(run)?.state, by)));
+    let has_input = |(state, by): (&MutableState, &By)| match by {
+        By::Current => state.has_input(origin),
+        By::Other(version) => state.had_input_before(origin, *version),
+    };
+    runs.any(has_input) && !planted(Defect::InputIsGivenTwice)
 }
 
 /// Whether the run has the input: as an event of its own branch, as one that was given to it before, or because its caller

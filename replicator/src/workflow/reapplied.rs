@@ -144,6 +144,18 @@ impl MutableState {
         self.is_own(origin) || self.reapplied.table.get(&origin).is_some()
     }
 
+    /// Whether the event that it names is on each other branch that ended under a version: the run went on by one of these,
+    /// though it has lost since.
+    #[must_use]
+    pub fn had_input_before(&self, origin: Origin, version: FailoverVersion) -> bool {
+        let histories = &self.histories;
+        let others = histories.all().iter().enumerate().filter(|(index, _)| *index != histories.current_index());
+        let mut ends =
+            others.map(|(_, history)| &history.versions).filter(|end| end.last().version == version).peekable();
+        let is_here = self.lineage.writer(self.run.run, origin.event) == origin.run;
+        is_here && ends.peek().is_some() && ends.all(|branch| branch.contains(origin.item()))
+    }
+
     /// Whether the event that it names is on the current branch itself.
     #[must_use]
     pub fn is_own(&self, origin: Origin) -> bool {

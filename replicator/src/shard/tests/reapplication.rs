@@ -181,3 +181,25 @@ fn what_the_winner_had_itself_is_not_given_to_the_run_that_follows_it() {
     assert_ne!(next, run);
     assert_eq!((world.signals(A, run), world.signals(A, next)), ("one".into(), "two~".into()));
 }
+
+/// A run went on in another one, and lost in another cluster by what was written to it there. What both have is not given
+/// to the one that follows.
+#[test]
+fn what_a_run_had_before_it_went_on_is_not_given_to_the_run_that_follows_it() {
+    let mut world = World::new(3);
+    world.start(A, 0);
+    world.signal(A, "one");
+    world.deliver_all();
+    world.work(A, vec![go_on()]);
+    let next = world.current(A).unwrap().run.run;
+    world.deliver_to(B);
+    world.failover(C, &[C]);
+    world.signal(C, "two");
+    world.failover(B, &[B]);
+    world.signal(B, "three");
+    world.hear(&[A, B, C]);
+    world.deliver_all();
+    world.agree();
+    assert_eq!(world.current(B).unwrap().run.run, next);
+    assert_eq!(world.signals(B, next), "three two~");
+}
