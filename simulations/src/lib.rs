@@ -15,6 +15,7 @@ pub mod swarm;
 pub mod written;
 
 mod agenda;
+mod bank;
 pub mod coverage;
 pub mod trace;
 

@@ -22,6 +22,9 @@ pub struct Plan {
     pub old_wire: Vec<bool>,
     /// The cluster in which each namespace begins.
     pub namespaces: Vec<usize>,
+    /// Clusters that come late: no namespace is in them before an operator adds them.
+    #[serde(default)]
+    pub late: Vec<usize>,
     /// How long messages take.
     pub network: NetworkShape,
     /// How stores behave.
@@ -137,6 +140,8 @@ pub enum What {
         /// The cluster that is told to do it.
         by: usize,
     },
+    /// Operators add a cluster to every namespace.
+    Join(usize),
     /// Operators disconnect two clusters, and connect them again.
     Disconnect(usize, usize, #[serde(with = "written::time")] Duration),
     /// Every shard of a cluster ends at once; what was not synced is lost.
@@ -191,6 +196,8 @@ pub enum Ask {
     Terminate,
     /// Begin it again from where a worker last decided.
     Reset,
+    /// Delete its current run.
+    Delete,
 }
 
 impl Plan {
@@ -229,6 +236,7 @@ impl What {
             | Self::FailOver { .. }
             | Self::HandOver { .. }
             | Self::AbortHandover(_)
+            | Self::Join(_)
             | Self::Edit { .. } => return None,
         })
     }
@@ -247,6 +255,7 @@ impl fmt::Display for What {
             }
             Self::AbortHandover(namespace) => write!(f, "an operator stops the handover of namespace {namespace}"),
             Self::Edit { namespace, by } => write!(f, "an operator of {} edits namespace {namespace}", name(*by)),
+            Self::Join(cluster) => write!(f, "operators add {} to every namespace", name(*cluster)),
             Self::Disconnect(one, other, time) => {
                 write!(f, "operators disconnect {} and {} for {time:?}", name(*one), name(*other))
             }
@@ -284,6 +293,7 @@ impl fmt::Display for Wish {
             Ask::Cancel => write!(f, "client of {from} cancels {workflow} in {namespace}"),
             Ask::Terminate => write!(f, "client of {from} terminates {workflow} in {namespace}"),
             Ask::Reset => write!(f, "client of {from} resets {workflow} in {namespace}"),
+            Ask::Delete => write!(f, "client of {from} deletes {workflow} in {namespace}"),
         }
     }
 }

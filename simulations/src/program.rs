@@ -42,8 +42,60 @@ pub enum Do {
     Mark,
     /// Continue as new with what follows.
     Again,
+    /// Move so much in the ledger outside: an activity takes it from one account, and then another one puts it into the next.
+    Pay(u32),
+    /// Signal the workflow of this number, from an activity.
+    Pass(u32),
+    /// So many timers side by side, at multiples of a tenth of a second, and wait for all.
+    Lattice(u32),
     /// Fail.
     Fail,
+}
+
+/// What an activity is for: its type and its input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Errand {
+    /// Nothing that anybody would notice.
+    Plain,
+    /// Take so much from an account.
+    Withdraw(u32),
+    /// Put so much into an account.
+    Deposit(u32),
+    /// Signal the workflow of this number.
+    Pass(u32),
+}
+
+impl Errand {
+    /// What an activity is for that was scheduled with this type and input.
+    #[must_use]
+    pub fn of(activity_type: &str, input: Option<&Payloads>) -> Self {
+        let data = input.and_then(|input| input.payloads.first()).map(|payload| payload.data.clone());
+        let number = data.and_then(|data| std::str::from_utf8(&data).ok()?.parse().ok()).unwrap_or_default();
+        match activity_type {
+            "withdraw" => Self::Withdraw(number),
+            "deposit" => Self::Deposit(number),
+            "pass" => Self::Pass(number),
+            _ => Self::Plain,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "errand",
+            Self::Withdraw(_) => "withdraw",
+            Self::Deposit(_) => "deposit",
+            Self::Pass(_) => "pass",
+        }
+    }
+
+    fn input(self) -> Option<Payloads> {
+        match self {
+            Self::Plain => None,
+            Self::Withdraw(number) | Self::Deposit(number) | Self::Pass(number) => {
+                Some(payloads(number.to_string().into_bytes()))
+            }
+        }
+    }
 }
 
 impl Program {
@@ -61,8 +113,21 @@ impl Program {
         let mut commands = Vec::new();
         for (number, step) in self.0.iter().enumerate() {
             let is_done = match step {
-                Do::Activities(count) => activities(number, *count, &facts, &mut commands),
-                Do::Timer(time) => timer(number, *time, &facts, &mut commands),
+                Do::Activities(count) => {
+                    let all = (0..*count).map(|place| errand((number, place), Errand::Plain, &facts, &mut commands));
+                    all.fold(true, |all, is_done| all & is_done)
+                }
+                Do::Pay(amount) => {
+                    errand((number, 0), Errand::Withdraw(*amount), &facts, &mut commands)
+                        && errand((number, 1), Errand::Deposit(*amount), &facts, &mut commands)
+                }
+                Do::Pass(to) => errand((number, 0), Errand::Pass(*to), &facts, &mut commands),
+                Do::Timer(time) => timer(number.to_string(), *time, &facts, &mut commands),
+                Do::Lattice(count) => {
+                    let all = (1..=*count)
+                        .map(|place| timer(format!("{number}.{place}"), GRID * place, &facts, &mut commands));
+                    all.fold(true, |all, is_done| all & is_done)
+                }
                 Do::Signals(count) => facts.signals >= *count,
                 Do::Mark => {
                     if facts.markers <= self.0[..number].iter().filter(|step| **step == Do::Mark).count() {
@@ -129,6 +194,9 @@ impl Program {
                     "signals" => Do::Signals(number),
                     "mark" => Do::Mark,
                     "again" => Do::Again,
+                    "pay" => Do::Pay(number),
+                    "pass" => Do::Pass(number),
+                    "lattice" => Do::Lattice(number),
                     "fail" => Do::Fail,
                     _ => return None,
                 })
@@ -160,6 +228,9 @@ impl fmt::Display for Program {
                 Do::Signals(count) => write!(f, "signals:{count} ")?,
                 Do::Mark => f.write_str("mark ")?,
                 Do::Again => f.write_str("again ")?,
+                Do::Pay(amount) => write!(f, "pay:{amount} ")?,
+                Do::Pass(to) => write!(f, "pass:{to} ")?,
+                Do::Lattice(count) => write!(f, "lattice:{count} ")?,
                 Do::Fail => f.write_str("fail ")?,
             }
         }
@@ -209,28 +280,24 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Schedule the activities of a step that are not under way. Whether all of them are done.
-fn activities(step: usize, count: u32, facts: &Facts<'_>, commands: &mut Vec<Command>) -> bool {
-    let mut all_done = true;
-    for place in 0..count {
-        let prefix = format!("{step}.{place}.");
-        let tries = facts.scheduled.iter().filter(|(_, name)| name.starts_with(&prefix));
-        let ends: Vec<Option<bool>> = tries
-            .map(|(event, _)| facts.ended.iter().find(|(scheduled, _)| scheduled == event).map(|(_, well)| *well))
-            .collect();
-        match ends.last() {
-            Some(Some(true)) => continue,
-            Some(None) => {}
-            Some(Some(false)) | None => commands.push(activity(format!("{prefix}{}", ends.len()))),
-        }
-        all_done = false;
+/// Schedule an activity of a step if it is not under way, and again when it failed. Whether it is done.
+fn errand(at: (usize, u32), errand: Errand, facts: &Facts<'_>, commands: &mut Vec<Command>) -> bool {
+    let (step, place) = at;
+    let prefix = format!("{step}.{place}.");
+    let tries = facts.scheduled.iter().filter(|(_, name)| name.starts_with(&prefix));
+    let ends: Vec<Option<bool>> = tries
+        .map(|(event, _)| facts.ended.iter().find(|(scheduled, _)| scheduled == event).map(|(_, well)| *well))
+        .collect();
+    match ends.last() {
+        Some(Some(true)) => return true,
+        Some(None) => {}
+        Some(Some(false)) | None => commands.push(activity(format!("{prefix}{}", ends.len()), errand)),
     }
-    all_done
+    false
 }
 
-/// Start the timer of a step. Whether it has fired.
-fn timer(step: usize, time: Duration, facts: &Facts<'_>, commands: &mut Vec<Command>) -> bool {
-    let id = step.to_string();
+/// Start a timer. Whether it has fired.
+fn timer(id: String, time: Duration, facts: &Facts<'_>, commands: &mut Vec<Command>) -> bool {
     if !facts.timers.contains(&id.as_str()) {
         let attributes =
             StartTimerCommandAttributes { timer_id: id.clone(), start_to_fire_timeout: Some(proto_duration(time)) };
@@ -239,10 +306,11 @@ fn timer(step: usize, time: Duration, facts: &Facts<'_>, commands: &mut Vec<Comm
     facts.fired.contains(&id.as_str())
 }
 
-fn activity(id: String) -> Command {
+fn activity(id: String, errand: Errand) -> Command {
     let attributes = ScheduleActivityTaskCommandAttributes {
         activity_id: id,
-        activity_type: Some(ActivityType { name: "errand".into() }),
+        activity_type: Some(ActivityType { name: errand.name().into() }),
+        input: errand.input(),
         task_queue: Some(queue()),
         start_to_close_timeout: Some(proto_duration(ACTIVITY_TIME)),
         heartbeat_timeout: Some(proto_duration(HEARTBEAT_TIME)),
@@ -306,6 +374,8 @@ pub fn events(batch: &[u8]) -> Vec<HistoryEvent> {
 
 /// How long an attempt of an activity may take.
 const ACTIVITY_TIME: Duration = Duration::from_secs(4);
+/// Timers of a lattice are multiples of this, so that many are due at the same moment.
+const GRID: Duration = Duration::from_millis(100);
 /// How long an activity may be silent.
 const HEARTBEAT_TIME: Duration = Duration::from_secs(2);
 /// When a failed activity is first tried again, and how far apart later attempts are at most.
@@ -320,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_program_is_read_as_it_is_written() {
-        let text = "act:2 timer:300 signals:1 mark again act:1 fail end";
+        let text = "act:2 timer:300 signals:1 mark again act:1 pay:7 pass:3 lattice:4 fail end";
         assert_eq!(Program::parse(text).unwrap().to_string(), text);
         assert_eq!(Program::parse("dance"), None);
     }

@@ -112,7 +112,8 @@ impl Search<'_> {
     }
 
     fn calm(&mut self) {
-        const CALM: [fn(&mut Plan); 17] = [
+        const CALM: [fn(&mut Plan); 18] = [
+            |plan| plan.late.clear(),
             |plan| plan.backlog = None,
             |plan| plan.network.loss = 0,
             |plan| plan.network.latency = QUICK,
@@ -175,6 +176,9 @@ fn drop_cluster(plan: &mut Plan, gone: usize) {
         renumbered(home);
         *home = (*home).min(plan.shards.len() - 1);
     }
+    plan.late.retain(|late| *late != gone);
+    plan.late.iter_mut().for_each(renumbered);
+    plan.late.retain(|late| !plan.namespaces.contains(late));
     for step in &mut plan.steps {
         match &mut step.what {
             What::Register(_) | What::AbortHandover(_) => {}
@@ -185,6 +189,7 @@ fn drop_cluster(plan: &mut Plan, gone: usize) {
                 renumbered(by);
             }
             What::Edit { by: cluster, .. }
+            | What::Join(cluster)
             | What::Crash(cluster, _)
             | What::Pause(cluster, _)
             | What::Move(cluster, ..)
@@ -226,7 +231,7 @@ fn program(what: &mut What) -> Option<&mut Program> {
     match what {
         What::Client(wish) => match &mut wish.call {
             Ask::Start(program) | Ask::SignalWithStart(program) => Some(program),
-            Ask::Signal | Ask::Cancel | Ask::Terminate | Ask::Reset => None,
+            Ask::Signal | Ask::Cancel | Ask::Terminate | Ask::Reset | Ask::Delete => None,
         },
         _ => None,
     }
@@ -251,6 +256,7 @@ fn lasts(what: &mut What) -> Option<&mut Duration> {
         | What::HandOver { .. }
         | What::AbortHandover(_)
         | What::Edit { .. }
+        | What::Join(_)
         | What::Break(..)
         | What::Skew(..) => None,
     }

@@ -28,6 +28,7 @@ pub fn plan(seed: u64) -> Plan {
         old_wire: (0..clusters).map(|_| !is_calm && random.chance(80_000)).collect(),
         shards,
         namespaces,
+        late: Vec::new(),
         network: draw_network(&mut random, is_calm),
         store: draw_store(&mut random, is_calm),
         workers: draw_workers(&mut random),
@@ -35,13 +36,18 @@ pub fn plan(seed: u64) -> Plan {
         duration: DURATION,
         steps: Vec::new(),
     };
-    // Who does not speak our newest fields cannot ask to be told anew what was let go, nor be asked.
-    plan.backlog = plan.backlog.filter(|_| !plan.old_wire.contains(&true));
+    // Who does not speak our newest fields cannot ask to be told what he was not there for, nor be asked.
+    if plan.old_wire.contains(&true) {
+        plan.backlog = None;
+    } else {
+        add_late(&mut plan, &mut Random::of(seed, "late", 0));
+    }
     for namespace in 0..plan.namespaces.len() {
         let late = if random.chance(200_000) { random.duration(Range::millis(0, 5_000)) } else { Duration::ZERO };
         plan.steps.push(Step { at: late, what: What::Register(namespace) });
     }
     add_clients(&mut plan, &mut Random::of(seed, "wishes", 0));
+    add_ring(&mut plan, &mut Random::of(seed, "ring", 0));
     add_failovers(&mut plan, &mut Random::of(seed, "failovers", 0));
     add_edits(&mut plan, &mut Random::of(seed, "edits", 0));
     if kind == Kind::Forced && clusters > 2 {
@@ -52,6 +58,36 @@ pub fn plan(seed: u64) -> Plan {
     }
     plan.steps.sort_by_key(|step| step.at);
     plan
+}
+
+/// A cluster that no namespace begins in comes later than the others.
+fn add_late(plan: &mut Plan, random: &mut Random) {
+    let cluster = random.index(plan.clusters());
+    if random.chance(150_000) && !plan.namespaces.contains(&cluster) {
+        plan.late.push(cluster);
+        let at = random.duration(Range(Duration::from_secs(5), plan.duration));
+        plan.steps.push(Step { at, what: What::Join(cluster) });
+    }
+}
+
+/// Workflows that signal each other in a ring, from activities, until each has had its turns.
+fn add_ring(plan: &mut Plan, random: &mut Random) {
+    if !random.chance(200_000) {
+        return;
+    }
+    let (namespace, members, laps) =
+        (random.index(plan.namespaces.len()), 2 + random.below(3) as u32, 1 + random.below(4) as u32);
+    let start = Duration::from_millis(2_000 + random.below(40_000));
+    for member in 0..members {
+        let next = RING + (member + 1) % members;
+        let program = Program((1..=laps).flat_map(|lap| [Do::Signals(lap), Do::Pass(next)]).collect());
+        let from = random.index(plan.clusters());
+        let call = if member == 0 { Ask::SignalWithStart(program) } else { Ask::Start(program) };
+        // The others are there before the first has something to pass on.
+        let at = start + if member == 0 { Duration::from_secs(1) } else { random.duration(Range::millis(0, 500)) };
+        let wish = Wish { from, namespace, workflow: RING + member, call };
+        plan.steps.push(Step { at, what: What::Client(wish) });
+    }
 }
 
 /// Shard counts of clusters that follow each other are multiples.
@@ -123,7 +159,8 @@ fn add_clients(plan: &mut Plan, random: &mut Random) {
             let at = start + random.below(spread);
             wish(random, at, Ask::Signal);
         }
-        for (chance, call) in [(60_000, Ask::Cancel), (60_000, Ask::Terminate), (60_000, Ask::Reset)] {
+        let calls = [(60_000, Ask::Cancel), (60_000, Ask::Terminate), (60_000, Ask::Reset), (40_000, Ask::Delete)];
+        for (chance, call) in calls {
             if random.chance(chance) {
                 let at = start + random.below(10_000);
                 wish(random, at, call);
@@ -134,11 +171,13 @@ fn add_clients(plan: &mut Plan, random: &mut Random) {
 
 fn draw_program(random: &mut Random) -> Program {
     let steps = 1 + random.index(6);
-    let step = |random: &mut Random| match random.below(10) {
+    let step = |random: &mut Random| match random.below(12) {
         0..4 => Do::Activities(1 + random.below(3) as u32),
         4..6 => Do::Timer(Duration::from_millis(*random.pick(&[1, 100, 1_000, 8_000]))),
         6..8 => Do::Signals(1 + random.below(4) as u32),
         8 => Do::Mark,
+        9 => Do::Pay(1 + random.below(100) as u32),
+        10 => Do::Lattice(1 + random.below(8) as u32),
         _ => Do::Again,
     };
     let mut program: Vec<Do> = (0..steps).map(|_| step(random)).collect();
@@ -277,6 +316,8 @@ fn pick<T: Copy, const N: usize>(random: &mut Random, list: [T; N]) -> T {
     *random.pick(&list)
 }
 
+/// The first workflow of a ring.
+const RING: u32 = 80;
 /// The workflow of a split, none of the others.
 const SPLIT: u32 = 99;
 /// How long clients and faults go on.

@@ -39,6 +39,9 @@ fn check(plan: &Plan) -> Result<(), String> {
     if let Some(shards) = plan.shards.iter().find(|shards| !(1..=MOST_SHARDS).contains(*shards)) {
         return Err(format!("shards: a cluster with {shards}, and there must be 1 to {MOST_SHARDS}"));
     }
+    if let Some(late) = plan.late.iter().find(|late| **late >= clusters || plan.namespaces.contains(late)) {
+        return Err(format!("late: there is no cluster {late}, or a namespace begins there"));
+    }
     if let Some(home) = plan.namespaces.iter().find(|home| **home >= clusters) {
         return Err(format!("namespaces: there is no cluster {home}"));
     }
@@ -80,7 +83,8 @@ pub(crate) fn names(what: &What) -> (Vec<usize>, Option<usize>) {
         What::HandOver { namespace, to } => (vec![*to], Some(*namespace)),
         What::AbortHandover(namespace) => (Vec::new(), Some(*namespace)),
         What::Edit { namespace, by } => (vec![*by], Some(*namespace)),
-        What::Crash(cluster, _)
+        What::Join(cluster)
+        | What::Crash(cluster, _)
         | What::Pause(cluster, _)
         | What::Move(cluster, ..)
         | What::Skew(cluster, _)
@@ -169,6 +173,7 @@ mod tests {
         assert!(refused(|plan| plan.shards = vec![]).starts_with("shards:"));
         assert!(refused(|plan| plan.shards = vec![1, 0]).starts_with("shards:"));
         assert!(refused(|plan| plan.namespaces = vec![9]).starts_with("namespaces:"));
+        assert!(refused(|plan| plan.late = plan.namespaces.clone()).starts_with("late:"));
         assert!(refused(|plan| plan.steps.reverse()).starts_with("steps:"));
         assert!(refused(|plan| plan.steps[0].what = What::Break(0, 9)).starts_with("step 0:"));
         assert!(refused(|plan| plan.steps[0].what = What::Register(99)).starts_with("step 0:"));

@@ -29,10 +29,12 @@ pub fn must_wait(draft: &Draft<'_>, run: RunId, target: RunClock) -> bool {
 
 /// Take in a run that was not here.
 pub fn create(draft: &mut Draft<'_>, id: RunId, run: Run) {
-    let policy = policy::create(RunClock::of(&run.state), current(draft, id));
+    let went_on = run.state.execution.close().is_some_and(|close| close.next_run.is_some());
+    let policy = policy::create(RunClock::of(&run.state), went_on, current(draft, id));
     draft.runs.insert(id, run);
     match policy {
         Create::Duplicate => unreachable!("the current run is here"),
+        Create::AsPast => {}
         Create::AsCurrent => become_current(draft, id, false),
         Create::SuppressCurrentAndAsCurrent => become_current(draft, id, true),
         Create::AsZombie => become_zombie(draft, id),

@@ -20,6 +20,9 @@ pub enum Create {
     Duplicate,
     /// It becomes the current run, and nothing else changes.
     AsCurrent,
+    /// It is over and went on in another run, which is not here: that one was deleted, or comes later. A workflow whose
+    /// current run was deleted has none, and what it went on from does not become that.
+    AsPast,
     /// It is kept beside the current run, which is newer.
     AsZombie,
     /// It becomes the current run, and the one that was is open and gives way.
@@ -44,10 +47,11 @@ pub enum Update {
     AsZombieAlone,
 }
 
-/// Place a run that is not here. `target` is how far it has come.
+/// Place a run that is not here. `target` is how far it has come, `went_on` whether it is over and another one follows it.
 #[must_use]
-pub fn create(target: RunClock, current: Option<Current>) -> Create {
+pub fn create(target: RunClock, went_on: bool, current: Option<Current>) -> Create {
     match current {
+        None if went_on => Create::AsPast,
         None => Create::AsCurrent,
         Some(current) if current.is_target => Create::Duplicate,
         Some(current) if target <= current.clock => Create::AsZombie,
@@ -78,32 +82,42 @@ mod tests {
     /// Rows of table 5.4.
     #[test]
     fn a_run_that_is_here_is_a_duplicate() {
-        assert_eq!(create(clock("5@1"), itself("5@1")), Create::Duplicate);
+        assert_eq!(create(clock("5@1"), false, itself("5@1")), Create::Duplicate);
     }
 
     #[test]
     fn the_first_run_is_current() {
-        assert_eq!(create(clock("5@1"), None), Create::AsCurrent);
+        assert_eq!(create(clock("5@1"), false, None), Create::AsCurrent);
+    }
+
+    #[test]
+    fn a_run_that_went_on_is_not_the_last() {
+        assert_eq!(create(clock("5@1"), true, None), Create::AsPast);
+        assert_eq!(create(clock("5@1"), true, open("5@2")), Create::AsZombie);
     }
 
     #[test]
     fn a_run_that_is_not_newer_is_a_zombie() {
         for current in [open("5@2"), closed("5@2"), open("6@1"), closed("6@1"), open("5@1")] {
-            assert_eq!(create(clock("5@1"), current), Create::AsZombie, "{current:?}");
+            assert_eq!(create(clock("5@1"), false, current), Create::AsZombie, "{current:?}");
         }
-        assert_eq!(create(clock("900@1"), open("5@2")), Create::AsZombie, "numbers of two versions do not compare");
+        assert_eq!(
+            create(clock("900@1"), false, open("5@2")),
+            Create::AsZombie,
+            "numbers of two versions do not compare"
+        );
     }
 
     #[test]
     fn a_newer_run_follows_one_that_is_over() {
-        assert_eq!(create(clock("6@1"), closed("5@1")), Create::AsCurrent);
-        assert_eq!(create(clock("1@2"), closed("5@1")), Create::AsCurrent);
+        assert_eq!(create(clock("6@1"), false, closed("5@1")), Create::AsCurrent);
+        assert_eq!(create(clock("1@2"), false, closed("5@1")), Create::AsCurrent);
     }
 
     #[test]
     fn a_newer_run_suppresses_one_that_is_open() {
-        assert_eq!(create(clock("6@1"), open("5@1")), Create::SuppressCurrentAndAsCurrent);
-        assert_eq!(create(clock("1@2"), open("5@1")), Create::SuppressCurrentAndAsCurrent);
+        assert_eq!(create(clock("6@1"), false, open("5@1")), Create::SuppressCurrentAndAsCurrent);
+        assert_eq!(create(clock("1@2"), false, open("5@1")), Create::SuppressCurrentAndAsCurrent);
     }
 
     /// Rows of table 5.5.

@@ -288,7 +288,11 @@ fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
 /// The run that followed in the same transaction. Whether the peer made something else of it.
 fn begin_next(draft: &mut Draft<'_>, before: RunId, new: Option<&IncomingRun>) -> Result<bool, String> {
     let Some(new) = new else { return Ok(false) };
+    let current = *draft.current;
     begin(draft, new.run, core::slice::from_ref(&new.batch), &new.start_request_id)?;
+    if current.is_none() {
+        draft.carry_over(Some(before), new.run, false);
+    }
     if let Some(run) = draft.runs.get_mut(&before) {
         run.changes.new_run = Some(new.run);
     }

@@ -21,14 +21,16 @@ pub(super) struct Acknowledged {
     /// Whether both sides of a failover may write in this world.
     may_conflict: bool,
     facts: Vec<Fact>,
+    /// Workflows of which a run may be gone because somebody wanted that.
+    deleting: BTreeSet<WorkflowKey>,
     /// Inputs of losing branches that nobody could be given, by workflow, as far as that was reported.
     reported_lost: BTreeMap<WorkflowKey, usize>,
 }
 
 impl Acknowledged {
     pub(super) fn new(may_conflict: bool) -> Self {
-        let (facts, reported_lost) = Default::default();
-        Self { may_conflict, facts, reported_lost }
+        let (facts, deleting, reported_lost) = Default::default();
+        Self { may_conflict, facts, deleting, reported_lost }
     }
 }
 
@@ -40,6 +42,7 @@ impl Checker for Acknowledged {
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
         match seen {
             Seen::TakenBack => self.may_conflict = true,
+            Seen::Deleting { workflow } => drop(self.deleting.insert((*workflow).clone())),
             Seen::Acknowledged { fact } => self.facts.push((*fact).clone()),
             Seen::Reported { report: Report::Reapplied { from, lost, .. }, .. } => {
                 *self.reported_lost.entry(from.workflow.clone()).or_default() += lost;
@@ -51,10 +54,10 @@ impl Checker for Acknowledged {
 
     fn rest(&mut self, world: &AtRest<'_>) -> Result<(), Finding> {
         for (cluster, store) in world.stores.iter().enumerate() {
-            let told = Told::by(store)?;
+            let mut told = Told::by(store)?;
             let cluster = name(cluster);
             let mut missing: BTreeMap<&WorkflowKey, (usize, &str)> = BTreeMap::new();
-            for fact in &self.facts {
+            for fact in self.facts.iter().filter(|fact| !self.deleting.contains(fact.workflow())) {
                 match fact {
                     Fact::Signaled { workflow, request_id, .. } => {
                         if !told.has_signal(workflow, request_id) {
@@ -72,6 +75,7 @@ impl Checker for Acknowledged {
                     return Err(Finding { subject, text });
                 }
             }
+            told.starts.retain(|(workflow, _), _| !self.deleting.contains(workflow));
             told.none_doubled(self.may_conflict)?;
         }
         Ok(())

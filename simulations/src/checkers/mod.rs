@@ -2,11 +2,13 @@
 
 mod acknowledged;
 mod agreement;
+mod booked;
 mod branches;
 mod dispatched;
 mod granted;
 mod namespaces;
 mod one_open_run;
+mod ordered;
 mod planned;
 mod rebuilt;
 mod tasks;
@@ -24,7 +26,7 @@ use replicator::{
     workflow::MutableState,
 };
 
-use crate::{plan::Plan, store::Store};
+use crate::{plan::Plan, program::Errand, store::Store};
 
 pub use granted::Attempt;
 
@@ -40,6 +42,27 @@ pub enum Seen<'a> {
         runs: &'a [MutableState],
         /// Everything that rests there.
         store: &'a Store,
+    },
+    /// A client or a worker asks for a signal, the first time or again.
+    Asked {
+        /// The workflow that is to have it.
+        workflow: &'a WorkflowKey,
+        /// By which it is known.
+        request_id: &'a str,
+    },
+    /// A client asks for a run to be deleted.
+    Deleting {
+        /// The workflow.
+        workflow: &'a WorkflowKey,
+    },
+    /// The bank did what an activity asked for.
+    Booked {
+        /// Its receipt.
+        receipt: u64,
+        /// The workflow of the activity.
+        workflow: &'a WorkflowKey,
+        /// What it asked for.
+        errand: Errand,
     },
     /// A client or worker was told that something is true.
     Acknowledged {
@@ -130,6 +153,19 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The workflow that it is about.
+    #[must_use]
+    pub fn workflow(&self) -> &WorkflowKey {
+        match self {
+            Self::Started { workflow, .. } | Self::Signaled { workflow, .. } | Self::Terminated { workflow } => {
+                workflow
+            }
+            Self::WorkflowTaskCompleted { run, .. } | Self::ActivityCompleted { run, .. } => &run.workflow,
+        }
+    }
+}
+
 /// What a checker found wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Finding {
@@ -206,6 +242,8 @@ impl Checkers {
             Box::new(agreement::Agreement),
             Box::new(namespaces::Namespaces),
             Box::new(acknowledged::Acknowledged::new(plan.may_conflict())),
+            Box::new(ordered::Ordered::new(plan.may_conflict())),
+            Box::new(booked::Booked::default()),
         ])
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
-    ids::{ClusterId, NamespaceId, RunKey, ShardId, TaskId, shard_of},
+    ids::{ClusterId, EventId, NamespaceId, RunKey, ShardId, TaskId, shard_of},
     shard::io::Report,
     task::{Category, ReplicationTask, TaskKind},
-    version::{VersionHistories, VersionHistoryItem},
+    version::{FailoverVersion, VersionHistories, VersionHistoryItem},
 };
 
 use super::{Checker, Finding, Seen};
@@ -22,6 +22,10 @@ pub(super) struct Watermark {
     have: BTreeMap<(usize, RunKey), VersionHistories>,
     /// Tasks that a cluster keeps apart because it cannot apply them yet: its, whose, of which shard, and their number there.
     kept: BTreeSet<(usize, usize, ShardId, TaskId)>,
+    /// Clusters that were not there from the beginning: what was written before is told to them as it is.
+    late: BTreeSet<usize>,
+    /// Runs that a cluster deleted, and how far they had come: what is told of them late is dropped.
+    buried: BTreeMap<(usize, RunKey), VersionHistoryItem>,
     /// Namespaces of which a cluster let go of what it could not place: it is told all of them when it knows them.
     forsaken: BTreeSet<(usize, NamespaceId)>,
     /// Who was told by whom that what it lacks is gone: it asks for everything anew.
@@ -47,13 +51,15 @@ impl Told {
 
 impl Watermark {
     pub(super) fn new(plan: &Plan) -> Self {
-        let (told, have, kept, forsaken, gaps, marks) = Default::default();
+        let (told, have, kept, buried, forsaken, gaps, marks) = Default::default();
         Self {
             shards: plan.shards.clone(),
             is_bounded: plan.backlog.is_some(),
             told,
             have,
             kept,
+            late: plan.late.iter().copied().collect(),
+            buried,
             forsaken,
             gaps,
             marks,
@@ -74,8 +80,14 @@ impl Watermark {
     ) -> Result<(), Finding> {
         let is_told_anew = self.gaps.contains(&(source.0, cluster));
         let is_forsaken = self.forsaken.contains(&(cluster, run.workflow.namespace));
+        // The one that has deleted it tells of that instead.
+        let is_buried = [source.0, cluster]
+            .iter()
+            .any(|by| self.buried.get(&(*by, run.clone())).is_some_and(|last| order(item) <= order(*last)));
         if is_told_anew
             || is_forsaken
+            || is_buried
+            || self.late.contains(&cluster)
             || self.has(cluster, run, item)
             || self.kept.contains(&(cluster, source.0, source.1, task))
         {
@@ -106,9 +118,13 @@ impl Checker for Watermark {
                     self.have.insert((*cluster, state.run.clone()), state.histories.clone());
                 }
                 for task in &transaction.tasks {
-                    if let TaskKind::Quarantined(kept) = &task.kind {
-                        let source = usize::try_from(kept.cluster.0 - 1).expect("a known cluster");
-                        self.kept.insert((*cluster, source, kept.shard, kept.source));
+                    match &task.kind {
+                        TaskKind::Quarantined(kept) => {
+                            let source = usize::try_from(kept.cluster.0 - 1).expect("a known cluster");
+                            self.kept.insert((*cluster, source, kept.shard, kept.source));
+                        }
+                        TaskKind::Tombstone(last) => drop(self.buried.insert((*cluster, task.run.clone()), *last)),
+                        _ => {}
                     }
                 }
                 let told = self.told.entry((*cluster, transaction.shard)).or_default();
@@ -152,4 +168,9 @@ impl Checker for Watermark {
             _ => Ok(()),
         }
     }
+}
+
+/// Of two items of one run's histories the later one is greater.
+fn order(item: VersionHistoryItem) -> (FailoverVersion, EventId) {
+    (item.version, item.event_id)
 }

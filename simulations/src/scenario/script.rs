@@ -53,6 +53,7 @@ impl Script {
             shards: vec![1; clusters],
             old_wire: vec![false; clusters],
             namespaces: vec![A],
+            late: Vec::new(),
             network: NetworkShape { latency: Range::millis(5, 5), loss: 0 },
             store: StoreShape {
                 arrival: quick,

@@ -73,6 +73,12 @@ impl World {
             Some(&key.workflow),
             format_args!("{}: {wish}, request {number}, try {tries}", name(to)),
         );
+        if wish.call == Ask::Delete {
+            self.show(&Seen::Deleting { workflow: &key });
+        }
+        if matches!(wish.call, Ask::Signal | Ask::SignalWithStart(_)) {
+            self.show(&Seen::Asked { workflow: &key, request_id: &request_id(number) });
+        }
         self.call(from, to, request, Purpose::Order(number));
     }
 
@@ -101,6 +107,7 @@ impl World {
                         facts.push(Fact::Signaled { workflow: key, request_id, run: parse(&started.run_id) });
                     }
                     (Ask::Reset, _) => self.coverage.hit("path: run reset"),
+                    (Ask::Delete, _) => self.coverage.hit("path: run deleted"),
                     (Ask::Cancel, _) => self.coverage.hit("path: cancelled"),
                     (Ask::Terminate, _) => {
                         self.coverage.hit("path: terminated");
@@ -195,13 +202,7 @@ fn request(ask: &Ask, key: &WorkflowKey, number: usize, point: Option<(RunId, Ev
                 ..Default::default()
             }))
         }
-        Ask::Signal => Call::Signal(Box::new(api::SignalWorkflowExecutionRequest {
-            workflow_execution: execution,
-            signal_name: "go".into(),
-            identity,
-            request_id,
-            ..Default::default()
-        })),
+        Ask::Signal => signal(key, &request_id),
         Ask::Cancel => Call::RequestCancel(Box::new(api::RequestCancelWorkflowExecutionRequest {
             workflow_execution: execution,
             identity,
@@ -215,12 +216,24 @@ fn request(ask: &Ask, key: &WorkflowKey, number: usize, point: Option<(RunId, Ev
             request_id,
             ..Default::default()
         })),
+        Ask::Delete => Call::Delete,
         Ask::Terminate => Call::Terminate(Box::new(api::TerminateWorkflowExecutionRequest {
             workflow_execution: execution,
             identity,
             ..Default::default()
         })),
     }
+}
+
+/// The call that signals a workflow.
+pub(super) fn signal(key: &WorkflowKey, request_id: &str) -> Call {
+    Call::Signal(Box::new(api::SignalWorkflowExecutionRequest {
+        workflow_execution: Some(WorkflowExecution { workflow_id: key.workflow.to_string(), run_id: String::new() }),
+        signal_name: "go".into(),
+        identity: "client".to_owned(),
+        request_id: request_id.to_owned(),
+        ..Default::default()
+    }))
 }
 
 fn parse(run: &str) -> RunId {

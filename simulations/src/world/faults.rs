@@ -24,6 +24,7 @@ impl World {
             What::HandOver { namespace, to } => self.hand_namespace_over(namespace, to),
             What::AbortHandover(namespace) => self.abort_handover(namespace),
             What::Edit { namespace, by } => self.edit(namespace, by),
+            What::Join(cluster) => self.join(cluster),
             What::Disconnect(one, other, time) => {
                 let pair = (one.min(other), one.max(other));
                 let until = self.apart.entry(pair).or_default();

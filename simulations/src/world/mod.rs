@@ -34,6 +34,7 @@ use replicator::{
 
 use crate::{
     agenda::Agenda,
+    bank::Bank,
     checkers::{Checkers, Finding, Seen, Violation},
     coverage::Coverage,
     matching::Matching,
@@ -71,6 +72,10 @@ pub struct World {
     handovers: BTreeMap<usize, handovers::Running>,
     /// Pairs of clusters that operators disconnected, and until when; the lower number first.
     apart: BTreeMap<(usize, usize), Timestamp>,
+    /// Clusters that are in no namespace yet.
+    late: BTreeSet<usize>,
+    /// The world outside, where activities do what they do.
+    bank: Bank,
     random: Concerns,
     is_healed: bool,
     next_id: u64,
@@ -211,6 +216,8 @@ enum Event {
     Published(usize, usize, Box<NamespaceTaskAttributes>),
     /// A cluster asks another one about a namespace.
     Refresh(usize, usize, NamespaceId),
+    /// Operators see whether a cluster is in a namespace.
+    Join(usize, usize),
     /// Something happens to a handover of a namespace.
     Handover(usize, u64, handovers::News),
     /// A cluster starts again.
@@ -256,6 +263,8 @@ impl World {
             apart: BTreeMap::new(),
             namespaces: plan.namespaces.iter().enumerate().map(tenant).collect(),
             handovers: BTreeMap::new(),
+            late: plan.late.iter().copied().collect(),
+            bank: Bank::default(),
             random: Concerns {
                 clients: Random::of(seed, "clients", 0),
                 workers: Random::of(seed, "workers", 0),
@@ -340,6 +349,7 @@ impl World {
             Event::Publish(from, to, namespace) => self.on_publish(from, to, namespace),
             Event::Published(from, to, task) => self.on_published(from, to, task),
             Event::Refresh(cluster, from, namespace) => self.on_refresh(cluster, from, namespace),
+            Event::Join(cluster, number) => self.join_one(cluster, number),
             Event::Handover(namespace, id, news) => self.on_handover(namespace, id, news),
             Event::Restart(cluster, incarnation) => self.on_restart(cluster, incarnation),
             Event::Drift(cluster, millionths, ticks) => self.on_drift(cluster, millionths, ticks),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::temporal::{
-    api::workflowservice::v1::UpdateNamespaceRequest,
+    api::{replication::v1::ClusterReplicationConfig, workflowservice::v1::UpdateNamespaceRequest},
     server::api::{
         enums::v1::NamespaceOperation,
         replication::v1::{NamespaceTaskAttributes, replication_task::Attributes},
@@ -20,7 +20,7 @@ use replicator::{
     version::ClusterName,
 };
 
-use super::{Event, World, first_version};
+use super::{Event, Tenant, World, first_version};
 use crate::{
     network::Verdict,
     plan::Kind,
@@ -38,7 +38,8 @@ impl World {
         self.namespaces[number].is_registered = true;
         // The first of the list is active.
         let all = (0..self.clusters.len()).map(|cluster| (home + cluster) % self.clusters.len());
-        let clusters: Vec<ClusterName> = all.map(|cluster| name(cluster).into()).collect();
+        let there = all.filter(|cluster| !self.late.contains(cluster));
+        let clusters: Vec<ClusterName> = there.map(|cluster| name(cluster).into()).collect();
         let record = Namespace::global(id, format!("tenant-{number}"), clusters, first_version(home), RETENTION);
         self.clusters[home].records.insert(id, record);
         self.announce(home, id);
@@ -47,7 +48,8 @@ impl World {
 
     /// Tell every peer how a namespace stands.
     pub(super) fn publish(&mut self, from: usize, number: usize) {
-        for to in (0..self.clusters.len()).filter(|to| *to != from) {
+        let all: Vec<usize> = (0..self.clusters.len()).filter(|to| *to != from && !self.late.contains(to)).collect();
+        for to in all {
             self.after(Duration::ZERO, Event::Publish(from, to, number));
         }
     }
@@ -125,6 +127,35 @@ impl World {
         self.publish(by, number);
     }
 
+    /// Operators add a cluster to every namespace.
+    pub(super) fn join(&mut self, cluster: usize) {
+        if self.late.remove(&cluster) {
+            self.coverage.hit("path: cluster came late");
+            (0..self.namespaces.len()).for_each(|number| self.join_one(cluster, number));
+        }
+    }
+
+    /// Operators add a cluster to a namespace in which it is not. They look again: who edits it elsewhere at the same moment
+    /// may undo it.
+    pub(super) fn join_one(&mut self, cluster: usize, number: usize) {
+        let Tenant { id, active, is_registered, .. } = self.namespaces[number];
+        let here = &self.clusters[active];
+        match here.records.get(&id).filter(|_| here.is_up) {
+            Some(record) if record.is_on(&name(cluster).into()) => return,
+            Some(record) if is_registered => {
+                let mut request = UpdateNamespaceRequest::default();
+                let all = record.clusters.iter().map(ToString::to_string).chain([name(cluster).to_owned()]);
+                let clusters = all.map(|cluster_name| ClusterReplicationConfig { cluster_name, ..Default::default() });
+                request.replication_config.get_or_insert_default().clusters = clusters.collect();
+                self.update(active, id, &request);
+                self.announce(active, id);
+                self.publish(active, number);
+            }
+            _ => {}
+        }
+        self.after(LOOKS_AGAIN, Event::Join(cluster, number));
+    }
+
     fn update(&mut self, cluster: usize, id: NamespaceId, request: &UpdateNamespaceRequest) {
         let (now, here) = (self.local(cluster), &mut self.clusters[cluster]);
         let record = here.records.get_mut(&id).expect("the caller has looked");
@@ -143,13 +174,14 @@ impl World {
         if kind == Kind::Heard && self.now.since(tenant.moved) < HEARD_WITHIN {
             return;
         }
+        let is_member = |record: &Namespace| record.is_on(&name(to).into());
         let decides = match kind {
             Kind::Heard => to,
             Kind::Forced | Kind::HandedOver => by,
         };
         let id = tenant.id;
         let here = &self.clusters[decides];
-        if !here.is_up || !here.records.contains_key(&id) {
+        if !here.is_up || !here.records.get(&id).is_some_and(is_member) {
             return;
         }
         let mut request = UpdateNamespaceRequest::default();
@@ -191,5 +223,7 @@ const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 const RETRY: Duration = Duration::from_millis(200);
 /// Every cluster has heard of a failover after this long, where clusters hear each other well.
 const HEARD_WITHIN: Duration = Duration::from_millis(1_500);
+/// When operators look whether a cluster is still in a namespace.
+const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 /// When an operator tries again.
 const OPERATOR_PAUSE: Duration = Duration::from_millis(500);

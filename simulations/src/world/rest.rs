@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use replicator::namespace::Namespace;
+
 use super::{Event, World};
 use crate::{
     checkers::{AtRest, Finding},
@@ -28,6 +30,8 @@ impl World {
                 self.register(number);
             }
         }
+        let late: Vec<usize> = self.late.iter().copied().collect();
+        late.into_iter().for_each(|cluster| self.join(cluster));
         self.after(NUDGE_EVERY, Event::Nudge);
         self.after(LOOK_EVERY, Event::Look);
     }
@@ -81,6 +85,10 @@ impl World {
         }
         for (cluster, here) in self.clusters.iter().enumerate() {
             for (number, tenant) in self.namespaces.iter().enumerate() {
+                let is_on = |record: &Namespace| record.is_on(&name(cluster).into());
+                if !self.clusters[tenant.active].records.get(&tenant.id).is_some_and(is_on) {
+                    return Some(format!("{} is not in namespace {number}", name(cluster)));
+                }
                 if here.records.get(&tenant.id) != self.clusters[tenant.active].records.get(&tenant.id) {
                     return Some(format!("{} has not heard of namespace {number}", name(cluster)));
                 }

@@ -4,24 +4,27 @@
 use std::time::Duration;
 
 use proto::temporal::api::{
+    common::v1::Payloads,
     enums::v1::WorkflowTaskFailedCause,
     history::v1::history_event::Attributes,
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1 as api,
 };
 use replicator::{
-    ids::{BranchId, EventId, RunKey},
+    ids::{BranchId, EventId, RunKey, WorkflowKey},
     shard::io::{
         ActivityClaim, Call, DispatchQueue, Failure, Reply, Request, Response, StartedActivity, StartedWorkflowTask,
     },
     time::proto_duration,
 };
 
-use super::{Event, World, calls::Purpose};
+use super::{Event, World, calls::Purpose, clients::signal};
 use crate::{
+    bank,
     checkers::{Attempt, Fact, Seen},
     network::Verdict,
-    program::{self, Program},
+    plan::workflow_name,
+    program::{self, Errand, Program},
     random::Range,
     trace::{Place, name},
 };
@@ -41,6 +44,8 @@ pub(super) struct Job {
     region: usize,
     to: usize,
     run: RunKey,
+    /// What the worker does before, in another workflow: a signal, and its request id.
+    before: Option<(WorkflowKey, String)>,
     call: Call,
     tries: u32,
     /// What will be true when it is acknowledged.
@@ -133,6 +138,10 @@ impl World {
                 format_args!("a task"),
             );
         };
+        let before = match &response {
+            Response::ActivityTask(task) => before(&run, task),
+            _ => None,
+        };
         let (work, time) = match response {
             Response::WorkflowTask(task) => {
                 (self.think(cluster, &run, &task), self.random.workers.duration(self.plan.workers.think))
@@ -143,7 +152,7 @@ impl World {
             _ => return,
         };
         let (call, fact) = work;
-        let job = Job { region, to: region, run, call, tries: 0, fact };
+        let job = Job { region, to: region, run, before, call, tries: 0, fact };
         self.after(way + time, Event::Work(Box::new(job)));
     }
 
@@ -196,19 +205,49 @@ impl World {
             let details = Some(program::payloads(b"halfway".to_vec()));
             return (Call::HeartbeatActivity { activity, details, identity }, None);
         }
+        let result = self.book(run, task);
         let fact = Fact::ActivityCompleted { run: run.clone(), scheduled: task.scheduled };
-        (Call::CompleteActivity { activity, result: None, identity }, Some(fact))
+        (Call::CompleteActivity { activity, result, identity }, Some(fact))
+    }
+
+    /// What an activity does at the bank, if that is what it is for. The result is the receipt.
+    fn book(&mut self, run: &RunKey, task: &StartedActivity) -> Option<Payloads> {
+        let errand = errand(task);
+        if !bank::is_booked(errand) {
+            return None;
+        }
+        let (receipt, is_new) = self.bank.book(run, &task.poll.activity_id);
+        if is_new {
+            self.coverage.hit("path: money moved");
+            self.show(&Seen::Booked { receipt, workflow: &run.workflow, errand });
+        } else {
+            self.coverage.hit("path: bank asked again");
+        }
+        Some(program::payloads(receipt.to_string().into_bytes()))
     }
 
     pub(super) fn on_work(&mut self, mut job: Job) {
         job.tries += 1;
-        let request = Request { workflow: job.run.workflow.clone(), run: Some(job.run.run), call: job.call.clone() };
+        let request = match &job.before {
+            Some((workflow, request_id)) => {
+                self.show(&Seen::Asked { workflow, request_id });
+                Request { workflow: workflow.clone(), run: None, call: signal(workflow, request_id) }
+            }
+            None => Request { workflow: job.run.workflow.clone(), run: Some(job.run.run), call: job.call.clone() },
+        };
         let (from, to) = (job.region, job.to);
         self.call(from, to, request, Purpose::Job(Box::new(job)));
     }
 
     pub(super) fn on_job_answered(&mut self, mut job: Job, reply: Option<Reply>) {
         let pause = match reply {
+            Some(Ok(Response::Signaled { run })) => {
+                if let Some((workflow, request_id)) = job.before.take() {
+                    self.coverage.hit("path: signal passed on");
+                    self.show(&Seen::Acknowledged { fact: &Fact::Signaled { workflow, request_id, run } });
+                }
+                return self.on_work(job);
+            }
             Some(Ok(_)) => {
                 if let Some(fact) = &job.fact {
                     self.show(&Seen::Acknowledged { fact });
@@ -223,6 +262,8 @@ impl World {
                 job.to = self.random.workers.index(self.clusters.len());
                 Range::millis(20, 400)
             }
+            // Who is to be signalled is not there, or not any more.
+            Some(Err(_)) if job.before.take().is_some() => return self.on_work(job),
             Some(Err(_)) => return,
         };
         if job.tries < MOST_TRIES {
@@ -236,6 +277,19 @@ impl World {
         self.plan.workers.vanish = 0;
         self.plan.workers.fail = 0;
     }
+}
+
+/// What an activity is for.
+fn errand(task: &StartedActivity) -> Errand {
+    let kind = task.poll.activity_type.as_ref().map_or("", |kind| &kind.name);
+    Errand::of(kind, task.poll.input.as_ref())
+}
+
+/// The signal that an activity sends, if that is what it is for. However often it is tried, it is the same one.
+fn before(run: &RunKey, task: &StartedActivity) -> Option<(WorkflowKey, String)> {
+    let Errand::Pass(to) = errand(task) else { return None };
+    let workflow = WorkflowKey { namespace: run.workflow.namespace, workflow: workflow_name(to).into() };
+    Some((workflow, format!("{}-{}", run.run, task.scheduled)))
 }
 
 /// The attempt that a worker was given.

@@ -168,6 +168,21 @@ fn a_cluster_that_joins_a_namespace_is_told_all_of_it() {
     world.agree();
 }
 
+/// The last run of a workflow was deleted. Its id names nothing then, also where only the runs before it were ever heard of.
+#[test]
+fn what_went_on_in_a_run_that_was_deleted_is_not_the_current_run() {
+    let mut world = without_c();
+    let run = world.start(A, 0);
+    world.work(A, std::vec![go_on()]);
+    world.delete(A, None);
+    exchange(&mut world);
+    join_c(&mut world);
+    exchange(&mut world);
+    assert!(world.has(C, run));
+    assert_eq!([A, B, C].map(|cluster| world.current(cluster).map(|state| state.run.run)), [None; 3]);
+    world.agree();
+}
+
 #[test]
 fn what_is_written_while_it_is_told_comes_as_well() {
     let mut world = without_c();
