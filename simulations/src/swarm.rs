@@ -133,7 +133,7 @@ fn draw_workers(random: &mut Random) -> WorkerShape {
 }
 
 fn add_clients(plan: &mut Plan, random: &mut Random) {
-    let workflows = u32::try_from(3 + random.index(20)).expect("few");
+    let workflows = u32::try_from(2 + random.index(14)).expect("few");
     let until = plan.duration.as_millis() as u64;
     for workflow in 0..workflows {
         let namespace = random.index(plan.namespaces.len());

@@ -44,7 +44,10 @@ pub fn create(draft: &mut Draft<'_>, id: RunId, run: Run) {
 /// Place a run whose history has changed.
 pub fn update(draft: &mut Draft<'_>, id: RunId, rebuilt: bool) {
     let Some(run) = draft.runs.get(&id) else { return };
-    match policy::update(rebuilt, RunClock::of(&run.state), current(draft, id)) {
+    let clock = RunClock::of(&run.state);
+    let outlives = run.state.is_open() && draft.buried.is_some_and(|buried| buried <= clock.version);
+    match policy::update(rebuilt, outlives, clock, current(draft, id)) {
+        Update::InVacantPlace => become_current(draft, id, false),
         Update::AsCurrent | Update::ConflictResolveAsCurrent => {}
         Update::AsZombie | Update::ConflictResolveAsZombie | Update::AsZombieAlone => become_zombie(draft, id),
         Update::SuppressCurrentAndAsCurrent => {

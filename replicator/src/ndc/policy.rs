@@ -42,6 +42,9 @@ pub enum Update {
     ConflictResolveAsZombie,
     /// It becomes the current run instead of the one that is.
     SuppressCurrentAndAsCurrent,
+    /// There is no current run, because that one was deleted. A cluster that knew wrote to this one, so it is current there,
+    /// and becomes it here.
+    InVacantPlace,
     /// There is no current run, and it does not become that: what was current has been kept long enough and is gone, so
     /// this one lost before. Temporal fails the task unless the run is closed; here it stays what it is.
     AsZombieAlone,
@@ -61,10 +64,11 @@ pub fn create(target: RunClock, went_on: bool, current: Option<Current>) -> Crea
 }
 
 /// Place a run that is here and was changed. `target` is how far it has come, `rebuilt` whether another branch of it has
-/// become current.
+/// become current, `outlives` whether it is open and has come further than the newest run of the workflow that was deleted.
 #[must_use]
-pub fn update(rebuilt: bool, target: RunClock, current: Option<Current>) -> Update {
+pub fn update(rebuilt: bool, outlives: bool, target: RunClock, current: Option<Current>) -> Update {
     match current {
+        None if outlives => Update::InVacantPlace,
         None => Update::AsZombieAlone,
         Some(current) if current.is_target && rebuilt => Update::ConflictResolveAsCurrent,
         Some(current) if current.is_target => Update::AsCurrent,
@@ -123,29 +127,36 @@ mod tests {
     /// Rows of table 5.5.
     #[test]
     fn the_current_run_stays_current() {
-        assert_eq!(update(false, clock("6@1"), itself("5@1")), Update::AsCurrent);
-        assert_eq!(update(true, clock("6@2"), itself("5@1")), Update::ConflictResolveAsCurrent);
+        assert_eq!(update(false, false, clock("6@1"), itself("5@1")), Update::AsCurrent);
+        assert_eq!(update(true, false, clock("6@2"), itself("5@1")), Update::ConflictResolveAsCurrent);
     }
 
     #[test]
     fn another_run_that_is_not_newer_stays_beside_it() {
         for current in [open("6@2"), closed("6@2")] {
-            assert_eq!(update(false, clock("5@2"), current), Update::AsZombie);
-            assert_eq!(update(true, clock("5@2"), current), Update::ConflictResolveAsZombie);
+            assert_eq!(update(false, false, clock("5@2"), current), Update::AsZombie);
+            assert_eq!(update(true, false, clock("5@2"), current), Update::ConflictResolveAsZombie);
         }
     }
 
     #[test]
     fn another_run_that_is_newer_takes_its_place() {
         for (rebuilt, current) in [(false, open("5@1")), (true, open("5@1")), (false, closed("5@1"))] {
-            assert_eq!(update(rebuilt, clock("4@2"), current), Update::SuppressCurrentAndAsCurrent);
+            assert_eq!(update(rebuilt, false, clock("4@2"), current), Update::SuppressCurrentAndAsCurrent);
         }
     }
 
     #[test]
+    fn what_outlives_the_run_that_was_deleted_takes_its_place() {
+        assert_eq!(update(false, true, clock("5@1"), None), Update::InVacantPlace);
+        assert_eq!(update(true, true, clock("5@1"), None), Update::InVacantPlace);
+        assert_eq!(update(false, true, clock("5@1"), open("6@1")), Update::AsZombie);
+    }
+
+    #[test]
     fn without_a_current_run_nothing_is_revived() {
-        assert_eq!(update(false, clock("5@1"), None), Update::AsZombieAlone);
-        assert_eq!(update(true, clock("5@1"), None), Update::AsZombieAlone);
+        assert_eq!(update(false, false, clock("5@1"), None), Update::AsZombieAlone);
+        assert_eq!(update(true, false, clock("5@1"), None), Update::AsZombieAlone);
     }
 
     /// `task@version`.

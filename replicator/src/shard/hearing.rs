@@ -39,8 +39,9 @@ impl Shard {
             }
             match Incoming::parse(&task) {
                 Ok(mut incoming) => {
-                    // What was let go before may have been an attempt of an activity.
-                    if self.seeds.wants(key, incoming.run.workflow.namespace) {
+                    // What was let go before, or told before the namespace was here, may have been an attempt of an activity.
+                    let namespace = incoming.run.workflow.namespace;
+                    if self.seeds.wants(key, namespace) || !self.namespaces.contains_key(&namespace) {
                         incoming.forget_digests();
                     }
                     heard.extend(self.hear(now, Told { stream: key, incoming, how: How::Streamed(Box::new(task)) }));

@@ -20,7 +20,7 @@ use crate::{
     ids::{RunId, RunKey, TaskId, WorkflowKey},
     task::{Category, HistoryTask, TaskKey, TaskKind},
     time::Timestamp,
-    version::VersionHistoryItem,
+    version::{FailoverVersion, VersionHistoryItem},
 };
 
 /// The tombstones of a shard.
@@ -55,6 +55,11 @@ impl Tombstones {
         if runs.is_empty() {
             self.by_run.remove(&run.workflow);
         }
+    }
+
+    /// The highest version that deleted runs of a workflow had.
+    pub(super) fn highest(&self, key: &WorkflowKey) -> Option<FailoverVersion> {
+        self.by_run.get(key)?.values().map(|(_, last)| last.version).max()
     }
 
     /// Whether the run was deleted when it had come so far, or further.

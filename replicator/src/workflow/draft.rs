@@ -47,6 +47,8 @@ pub struct Draft<'a> {
     pub was_current: Option<RunId>,
     /// Runs that were looked for and are not there.
     pub absent: &'a BTreeSet<RunId>,
+    /// The highest version that runs of the workflow had which were deleted.
+    pub buried: Option<FailoverVersion>,
     /// Stretches of history that were read for this draft.
     pub read: &'a Stretches,
     /// Answers to earlier requests that this transaction brings (buffered queries).

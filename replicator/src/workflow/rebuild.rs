@@ -46,7 +46,8 @@ impl Run {
             gave_way: old.local.gave_way,
             contents: old.local.contents.clone(),
             reset_run: old.local.reset_run,
-            is_deleted: old.local.is_deleted,
+            // Whoever wrote the branch that wins did not know that the run was to be deleted.
+            is_deleted: false,
             ..Local::default()
         };
         // What was current owes its inputs from here on, unless it came to its end and another run followed: then they had

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
-    ids::{EventId, RunKey},
+    ids::{EventId, RunKey, WorkflowKey},
     shard::io::Report,
     workflow::{MutableState, execution::Phase},
 };
@@ -13,7 +13,13 @@ use super::{AtRest, Checker, Finding, Seen};
 use crate::{store::Store, trace::name};
 
 /// Needs no model: clusters are each other's.
-pub(super) struct Agreement;
+#[derive(Default)]
+pub(super) struct Agreement {
+    /// Workflows of which runs are deleted. When the current one was, its id names nothing, or a run before it that is over:
+    /// whoever was not told of the last run before it was deleted cannot know that there was one. And a run that was deleted
+    /// in one cluster and written to in another comes back there, without the branches that lost.
+    deleting: BTreeSet<WorkflowKey>,
+}
 
 impl Checker for Agreement {
     fn promise(&self) -> &'static str {
@@ -21,6 +27,9 @@ impl Checker for Agreement {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        if let Seen::Deleting { workflow } = seen {
+            self.deleting.insert((*workflow).clone());
+        }
         let Seen::Reported { cluster, report } = seen else { return Ok(()) };
         match report {
             Report::DigestDiffers { run, from } => {
@@ -40,8 +49,9 @@ impl Checker for Agreement {
         for run in all {
             let pictures =
                 world.stores.iter().map(|store| picture(store, run)).collect::<Result<Vec<Picture>, Finding>>()?;
+            let was_deleted = self.deleting.contains(&run.workflow);
             for (cluster, picture) in pictures.iter().enumerate().skip(1) {
-                if let Some(part) = pictures[0].difference(picture) {
+                if let Some(part) = pictures[0].difference(picture, was_deleted) {
                     let text = format!("{part} between {} and {}", name(0), name(cluster));
                     return Err(Finding::of(run, text));
                 }
@@ -62,8 +72,9 @@ struct Picture {
 }
 
 impl Picture {
-    fn difference(&self, other: &Self) -> Option<String> {
-        if !self.branches.keys().eq(other.branches.keys()) {
+    /// `was_deleted`: whether one of the clusters may have less of it, and both be right.
+    fn difference(&self, other: &Self, was_deleted: bool) -> Option<String> {
+        if !was_deleted && !self.branches.keys().eq(other.branches.keys()) {
             let names = |picture: &Self| picture.branches.keys().cloned().collect::<Vec<_>>().join(", ");
             return Some(format!("its branches differ, {} and {},", names(self), names(other)));
         }
@@ -74,9 +85,10 @@ impl Picture {
             return Some(format!("it is {} and {}", self.phase, other.phase));
         }
         let parts = [
-            ("its events differ", self.branches == other.branches),
+            ("its events differ", self.branches.get(&self.current) == other.branches.get(&self.current)),
+            ("the events of a branch that lost differ", was_deleted || self.branches == other.branches),
             ("its state differs", self.digest == other.digest),
-            ("whether its id names it differs", self.is_current == other.is_current),
+            ("whether its id names it differs", was_deleted || self.is_current == other.is_current),
         ];
         parts.into_iter().find(|(_, is_equal)| !is_equal).map(|(part, _)| part.to_owned())
     }
@@ -105,7 +117,14 @@ fn picture(store: &Store, run: &RunKey) -> Result<Picture, Finding> {
 
 /// Whether a task waits for something that faults keep from it, and that will come. At rest nothing waits.
 fn may_pass(reason: &str) -> bool {
-    let begins =
-        ["the events before it cannot be fetched", "the branch that it belongs to cannot be read", "it waits behind"];
+    let begins = [
+        "the events before it cannot be fetched",
+        "the branch that it belongs to cannot be read",
+        "it waits behind",
+        GONE,
+    ];
     begins.iter().any(|begin| reason.starts_with(begin))
 }
+
+/// What is told of a run that was deleted meanwhile waits for the news of that.
+const GONE: &str = "the peer no longer has the run";

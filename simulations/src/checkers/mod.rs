@@ -239,7 +239,7 @@ impl Checkers {
             Box::new(dispatched::Dispatched),
             Box::new(granted::Granted::default()),
             Box::new(planned::Planned::new(plan.may_conflict())),
-            Box::new(agreement::Agreement),
+            Box::new(agreement::Agreement::default()),
             Box::new(namespaces::Namespaces),
             Box::new(acknowledged::Acknowledged::new(plan.may_conflict())),
             Box::new(ordered::Ordered::new(plan.may_conflict())),
@@ -257,7 +257,7 @@ impl Checkers {
             Box::new(rebuilt::Rebuilt::default()),
             Box::new(tasks::Tasks::default()),
             Box::new(timers::Timers::default()),
-            Box::new(agreement::Agreement),
+            Box::new(agreement::Agreement::default()),
             Box::new(acknowledged::Acknowledged::new(may_conflict)),
         ])
     }

@@ -35,6 +35,13 @@ pub(super) struct Order {
     point: Option<(RunId, EventId)>,
 }
 
+impl Order {
+    /// Whether it is about the deletion of a run of this workflow.
+    pub(super) fn deletes(&self, workflow: &WorkflowKey) -> bool {
+        self.wish.call == Ask::Delete && self.workflow == *workflow
+    }
+}
+
 impl World {
     /// A client wants something.
     pub(super) fn order(&mut self, wish: Wish) {

@@ -5,7 +5,7 @@ use std::{format, string::ToString, vec, vec::Vec};
 use super::world::{A, B, C, World, done, workflow};
 use crate::{
     ids::RunId,
-    shard::io::{Call, Failure},
+    shard::io::{Call, Failure, Request},
     task::Category,
 };
 
@@ -104,6 +104,57 @@ fn a_stale_deletion_deletes_nothing_that_is_newer() {
     world.deliver_all();
     assert_eq!((world.phase(A, run), world.signals(A, run)), ("running".into(), "one two".into()));
     assert_eq!(world.story(A, run), world.story(B, run));
+}
+
+/// A run was to be deleted, and its row was not removed yet when the news came that another cluster, which did not know, had
+/// gone on with it. It is there for callers again, and nothing is started beside it.
+#[test]
+fn a_run_that_went_on_elsewhere_is_not_deleted_any_more() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.failover(B, &[B]);
+    world.signal(B, "one");
+    world.flush();
+    world.slow(A, true);
+    world.ask(A, Request { workflow: workflow(), run: None, call: Call::Delete });
+    world.hear(&[A]);
+    world.deliver_to(A);
+    world.slow(A, false);
+    world.written(A);
+    assert_eq!((world.phase(A, run), world.signals(A, run)), ("running".into(), "one".into()));
+    world.failover(A, &[A, B]);
+    let start = world.start_call(0);
+    assert!(matches!(world.call(A, None, start), Err(Failure::AlreadyStarted { .. })));
+    world.tick(60_000);
+    world.deliver_all();
+    world.agree();
+    assert!(world.has(A, run));
+}
+
+/// Two regions begin one workflow, and the run that wins is deleted. Where the other one was not known it goes on. Where it
+/// had lost it goes on, too, as soon as that is heard.
+#[test]
+fn the_run_that_lost_to_a_deleted_one_goes_on_everywhere() {
+    let mut world = World::new(3);
+    let lost = world.start(A, 0);
+    world.deliver_to(C);
+    world.failover(B, &[B]);
+    let won = world.start(B, 0);
+    world.flush();
+    let to_c = |wire: &super::world::Wire| wire.to == C;
+    let (to_c, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut world.wires).into_iter().partition(to_c);
+    to_c.iter().for_each(|wire| world.deliver(wire));
+    assert_eq!((world.phase(C, lost), world.phase(C, won)), ("zombie".into(), "running".into()));
+    world.delete(B, None);
+    world.deliver_to(C);
+    assert!(!world.has(C, won));
+    // Now `b` hears of the run that `a` has begun, and goes on with it.
+    rest.iter().filter(|wire| wire.to == B).for_each(|wire| world.deliver(wire));
+    world.signal(B, "one");
+    world.deliver_to(C);
+    assert_eq!((world.phase(B, lost), world.phase(C, lost)), ("running".into(), "running".into()));
+    assert_eq!(world.current(C).map(|state| state.run.run), Some(lost));
 }
 
 /// What was deleted under one version and went on under a higher one comes back whole; nothing is left half.

@@ -92,6 +92,7 @@ impl Cluster {
             topology: &self.topology,
             read: &self.read,
             absent: &BTreeSet::new(),
+            buried: None,
             now: self.now,
             entropy: &mut self.entropy,
             task_ids: &mut self.task_ids,
