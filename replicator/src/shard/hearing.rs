@@ -41,7 +41,7 @@ impl Shard {
                 Ok(mut incoming) => {
                     // What was let go before, or told before the namespace was here, may have been an attempt of an activity.
                     let namespace = incoming.run.workflow.namespace;
-                    if self.seeds.wants(key, namespace) || !self.namespaces.contains_key(&namespace) {
+                    if self.seeds.is_wanted(namespace) || !self.namespaces.contains_key(&namespace) {
                         incoming.forget_digests();
                     }
                     heard.extend(self.hear(now, Told { stream: key, incoming, how: How::Streamed(Box::new(task)) }));

@@ -79,7 +79,7 @@ impl Shard {
     // -----------------------------------------------------------------------------------------------------------------
     // Being told
 
-    /// Choose who is to tell the namespaces that nobody told this shard, and ask.
+    /// Ask for the namespaces that nobody told this shard.
     pub(super) fn want_seeds(&mut self, now: Timestamp) {
         let me = self.topology.current().clone();
         for namespace in self.namespaces.values() {
@@ -99,21 +99,23 @@ impl Shard {
         }
     }
 
-    /// The streams on which all of a namespace can be told: those from the cluster that is active, if it is there, else
-    /// from another one that has it. None while nobody is there.
-    fn tellers(&self, namespace: &Namespace) -> Vec<StreamKey> {
-        let is_there = |name: &&crate::version::ClusterName| {
-            let id = self.topology.id_of(name).filter(|id| *id != self.topology.current_id());
-            id.is_some_and(|id| self.targets.values().any(|target| target.is_open && target.key.cluster == id))
-        };
-        let teller = [&namespace.active].into_iter().chain(&namespace.clusters).find(is_there);
-        let Some(teller) = teller.and_then(|name| self.topology.id_of(name)) else { return Vec::new() };
-        let open = self.targets.values().filter(|target| target.is_open && target.key.cluster == teller);
+    /// The streams on which a namespace is to be told: those from every other cluster that has it. The one that is active may
+    /// not have heard all that another one wrote, and what that wrote before is told to nobody else. None while nobody is
+    /// there.
+    fn tellers(&self, namespace: &Namespace) -> BTreeSet<StreamKey> {
+        let ids = namespace.clusters.iter().filter_map(|name| self.topology.id_of(name));
+        let tellers: BTreeSet<_> = ids.filter(|id| *id != self.topology.current_id()).collect();
+        let open = self.targets.values().filter(|target| target.is_open && tellers.contains(&target.key.cluster));
         let mut streams: BTreeSet<StreamKey> = open.map(|target| target.key).collect();
+        if streams.is_empty() {
+            return streams;
+        }
         // Those that are still to come tell their part, too.
-        let key = |shard| StreamKey { cluster: teller, shard, role: StreamRole::Target };
-        streams.extend(self.topology.joined(self.id, teller).map(key));
-        streams.into_iter().collect()
+        for teller in &tellers {
+            let key = |shard| StreamKey { cluster: *teller, shard, role: StreamRole::Target };
+            streams.extend(self.topology.joined(self.id, *teller).map(key));
+        }
+        streams
     }
 
     /// A peer no longer has all that it did not tell: it is to tell everything. Its watermark counts when that is noted.

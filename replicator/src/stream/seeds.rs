@@ -88,19 +88,19 @@ impl Seeds {
     /// Whether the namespace was told, or somebody was chosen to tell it.
     #[must_use]
     pub fn is_known(&self, namespace: NamespaceId) -> bool {
-        self.seeded.contains(&namespace) || self.wanted.keys().any(|(of, _)| *of == namespace)
+        self.seeded.contains(&namespace) || self.is_wanted(namespace)
     }
 
     /// Whether all of the namespace was told, and nothing of it is wanted again.
     #[must_use]
     pub fn is_seeded(&self, namespace: NamespaceId) -> bool {
-        self.seeded.contains(&namespace) && !self.wanted.keys().any(|(of, _)| *of == namespace)
+        self.seeded.contains(&namespace) && !self.is_wanted(namespace)
     }
 
-    /// Whether the stream is still to tell something of the namespace.
+    /// Whether somebody is still to tell something of the namespace.
     #[must_use]
-    pub fn wants(&self, stream: StreamKey, namespace: NamespaceId) -> bool {
-        self.wanted.contains_key(&(namespace, stream))
+    pub fn is_wanted(&self, namespace: NamespaceId) -> bool {
+        self.wanted.keys().any(|(of, _)| *of == namespace)
     }
 
     /// The stream is to tell all of the namespace, from its first run.

@@ -127,4 +127,4 @@ fn may_pass(reason: &str) -> bool {
 }
 
 /// What is told of a run that was deleted meanwhile waits for the news of that.
-const GONE: &str = "the peer no longer has the run";
+pub(crate) const GONE: &str = "the peer no longer has the run";

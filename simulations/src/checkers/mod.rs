@@ -1,7 +1,7 @@
 //! Those who stand outside and look: a file for each promise, each with its own small model of the truth.
 
 mod acknowledged;
-mod agreement;
+pub(crate) mod agreement;
 mod booked;
 mod branches;
 mod dispatched;

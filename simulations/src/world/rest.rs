@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use replicator::namespace::Namespace;
+use replicator::{namespace::Namespace, shard::io::QuarantinedTask};
 
 use super::{Event, World};
 use crate::{
-    checkers::{AtRest, Finding},
+    checkers::{AtRest, Finding, agreement::GONE},
     plan::{Ask, Wish},
     trace::{Place, name},
 };
@@ -122,7 +122,11 @@ impl World {
             if !node.core.is_ready() {
                 return Some(format!("{}/{} is not ready", name(node.cluster), node.shard));
             }
-            if let Some(kept) = node.core.quarantined().next() {
+            // Of a run that was deleted, and of whose deletion nobody is left to tell, an operator has to let go.
+            let waits = |kept: &QuarantinedTask| {
+                kept.reason != GONE || self.clusters[node.cluster].runs.contains_key(&kept.run)
+            };
+            if let Some(kept) = node.core.quarantined().find(waits) {
                 let workflow = &kept.run.workflow.workflow;
                 return Some(format!("{workflow} is kept apart in {}: {}", name(node.cluster), kept.reason));
             }

@@ -131,7 +131,8 @@ fn what_could_not_be_let_go_is_let_go_later() {
     assert_eq!(kept(&world, A), 0);
 }
 
-/// The events of some runs cannot be read for half a second. They are told later. If they cannot be read at all, the others are.
+/// The events of some runs cannot be read for half a second. They are told later. If they cannot be read at all, another
+/// cluster tells them.
 #[test]
 fn what_cannot_be_read_for_a_moment_is_told_a_moment_later() {
     for is_for_good in [false, true] {
@@ -146,7 +147,7 @@ fn what_cannot_be_read_for_a_moment_is_told_a_moment_later() {
         world.tick(3_000);
         exchange(&mut world);
         let untold = told_of(&world, A, |report| matches!(report, Report::Untold { .. }));
-        assert_eq!((untold, world.picture(C).len()), if is_for_good { (3, 0) } else { (0, 3) });
+        assert_eq!((untold, world.picture(C).len()), (if is_for_good { 3 } else { 0 }, 3));
     }
 }
 
@@ -164,6 +165,31 @@ fn a_cluster_that_joins_a_namespace_is_told_all_of_it() {
     assert_eq!(world.fetches.len(), 0, "whole histories need no fetching");
     // What is written from now on comes by itself.
     world.signal(A, "later");
+    exchange(&mut world);
+    world.agree();
+}
+
+/// What `b` wrote before `c` joined has not reached `a`, which tells `c` of the namespace. `b` tells it itself.
+#[test]
+fn what_the_active_cluster_has_not_heard_is_told_by_whoever_wrote_it() {
+    let mut world = without_c();
+    world.start(A, 0);
+    exchange(&mut world);
+    cut(&mut world, A);
+    world.failover(B, &[B]);
+    world.signal(B, "one");
+    world.work(B, std::vec![super::world::done()]);
+    world.tick(1_000);
+    world.failover(A, &[A, B]);
+    join_c(&mut world);
+    for role in [StreamRole::Source, StreamRole::Target] {
+        for (one, other) in [(A, C), (C, A)] {
+            world.clusters[one].shard.handle_stream(world.now, stream(other, role), StreamEvent::Opened);
+            world.settle(one);
+        }
+    }
+    exchange(&mut world);
+    reconnect(&mut world, B);
     exchange(&mut world);
     world.agree();
 }
