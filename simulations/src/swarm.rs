@@ -36,12 +36,6 @@ pub fn plan(seed: u64) -> Plan {
         duration: DURATION,
         steps: Vec::new(),
     };
-    // Who does not speak our newest fields cannot ask to be told what he was not there for, nor be asked.
-    if plan.old_wire.contains(&true) {
-        plan.backlog = None;
-    } else {
-        add_late(&mut plan, &mut Random::of(seed, "late", 0));
-    }
     for namespace in 0..plan.namespaces.len() {
         let late = if random.chance(200_000) { random.duration(Range::millis(0, 5_000)) } else { Duration::ZERO };
         plan.steps.push(Step { at: late, what: What::Register(namespace) });
@@ -55,6 +49,16 @@ pub fn plan(seed: u64) -> Plan {
     }
     if !is_calm {
         add_faults(&mut plan, &mut Random::of(seed, "faults", 0));
+    }
+    // Who does not speak our newest fields cannot ask to be told what he was not there for, nor be asked.
+    if plan.old_wire.contains(&true) {
+        plan.backlog = None;
+    } else {
+        add_late(&mut plan, &mut Random::of(seed, "late", 0));
+    }
+    // Who is told anew is not told what was deleted.
+    if !plan.late.is_empty() || plan.backlog.is_some() {
+        plan.steps.retain(|step| !matches!(&step.what, What::Client(wish) if wish.call == Ask::Delete));
     }
     plan.steps.sort_by_key(|step| step.at);
     plan
