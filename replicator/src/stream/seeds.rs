@@ -100,7 +100,8 @@ impl Seeds {
     /// Whether somebody is still to tell something of the namespace.
     #[must_use]
     pub fn is_wanted(&self, namespace: NamespaceId) -> bool {
-        self.wanted.keys().any(|(of, _)| *of == namespace)
+        let first = StreamKey { cluster: ClusterId(i32::MIN), shard: ShardId(0), role: StreamRole::Source };
+        self.wanted.range((namespace, first)..).next().is_some_and(|((of, _), _)| *of == namespace)
     }
 
     /// The stream is to tell all of the namespace, from its first run.
@@ -139,7 +140,7 @@ impl Seeds {
         wanted.after = progress.after.max(wanted.after.take());
         if progress.is_complete {
             self.wanted.remove(&key);
-            if !self.wanted.keys().any(|(of, _)| *of == progress.namespace) {
+            if !self.is_wanted(progress.namespace) {
                 self.seeded.insert(progress.namespace);
             }
         }

@@ -53,7 +53,8 @@ pub struct Start {
     pub user_metadata: Option<UserMetadata>,
     /// First run of the chain.
     pub first_run: RunId,
-    /// Request that started the run; the same request gets the same run (api 6.8). Carried to peers beside the events.
+    /// Request that started the run, or the chain of which it is; the same request gets the run that the chain has come to (api
+    /// 6.8). Carried to peers beside the events.
     pub request_id: String,
     /// Task id of the first event, as the cluster that wrote it drew it: orders starts of one version.
     pub clock: TaskId,

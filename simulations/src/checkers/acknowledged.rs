@@ -10,10 +10,10 @@ use replicator::{
     history::event::next_run,
     ids::{EventId, RunId, RunKey, WorkflowKey},
     shard::io::Report,
-    workflow::{MutableState, reapplied::Origin},
+    workflow::reapplied::Origin,
 };
 
-use super::{AtRest, Checker, Fact, Finding, Seen};
+use super::{AtRest, Checker, Fact, Finding, Seen, state_of};
 use crate::{store::Store, trace::name};
 
 /// Everything that anybody was told.
@@ -122,8 +122,7 @@ impl Told {
     fn by(store: &Store) -> Result<Self, Finding> {
         let mut told = Self::default();
         for run in store.runs() {
-            let stored = store.run(run).expect("it was just listed");
-            let state = MutableState::decode(stored).map_err(|_| Finding::of(run, "it cannot be read".into()))?;
+            let state = state_of(store, run)?;
             if state.execution.start.first_run == run.run {
                 let key = (run.workflow.clone(), state.execution.start.request_id.clone());
                 told.starts.entry(key).or_default().push(run.run);

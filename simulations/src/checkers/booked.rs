@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 
 use proto::temporal::api::{common::v1::Payloads, enums::v1::EventType, history::v1::history_event::Attributes};
-use replicator::{
-    ids::{EventId, RunKey, WorkflowKey},
-    workflow::MutableState,
-};
+use replicator::ids::{EventId, RunKey, WorkflowKey};
 
-use super::{AtRest, Checker, Finding, Seen};
+use super::{AtRest, Checker, Finding, Seen, state_of};
 use crate::{bank, program::Errand, store::Store, trace::name};
 
 /// What the bank booked, by receipt.
@@ -43,8 +40,7 @@ impl Checker for Booked {
 
 impl Booked {
     fn check(&self, store: &Store, run: &RunKey, cluster: &str) -> Result<(), Finding> {
-        let stored = store.run(run).expect("it was just listed");
-        let state = MutableState::decode(stored).map_err(|_| Finding::of(run, "it cannot be read".into()))?;
+        let state = state_of(store, run)?;
         for (index, history) in state.histories.all().iter().enumerate() {
             let (mut scheduled, mut balance, mut ends) = (BTreeMap::new(), 0, false);
             let end = history.versions.last().event_id.next();

@@ -208,6 +208,12 @@ pub struct AtRest<'a> {
     pub records: Vec<&'a BTreeMap<NamespaceId, Namespace>>,
 }
 
+/// The state of a run that rests in a store.
+fn state_of(store: &Store, run: &RunKey) -> Result<MutableState, Finding> {
+    let stored = store.run(run).ok_or_else(|| Finding::of(run, "it is not there".into()))?;
+    MutableState::decode(stored).map_err(|_| Finding::of(run, "it cannot be read".into()))
+}
+
 /// Looks after one promise.
 trait Checker {
     /// The promise.

@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 
 use proto::temporal::api::history::v1::history_event::Attributes;
-use replicator::{
-    ids::{EventId, RunKey, WorkflowKey},
-    workflow::MutableState,
-};
+use replicator::ids::{EventId, RunKey, WorkflowKey};
 
-use super::{AtRest, Checker, Fact, Finding, Seen};
+use super::{AtRest, Checker, Fact, Finding, Seen, state_of};
 use crate::trace::name;
 
 /// When each signal was first asked for, and first acknowledged, in the order of all that was seen.
@@ -53,8 +50,7 @@ impl Checker for Ordered {
         }
         for (cluster, store) in world.stores.iter().enumerate() {
             for run in store.runs() {
-                let stored = store.run(run).expect("it was just listed");
-                let state = MutableState::decode(stored).map_err(|_| Finding::of(run, "it cannot be read".into()))?;
+                let state = state_of(store, run)?;
                 let branch = &state.histories.current().branch;
                 let events = store.events(branch, EventId::FIRST, state.next_event_id()).flat_map(|batch| batch.iter());
                 let requests = events.filter_map(|event| match &event.attributes {

@@ -104,10 +104,10 @@ impl World {
         for here in &self.clusters {
             for (run, standing) in &here.runs {
                 // What was deleted, and comes back because somebody went on with it, comes without branches that lost.
-                let was_deleted = self.orders.iter().any(|order| order.deletes(&run.workflow));
+                let was_deleted = || self.orders.iter().any(|order| order.deletes(&run.workflow));
                 let same = |there: &super::Standing| {
                     (there.last, there.phase) == (standing.last, standing.phase)
-                        && (was_deleted || there.branches == standing.branches)
+                        && (there.branches == standing.branches || was_deleted())
                 };
                 let there = |other: &super::Cluster| other.runs.get(run).is_some_and(same);
                 if let Some(behind) = self.clusters.iter().position(|other| !there(other)) {
