@@ -100,7 +100,7 @@ fn extended_info(state: &MutableState) -> WorkflowExecutionExtendedInfo {
         last_reset_time: state.lineage.begin(state.run.run).map(|reset| reset.time.into()),
         reset_run_id: state.local.reset_run.map(|run| run.to_string()).unwrap_or_default(),
         original_start_time: Some(start.time.into()),
-        request_id_infos: [(start.request_id.clone(), started)].into(),
+        request_id_infos: [(start.own_request_id(), started)].into(),
         ..WorkflowExecutionExtendedInfo::default()
     }
 }

@@ -1,6 +1,9 @@
 //! How a run was started, whether it is open, how it closed.
 
-use alloc::{string::String, sync::Arc};
+use alloc::{
+    string::{String, ToString as _},
+    sync::Arc,
+};
 use core::time::Duration;
 
 use proto::temporal::api::{
@@ -18,6 +21,7 @@ use super::{
     mutable_state::Payloads,
 };
 use crate::{
+    entropy::Entropy,
     ids::{EventId, RunId, TaskId},
     time::Timestamp,
     version::FailoverVersion,
@@ -162,6 +166,19 @@ impl Execution {
 }
 
 impl Start {
+    /// The request id that callers are shown. A run that follows another one was asked for by no caller: it has an id of its
+    /// own, drawn from that of the run, so that it is the same in every cluster.
+    #[must_use]
+    pub fn own_request_id(&self) -> String {
+        match RunId::parse(&self.attributes.original_execution_run_id) {
+            Ok(run) if !self.attributes.continued_execution_run_id.is_empty() => {
+                let seed = run.as_bytes().iter().fold(0_u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
+                Entropy::new(seed).uuid().to_string()
+            }
+            _ => self.request_id.clone(),
+        }
+    }
+
     /// Type of the workflow.
     #[must_use]
     pub fn workflow_type(&self) -> &str {

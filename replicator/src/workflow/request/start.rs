@@ -263,7 +263,7 @@ fn failed(status: WorkflowExecutionStatus) -> bool {
 
 fn already_started(state: &MutableState, run: RunId, message: String) -> Failure {
     let start = &state.execution.start;
-    Failure::AlreadyStarted { message, start_request_id: start.request_id.clone(), run, first_run: start.first_run }
+    Failure::AlreadyStarted { message, start_request_id: start.own_request_id(), run, first_run: start.first_run }
 }
 
 fn answer(draft: &Draft<'_>, run: RunId, started: bool) -> Response {

@@ -41,6 +41,13 @@ fn a_start_is_known_in_the_runs_that_follow() {
     world.complete([continue_as_new(|_| {})]).unwrap();
     let again = world.start_with(|start| start.request_id = "1".to_string());
     assert_eq!(started(&again), (true, 1, world.run(1).to_string()));
+    let other = world.start_with(|start| start.request_id = "2".to_string());
+    let shown = |reply| match reply {
+        Err(Failure::AlreadyStarted { start_request_id, .. }) => start_request_id,
+        other => panic!("{other:?}"),
+    };
+    let shown = shown(other);
+    assert!(uuid::Uuid::parse_str(&shown).is_ok() && shown != world.run(1).to_string(), "{shown} is no caller's");
     world.terminate().unwrap();
     let late = world.start_with(|start| start.request_id = "1".to_string());
     assert_eq!(started(&late), (true, 5, world.run(1).to_string()), "also when the chain is over");
