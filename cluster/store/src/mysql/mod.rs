@@ -23,10 +23,7 @@ mod trouble;
 mod writer;
 
 use self::writer::Writer;
-pub use self::{
-    options::{Options, STATEMENT_TIMEOUT},
-    pool::Pool,
-};
+pub use self::{options::Options, pool::Pool};
 use crate::{
     Failed, Spawner,
     group::{self, Queue},

@@ -1,29 +1,16 @@
 //! Where a database is, and how it is used.
 
-use std::{fmt, str::FromStr as _, time::Duration};
+use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::{
     Failed,
-    server::{Address, MAX_CONNECTIONS},
+    server::{self, Address},
 };
 
 /// A database of a PostgreSQL server, and how it is used.
-#[derive(Clone)]
-pub struct Options {
-    connect: PgConnectOptions,
-    /// What people are told of it: everything but the password.
-    shown: String,
-    /// Connections of this process at most; one of them writes. At least 2.
-    pub max_connections: u32,
-    /// How old a connection becomes; `None`: as old as it can.
-    pub max_lifetime: Option<Duration>,
-    /// How long the server may work at one statement before it gives up.
-    pub statement_timeout: Duration,
-    /// Whether nobody else may have the database open in this way. Hosts that share shards do not ask for this.
-    pub exclusive: bool,
-}
+pub type Options = server::Options<PgConnectOptions>;
 
 impl Options {
     /// A database by its URL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE`. A
@@ -85,15 +72,8 @@ impl Options {
             Some(folder) => format!("{}:{}", folder.display(), connect.get_port()),
             None => format!("{}:{}", connect.get_host(), connect.get_port()),
         };
-        let shown = format!("database {} at {place}", connect.get_database().unwrap_or_default());
-        let (max_connections, statement_timeout) = (MAX_CONNECTIONS, STATEMENT_TIMEOUT);
-        Self { connect, shown, max_connections, max_lifetime: None, statement_timeout, exclusive: false }
-    }
-
-    /// How long an answer is waited for: somewhat longer than the server may work at it, so that a server that lives says
-    /// itself that it gave up.
-    pub(crate) fn patience(&self) -> Duration {
-        self.statement_timeout + GRACE
+        let database = connect.get_database().unwrap_or_default().to_owned();
+        Self::at(connect, &database, &place)
     }
 
     /// For reads.
@@ -120,24 +100,6 @@ impl Options {
         ])
     }
 }
-
-impl fmt::Display for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Options").field(&self.shown).finish()
-    }
-}
-
-/// Longer than any statement of ours takes on a database that is well.
-pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What an answer may take on its way, see [`Options::patience`].
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Texts that a connection keeps prepared.
 const PREPARED: usize = 128;

@@ -44,8 +44,5 @@ impl fmt::Debug for Address {
     }
 }
 
-/// As Temporal's samples have it.
-pub(crate) const MAX_CONNECTIONS: u32 = 20;
-
 /// How long it may take until a connection stands.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

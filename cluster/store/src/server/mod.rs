@@ -17,14 +17,15 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 mod address;
+mod options;
 mod read;
 pub(crate) mod schema;
 mod shared;
 pub(crate) mod writer;
 
 pub use self::address::{Address, Tls};
-pub(crate) use self::address::{CONNECT_TIMEOUT, MAX_CONNECTIONS};
 use self::writer::Never;
+pub(crate) use self::{address::CONNECT_TIMEOUT, options::Options};
 use crate::{
     Answer, ClusterRecord, HistoryError, HistoryPage, Identity, MemberRecord, NamespaceRecord, NamespaceTable,
     NamespaceWrite, NamespacesWritten, ScannedRun, Store, Unavailable,
