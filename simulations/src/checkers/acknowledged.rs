@@ -56,22 +56,24 @@ impl Checker for Acknowledged {
         for (cluster, store) in world.stores.iter().enumerate() {
             let mut told = Told::by(store)?;
             let cluster = name(cluster);
-            let mut missing: BTreeMap<&WorkflowKey, (usize, &str)> = BTreeMap::new();
+            // An activity that signals and is tried again hears of one signal more than once.
+            let mut missing: BTreeMap<&WorkflowKey, BTreeSet<&str>> = BTreeMap::new();
             for fact in self.facts.iter().filter(|fact| !self.deleting.contains(fact.workflow())) {
                 match fact {
                     Fact::Signaled { workflow, request_id, .. } => {
                         if !told.has_signal(workflow, request_id) {
-                            missing.entry(workflow).or_insert((0, request_id)).0 += 1;
+                            missing.entry(workflow).or_default().insert(request_id);
                         }
                     }
                     fact => told.check(fact, cluster)?,
                 }
             }
-            for (workflow, (count, request)) in missing {
+            for (workflow, requests) in missing {
                 let reported = self.reported_lost.get(workflow).copied().unwrap_or(0);
-                if count > reported {
+                if requests.len() > reported {
                     let subject = Some(workflow.workflow.clone());
-                    let text = format!("{cluster} lacks {count} signals, {request}'s first, and reported {reported}");
+                    let count = requests.len();
+                    let text = format!("{cluster} lacks {count} signals, {requests:?}, and reported {reported}");
                     return Err(Finding { subject, text });
                 }
             }
