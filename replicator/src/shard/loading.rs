@@ -19,7 +19,7 @@ use crate::{
     defects::{Defect, planted},
     ids::{ClusterId, RunKey, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
-    stream::{Backlog, Seeds, Source, Tail},
+    stream::{Backlog, Source, Tail},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
     workflow::{
@@ -41,8 +41,8 @@ impl Shard {
         let record = ShardRecord::decode(state).unwrap_or_default();
         self.floor = self.floor.max(TaskId(record.floor));
         // What is in memory already is newer.
-        if self.seeds.is_empty() {
-            self.seeds = Seeds::of(&record);
+        if !core::mem::replace(&mut self.is_record_read, true) {
+            self.seeds.restore(&record);
         }
         if self.backlog.is_empty() {
             self.backlog = Backlog::of(&record.backlog);

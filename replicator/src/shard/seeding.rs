@@ -79,8 +79,11 @@ impl Shard {
     // -----------------------------------------------------------------------------------------------------------------
     // Being told
 
-    /// Ask for the namespaces that nobody told this shard.
+    /// Ask for the namespaces that nobody told this shard. Its record says which.
     pub(super) fn want_seeds(&mut self, now: Timestamp) {
+        if !self.is_record_read {
+            return;
+        }
         let me = self.topology.current().clone();
         for namespace in self.namespaces.values() {
             if namespace.is_replicated() && namespace.clusters.contains(&me) {

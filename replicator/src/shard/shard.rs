@@ -85,8 +85,10 @@ pub struct Shard {
     pub(super) targets: BTreeMap<StreamKey, Target>,
     /// What peers' shards asked to be told from the beginning.
     pub(super) seeders: BTreeMap<StreamKey, Seeder>,
-    /// What this shard is to be told from the beginning.
+    /// What this shard is to be told from the beginning; without what an earlier host knew, until the record is read.
     pub(super) seeds: Seeds,
+    /// Whether the shard's record was read once.
+    pub(super) is_record_read: bool,
     /// Watermarks of peers that no longer have all below: they count when what is wanted instead is durable.
     pub(super) gaps: Vec<(StreamKey, TaskId)>,
     /// Namespaces that just became active here and wait for what the last active cluster still has to tell.
@@ -174,6 +176,7 @@ impl Shard {
             targets: BTreeMap::new(),
             seeders: BTreeMap::new(),
             seeds: Seeds::default(),
+            is_record_read: false,
             gaps: Vec::new(),
             gates: BTreeMap::new(),
             handovers: Handovers::default(),

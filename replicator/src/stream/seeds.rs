@@ -50,9 +50,8 @@ struct Wanted {
 }
 
 impl Seeds {
-    /// As it was stored.
-    #[must_use]
-    pub fn of(record: &ShardRecord) -> Self {
+    /// As it was stored. What peers said since this host has the shard is kept beside it.
+    pub fn restore(&mut self, record: &ShardRecord) {
         let id = |bytes: &Bytes| Some(NamespaceId::from_bytes(bytes.as_ref().try_into().ok()?));
         let wanted = record.seeding.iter().filter_map(|row| {
             let cluster = ClusterId(row.cluster_id);
@@ -61,13 +60,10 @@ impl Seeds {
             let after = run.map(|run| (WorkflowId::from(row.workflow.as_str()), run));
             Some(((id(&row.namespace)?, key), Wanted { after, asked: false }))
         });
-        Self { seeded: record.seeded.iter().filter_map(id).collect(), wanted: wanted.collect() }
-    }
-
-    /// Whether nothing was ever told or wanted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.seeded.is_empty() && self.wanted.is_empty()
+        for (key, wanted) in wanted {
+            self.wanted.entry(key).or_insert(wanted);
+        }
+        self.seeded.extend(record.seeded.iter().filter_map(id));
     }
 
     /// Put it into the shard's record.
@@ -169,6 +165,12 @@ impl Seeds {
 mod tests {
     use super::*;
 
+    fn restored(record: &ShardRecord) -> Seeds {
+        let mut seeds = Seeds::default();
+        seeds.restore(record);
+        seeds
+    }
+
     fn stream(shard: u32) -> StreamKey {
         StreamKey { cluster: ClusterId(2), shard: ShardId(shard), role: StreamRole::Target }
     }
@@ -207,14 +209,14 @@ mod tests {
         seeds.on_told(stream(1), told(3, false));
         let mut record = ShardRecord::default();
         seeds.store(&mut record);
-        let mut seeds = Seeds::of(&record);
+        let mut seeds = restored(&record);
         assert_eq!(seeds.take_unasked(stream(1)), [(namespace(), Some(place(3)))]);
         seeds.on_opened(stream(1));
         assert!(seeds.owes_question(stream(1)), "a new stream is asked again");
         seeds.on_told(stream(1), Progress { namespace: namespace(), after: None, is_complete: true });
         seeds.store(&mut record);
         assert!(record.seeding.is_empty());
-        assert!(Seeds::of(&record).is_known(namespace()));
+        assert!(restored(&record).is_known(namespace()));
     }
 
     #[test]

@@ -371,3 +371,28 @@ fn pages_follow_one_another() {
     let runs: Vec<_> = world.picture(C);
     assert_eq!(runs.len(), 151);
 }
+
+/// Another host takes the shard. Namespaces and peers are there before it has read what it was told already; a peer may even
+/// have said by then that it has let go of something.
+#[test]
+fn a_shard_that_was_told_everything_is_not_told_anew_by_its_next_host() {
+    for is_away in [false, true] {
+        let mut world = wired(2);
+        keep(&mut world, 32);
+        write_runs(&mut world, A);
+        exchange(&mut world);
+        world.tick(5_000);
+        cut(&mut world, B);
+        if is_away {
+            write_more(&mut world, 40);
+            write_more(&mut world, 1);
+        }
+        world.restart_before_it_has_read(B);
+        assert_eq!(seeding(&world), Vec::new(), "it knows what it was told");
+        reconnect(&mut world, B);
+        exchange(&mut world);
+        world.agree();
+        let gaps = told_of(&world, B, |report| matches!(report, Report::Gap { .. }));
+        assert_eq!(gaps, usize::from(is_away));
+    }
+}

@@ -161,6 +161,16 @@ impl World {
         self.reopen_to(index);
     }
 
+    /// The same, and it knows its namespaces before that, too.
+    pub(super) fn restart_before_it_has_read(&mut self, index: usize) {
+        self.replace(index);
+        let namespace = self.namespace.clone();
+        self.clusters[index].shard.handle_namespace(self.now, namespace);
+        self.open_streams(index);
+        self.open(index);
+        self.reopen_to(index);
+    }
+
     /// A process that knows nothing yet is in the place of the one that died.
     fn replace(&mut self, index: usize) {
         // No start of a process draws the ids of another.
