@@ -242,6 +242,7 @@ impl Cluster {
         };
         let here = AllShards { here: history.clone(), hosts: None, spawn: ports.spawn.clone() };
         let shards = AllShards { hosts: hosts.clone(), ..here.clone() };
+        let shards_of_host = here.clone();
         let lags_of = |shards| Lags { shards, metadata: metadata.clone(), now: ports.now.clone() };
         // Each host is measured by itself; an operator is told of all.
         let (measured, lags) = (lags_of(here), lags_of(shards.clone()));
@@ -284,11 +285,15 @@ impl Cluster {
             matching: matching.clone(),
             metadata: metadata.clone(),
         };
+        // What another host, whom an operator asked, asks about workflows that are here.
+        let operations_here = Operations { shards: shards_of_host, ..operations.clone() };
         let internal_routes = Routes::new(InsideService::new(frontend.clone()))
             .add_service(HostServiceServer::new(inside).max_decoding_message_size(LONGEST_MESSAGE))
             .add_service(Built::new(admin(runs), &SHARD_METHODS))
             .add_service(ShardServiceServer::new(shards_here))
             .add_service(FailoverServiceServer::new(Failovers { driver: driver.clone(), hosts: None }))
+            .add_service(DivergenceServiceServer::new(operations_here.clone()))
+            .add_service(VerificationServiceServer::new(operations_here))
             .add_service(members.clone())
             .add_service(health_service.clone());
         let routes = Routes::new(WorkflowService::new(frontend.clone()))

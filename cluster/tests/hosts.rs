@@ -9,17 +9,19 @@ use std::time::Duration;
 use membership::Service::{Frontend, History, Matching, Worker};
 use proto::{
     meridian::{
+        divergence::v1::{DescribeDivergenceRequest, divergence_service_client::DivergenceServiceClient},
         failover::v1::{
             HandOverRequest, HandoverResult, failover_service_client::FailoverServiceClient, handover_progress::Stage,
         },
         status::v1::{GetReplicationStatusRequest, status_service_client::StatusServiceClient},
+        verification::v1::{ListBatchDigestsRequest, verification_service_client::VerificationServiceClient},
     },
     temporal::api::enums::v1::EventType,
 };
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
-use self::world::{Client, LONG, NAMESPACE, World};
+use self::world::{Client, Host, LONG, NAMESPACE, World};
 
 /// What a workflow of one activity leaves, each thing once.
 const STORY: [EventType; 11] = [
@@ -103,9 +105,34 @@ async fn peers_reach_shards_on_any_host() {
     let _workers = client.work();
     begin(&client, 0..20).await;
     finish(&far.client().here(), 0..20).await;
+    operators_are_told(&far, 0..20).await;
     lost.kill();
     begin(&client, 20..40).await;
     finish(&far.client().here(), 20..40).await;
+    // By a host that has no shard, of those too that have just got another one.
+    operators_are_told(&near, 0..40).await;
+}
+
+/// What operators ask of single runs is answered by whichever host they ask.
+async fn operators_are_told(host: &Host, workflows: std::ops::Range<usize>) {
+    let mut divergence = DivergenceServiceClient::new(host.channel());
+    let mut verification = VerificationServiceClient::new(host.channel());
+    for number in workflows {
+        let (namespace, workflow_id) = (NAMESPACE.to_owned(), format!("w{number}"));
+        let request = DescribeDivergenceRequest { namespace: namespace.clone(), workflow_id, run_id: String::new() };
+        let run = divergence.describe_divergence(request).await.expect("it is told").into_inner().run.expect("a run");
+        assert_eq!((run.workflow_id.as_str(), run.conflicts.as_slice()), (format!("w{number}").as_str(), &[][..]));
+        let versions: Vec<_> = run.current.iter().map(|item| format!("{}@{}", item.event_id, item.version)).collect();
+        let request = ListBatchDigestsRequest {
+            namespace,
+            workflow_id: run.workflow_id,
+            run_id: run.run_id,
+            versions: versions.join(" "),
+            first_event_id: 1,
+        };
+        let digests = verification.list_batch_digests(request).await.expect("they are told").into_inner();
+        assert!(!digests.batches.is_empty());
+    }
 }
 
 /// Shards on two hosts of each cluster, and clients at a third. Every shard says that it is near, and then that everything is

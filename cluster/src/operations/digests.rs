@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use hosts::is_moved;
 use prost::Message as _;
 use proto::{
     meridian::verification::v1::{
         BatchDigest, BranchDigest, ListBatchDigestsRequest, ListBatchDigestsResponse, ListRunDigestsRequest,
         ListRunDigestsResponse, RunDigest, RunName, ShardDigest, SumRunDigestsRequest, SumRunDigestsResponse,
+        verification_service_client::VerificationServiceClient,
     },
     temporal::api::history::v1::History as HistoryMessage,
 };
@@ -20,7 +22,7 @@ use replicator::{
 use store::ScannedRun;
 use tonic::Status;
 
-use super::{Operations, refused, run_id};
+use super::{Operations, refused, routing::told, run_id};
 
 /// Digests by shard, for so many shards.
 pub(super) async fn sum(
@@ -79,13 +81,35 @@ pub(super) async fn list(
     }
 }
 
-/// Digests of the batches of one branch.
+/// Digests of the batches of one branch, as the host tells them that has the run.
 pub(super) async fn batches(
     operations: &Operations,
     request: ListBatchDigestsRequest,
 ) -> Result<ListBatchDigestsResponse, Status> {
     let namespace = operations.namespace(&request.namespace)?.id;
     let workflow = WorkflowKey { namespace, workflow: request.workflow_id.as_str().into() };
+    let mut way = operations.way_to(&workflow);
+    loop {
+        let answer = match way.next().await? {
+            None => batches_here(operations, workflow.clone(), &request).await,
+            Some(host) => {
+                let client = VerificationServiceClient::new(host.channel());
+                let mut client = client.max_decoding_message_size(usize::MAX);
+                told(host.ask(client.list_batch_digests(request.clone())).await)
+            }
+        };
+        match answer {
+            Err(status) if is_moved(&status) => {}
+            answer => return answer,
+        }
+    }
+}
+
+async fn batches_here(
+    operations: &Operations,
+    workflow: WorkflowKey,
+    request: &ListBatchDigestsRequest,
+) -> Result<ListBatchDigestsResponse, Status> {
     let ask = Ask { workflow, run: run_id(&request.run_id)?, call: Call::View };
     let Answer::View(view) = operations.history.call(ask).await.map_err(refused)? else {
         return Err(Status::internal("an answer to another question"));

@@ -4,11 +4,13 @@
 //! is kept. Of inputs the shard says what it decided, or sees in the winner. So clusters that hold the same tree list the
 //! same events; why an input was not put into the winner only the cluster knows that was active then.
 
+use hosts::is_moved;
 use prost::Message as _;
 use proto::{
     meridian::divergence::v1::{
         Conflict, DescribeDivergenceRequest, DescribeDivergenceResponse, DivergedEvent, Fate, ListDivergencesRequest,
-        ListDivergencesResponse, RunDivergence, VersionItem, divergence_service_server::DivergenceService,
+        ListDivergencesResponse, RunDivergence, VersionItem, divergence_service_client::DivergenceServiceClient,
+        divergence_service_server::DivergenceService,
     },
     temporal::api::history::v1::{History as HistoryMessage, HistoryEvent, history_event::Attributes},
 };
@@ -23,7 +25,7 @@ use replicator::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Operations, page_size, refused, run_id};
+use super::{Operations, page_size, refused, routing::told, run_id};
 
 #[async_trait]
 impl DivergenceService for Operations {
@@ -85,8 +87,33 @@ impl Operations {
         }
     }
 
-    /// Every conflict of a run.
+    /// Every conflict of a run, as the host tells it that has the run.
     async fn divergence(&self, workflow: WorkflowKey, run: Option<RunId>) -> Result<RunDivergence, Status> {
+        let request = DescribeDivergenceRequest {
+            namespace: workflow.namespace.to_string(),
+            workflow_id: workflow.workflow.as_str().to_owned(),
+            run_id: run.map(|run| run.to_string()).unwrap_or_default(),
+        };
+        let mut way = self.way_to(&workflow);
+        loop {
+            let answer = match way.next().await? {
+                None => self.divergence_here(workflow.clone(), run).await,
+                Some(host) => {
+                    let client = DivergenceServiceClient::new(host.channel());
+                    let mut client = client.max_decoding_message_size(usize::MAX);
+                    let told = told(host.ask(client.describe_divergence(request.clone())).await);
+                    told.and_then(|told| told.run.ok_or_else(|| Status::internal("an answer to another question")))
+                }
+            };
+            match answer {
+                Err(status) if is_moved(&status) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The same of a run that is here.
+    async fn divergence_here(&self, workflow: WorkflowKey, run: Option<RunId>) -> Result<RunDivergence, Status> {
         let ask = |run, call| self.history.call(Ask { workflow: workflow.clone(), run, call });
         let Answer::Divergence(diverged) = ask(run, Call::Divergence).await.map_err(refused)? else {
             return Err(Status::internal("an answer to another question"));

@@ -26,6 +26,7 @@ mod digests;
 mod divergence;
 mod members;
 mod quarantine;
+mod routing;
 mod verification;
 
 /// Answers operators. Clones share everything.
@@ -69,6 +70,7 @@ fn refused(failure: Failure) -> Status {
     match failure {
         Failure::NotFound(text) => Status::not_found(text),
         Failure::InvalidArgument(text) => Status::invalid_argument(text),
+        Failure::Moved => routing::moved(),
         Failure::Unavailable(text) => Status::unavailable(text),
         failure => Status::unavailable(format!("{failure:?}")),
     }
