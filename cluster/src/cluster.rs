@@ -59,7 +59,8 @@ use tracing::warn;
 use crate::{
     draining::Draining,
     failover::{
-        Failovers, keeper,
+        Failovers,
+        keeper::{self, Drivers},
         running::{Driver, Running},
     },
     hosts::{self as inside, AllShards, Claims, Everywhere, Follower, Inside, Offers, PassedOn, ShardsHere},
@@ -153,7 +154,7 @@ impl Cluster {
         }
         let among = hosts.clone().map(|hosts| {
             let offers = Offers::new(hosts.clone(), matching.clone(), ports.spawn.clone());
-            (offers, Claims::new(hosts.clone()), hosts)
+            (offers, Claims::new(hosts.clone(), metadata.clone()), hosts)
         });
         let running = Running::default();
         let history = History::new(
@@ -187,7 +188,8 @@ impl Cluster {
         metadata.namespaces().listen(Box::new(move |namespace| told.put_namespace(namespace))).await;
         let told = running.clone();
         metadata.namespaces().listen(Box::new(move |namespace| told.changed(namespace))).await;
-        keeper::start(&metadata, ports.now.clone(), &ports.spawn).await;
+        let drivers = Drivers { running: running.clone(), hosts: hosts.clone() };
+        keeper::start(&metadata, drivers, ports.now.clone(), &ports.spawn).await;
         match among {
             None => {
                 history.hold_all();

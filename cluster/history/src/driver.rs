@@ -221,9 +221,11 @@ impl Driver {
             Event::Standings(caller) => {
                 let _ = caller.send(self.shard.standings().collect());
             }
-            Event::IsSeeded(namespace, caller) => {
+            // Before it has read what it was told it does not answer.
+            Event::IsSeeded(namespace, caller) if self.shard.is_ready() => {
                 let _ = caller.send(self.shard.is_seeded(namespace));
             }
+            Event::IsSeeded(..) => {}
             Event::Unheard(namespace, caller) => {
                 let _ = caller.send(self.shard.unheard(namespace));
             }

@@ -251,10 +251,9 @@ impl History {
         }
     }
 
-    /// Shards that are still to be told of runs of a namespace by peers, and those that do not answer.
-    pub async fn untold(&self, namespace: NamespaceId) -> BTreeSet<ShardId> {
-        let told = self.ask(|answer| Event::IsSeeded(namespace, answer)).await;
-        (1..=self.shard_count()).map(ShardId).filter(|shard| told.get(shard) != Some(&true)).collect()
+    /// Of every shard that answers, whether peers have told it of all runs of a namespace.
+    pub async fn told(&self, namespace: NamespaceId) -> BTreeMap<ShardId, bool> {
+        self.ask(|answer| Event::IsSeeded(namespace, answer)).await
     }
 
     /// Clusters of which some shard has not heard all that they wrote to a namespace; neither this one nor the active one.

@@ -76,13 +76,14 @@ impl Hosts {
     /// Whether something that one host does for all is for this one to do.
     #[must_use]
     pub fn is_my_duty(&self, duty: &str) -> bool {
-        self.view().is_mine(Service::Worker, duty.as_bytes())
+        let view = self.view();
+        view.is_mine(dutiful(&view), duty.as_bytes())
     }
 
     /// Where something is done that one host does for all.
     #[must_use]
     pub fn of_duty(&self, duty: &str) -> Owner {
-        self.owner(Service::Worker, duty.as_bytes())
+        self.owner(dutiful(&self.view()), duty.as_bytes())
     }
 
     /// Where a shard is.
@@ -147,4 +148,11 @@ impl Hosts {
         };
         Host { member: member.clone(), channel, views: self.membership.watch() }
     }
+}
+
+/// Who does what one host does for all: those that run the worker service. A cluster often has but one of them, and when it
+/// is gone nobody would hear what peers say; then it is for those without whom nothing goes on anyhow.
+fn dutiful(view: &View) -> Service {
+    let has_takers = view.members(Service::Worker).any(|member| !member.is_draining);
+    if has_takers { Service::Worker } else { Service::History }
 }

@@ -1,9 +1,11 @@
 //! Ends pauses of writes that nobody ends: whoever held writes back may have died, or never come back.
 //!
-//! The shards take writes again by the clock in any case; this makes the record say so.
+//! The shards take writes again by the clock in any case; this makes the record say so. Of several hosts the others notice
+//! sooner that the one is gone that drove a handover, and take it back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use hosts::Hosts;
 use metadata::{Metadata, Namespaces};
 use replicator::{
     ids::NamespaceId,
@@ -13,7 +15,8 @@ use replicator::{
 use store::Spawner;
 use tokio::sync::mpsc;
 
-use crate::ports::Clock;
+use super::running::Running;
+use crate::{hosts::is_driven_elsewhere, ports::Clock};
 
 /// A start of the process: no handover that an earlier one began is under way any more.
 pub(crate) async fn release_orphans(namespaces: &Namespaces) {
@@ -24,15 +27,50 @@ pub(crate) async fn release_orphans(namespaces: &Namespaces) {
     }
 }
 
-/// From now on end pauses whose time is over.
-pub(crate) async fn start(metadata: &Metadata, clock: Clock, spawn: &Spawner) {
+/// From now on end pauses whose time is over, and those of handovers that nobody drives.
+pub(crate) async fn start(metadata: &Metadata, drivers: Drivers, clock: Clock, spawn: &Spawner) {
     let (changes, heard) = mpsc::unbounded_channel();
     let listener = move |namespace: &Arc<Namespace>| _ = changes.send(namespace.clone());
     metadata.namespaces().listen(Box::new(listener)).await;
-    spawn(Box::pin(keep(metadata.namespaces().clone(), clock, heard)));
+    spawn(Box::pin(keep(metadata.namespaces().clone(), drivers, clock, heard)));
 }
 
-async fn keep(namespaces: Namespaces, clock: Clock, mut changes: mpsc::UnboundedReceiver<Arc<Namespace>>) {
+/// Who may drive a handover.
+pub(crate) struct Drivers {
+    /// This host.
+    pub(crate) running: Running,
+    /// The others.
+    pub(crate) hosts: Option<Hosts>,
+}
+
+impl Drivers {
+    /// Whether it is this host that looks after handovers whose driver is gone. Hosts may disagree for a moment: only one
+    /// of them ends a pause.
+    fn looks(&self) -> bool {
+        self.hosts.as_ref().is_some_and(|hosts| {
+            let view = hosts.view();
+            view.all().map(|member| member.id).min() == Some(view.me().id)
+        })
+    }
+
+    /// Whether no host drives the handover for which writes are held back.
+    async fn have_lost(&self, namespace: &Namespace) -> bool {
+        let is_handover = namespace.replication_state.pause().is_some_and(|pause| pause.to.is_some());
+        match &self.hosts {
+            Some(hosts) if is_handover && !self.running.drives(namespace.id) => {
+                !is_driven_elsewhere(hosts, namespace.id).await
+            }
+            _ => false,
+        }
+    }
+}
+
+async fn keep(
+    namespaces: Namespaces,
+    drivers: Drivers,
+    clock: Clock,
+    mut changes: mpsc::UnboundedReceiver<Arc<Namespace>>,
+) {
     let mut pauses: BTreeMap<NamespaceId, Arc<Namespace>> = BTreeMap::new();
     loop {
         let due = pauses.values().filter_map(|namespace| until(namespace)).min();
@@ -57,6 +95,14 @@ async fn keep(namespaces: Namespaces, clock: Clock, mut changes: mpsc::Unbounded
                     release(&namespaces, &namespace, clock()).await;
                 }
             }
+            () = tokio::time::sleep(LOOK), if !pauses.is_empty() && drivers.looks() => {
+                for namespace in pauses.values() {
+                    // What it is then is heard as every change is.
+                    if drivers.have_lost(namespace).await && let Some(until) = until(namespace) {
+                        release(&namespaces, namespace, until).await;
+                    }
+                }
+            }
         }
     }
 }
@@ -76,3 +122,6 @@ async fn release(namespaces: &Namespaces, namespace: &Namespace, now: Timestamp)
         Err(cause) => tracing::debug!(namespace = namespace.name, cause = cause.message(), "nothing to release"),
     }
 }
+
+/// A handover is looked at so long after it began to hold writes back; one that goes well is over by then.
+const LOOK: Duration = Duration::from_secs(1);

@@ -160,12 +160,13 @@ impl FailoverService for Failovers {
         let namespace = self.driver.metadata.namespaces().resolve(&request.into_inner().namespace)?;
         let kept = self.driver.shards.quarantined().await.into_values().flatten();
         let kept = kept.filter(|kept| kept.run.workflow.namespace == namespace.id).count();
-        let (untold, unheard) = self.driver.shards.lacking(namespace.id).await;
+        let lacking = self.driver.shards.lacking(namespace.id).await;
         Ok(Response::new(Readiness {
             quarantined_tasks: i64::try_from(kept).unwrap_or(i64::MAX),
             failover_version: namespace.failover_version.0,
-            untold_shards: untold.iter().map(|shard| shard.0).collect(),
-            unheard_clusters: unheard.iter().map(ToString::to_string).collect(),
+            untold_shards: lacking.untold.iter().map(|shard| shard.0).collect(),
+            unheard_clusters: lacking.unheard.iter().map(ToString::to_string).collect(),
+            silent_shards: lacking.silent.iter().map(|shard| shard.0).collect(),
         }))
     }
 }

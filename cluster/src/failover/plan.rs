@@ -79,6 +79,7 @@ impl Failovers {
             Err(status) => return vec![format!("cluster {to} cannot be asked: {}", status.message())],
         };
         let mut blockers = readiness::unfit(&readiness, to);
+        blockers.extend(readiness::silent(&readiness, to));
         blockers.extend(readiness::unheard(&readiness, to, &BTreeSet::new()));
         if readiness.failover_version < namespace.failover_version.0 {
             let (known, now) = (readiness.failover_version, namespace.failover_version);

@@ -77,6 +77,7 @@ fn lacks(
         return Some(format!("cluster {to} has not heard of failover version {version}"));
     }
     let mut blockers = unfit(&readiness, to);
+    blockers.extend(silent(&readiness, to));
     blockers.extend(unheard(&readiness, to, without));
     (!blockers.is_empty()).then(|| blockers.join("; "))
 }
@@ -93,6 +94,12 @@ pub(super) fn unfit(readiness: &wire::Readiness, to: &ClusterName) -> Vec<String
         blockers.push(format!("cluster {to} is still to be told of earlier runs in {shards}"));
     }
     blockers
+}
+
+/// Shards of the new side that say nothing, because they are on their way from one host to another.
+pub(super) fn silent(readiness: &wire::Readiness, to: &ClusterName) -> Option<String> {
+    let shards = named(&readiness.silent_shards.iter().copied().map(ShardId).collect());
+    (!readiness.silent_shards.is_empty()).then(|| format!("no host of cluster {to} answers for {shards} at the moment"))
 }
 
 /// What a new side lacks that streams from third clusters bring, if they are there.
@@ -137,6 +144,8 @@ mod tests {
         check(|told| told.quarantined_tasks = 2, Some(kept));
         let untold = "cluster b is still to be told of earlier runs in shards 1, 3";
         check(|told| told.untold_shards = vec![1, 3], Some(untold));
+        let silent = "no host of cluster b answers for shards 2, 4 at the moment";
+        check(|told| told.silent_shards = vec![2, 4], Some(silent));
         let unheard = "cluster b has not heard all that c wrote (--without names clusters that are gone)";
         check(|told| told.unheard_clusters = vec!["c".into(), "d".into()], Some(unheard));
         check(|told| told.unheard_clusters = vec!["d".into()], None);

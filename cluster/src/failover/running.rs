@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use metadata::Metadata;
@@ -60,6 +61,11 @@ impl Running {
         let (answer, in_time) = oneshot::channel();
         self.tell(namespace, Event::Abort(answer)).then_some(())?;
         in_time.await.ok()
+    }
+
+    /// Whether a namespace is being handed over by this host.
+    pub(crate) fn drives(&self, namespace: NamespaceId) -> bool {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&namespace)
     }
 
     fn tell(&self, namespace: NamespaceId, event: Event) -> bool {
@@ -154,10 +160,15 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
+            let catches_up = matches!(handover.stage(), Stage::CatchingUp(_));
             tokio::select! {
                 biased;
                 Some(event) = events.recv() => handle(&mut handover, (self.clock)(), event),
                 () = sleep => handover.handle_timeout((self.clock)()),
+                // A shard that went to another host meanwhile does not know that it is to say something.
+                () = tokio::time::sleep(WATCH_AGAIN), if catches_up && self.shards.hosts.is_some() => {
+                    self.shards.watch_handover(begun.namespace.id, &begun.terms.to);
+                }
             }
         }
     }
@@ -240,3 +251,6 @@ fn handle(handover: &mut Handover, now: Timestamp, event: Event) {
         }
     }
 }
+
+/// So often shards that have not said that the new side is near are told again to say so.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use history::History;
 use hosts::{Host, Hosts, Owner, Service, Trouble};
 use proto::meridian::internal::v1::{
-    GetStandingsRequest, GetToldRequest, ListKeptRequest, RetryKeptRequest, SkipKeptRequest, TellHandoverRequest,
-    WatchHandoverRequest, shard_service_client::ShardServiceClient,
+    GetHandoverRequest, GetStandingsRequest, GetToldRequest, ListKeptRequest, RetryKeptRequest, SkipKeptRequest,
+    TellHandoverRequest, WatchHandoverRequest, shard_service_client::ShardServiceClient,
 };
 use replicator::{
     ids::{NamespaceId, ShardId, TaskId},
@@ -58,17 +58,23 @@ impl AllShards {
         standings
     }
 
-    /// Shards that are still to be told of runs of a namespace, and those that nobody answers for; and clusters of which
-    /// some shard has not heard all that they wrote to it.
-    pub(crate) async fn lacking(&self, namespace: NamespaceId) -> (BTreeSet<ShardId>, BTreeSet<ClusterName>) {
-        let (mut untold, mut unheard) = (self.here.untold(namespace).await, self.here.unheard(namespace).await);
+    /// What is missing here of a namespace.
+    pub(crate) async fn lacking(&self, namespace: NamespaceId) -> Lacking {
+        let (mut told, mut unheard) = (self.here.told(namespace).await, self.here.unheard(namespace).await);
         let request = GetToldRequest { namespace_id: namespace.to_string() };
         let call = async |mut client: Client, request| client.get_told(request).await;
         for answer in self.ask_others(&request, call).await {
-            answer.seeded_shard_ids.iter().for_each(|shard| _ = untold.remove(&ShardId(*shard)));
+            // A shard that is just moving is answered for twice.
+            let mut note = |shard: u32, is_told| _ = told.entry(ShardId(shard)).or_insert(is_told);
+            answer.seeded_shard_ids.into_iter().for_each(|shard| note(shard, true));
+            answer.unseeded_shard_ids.into_iter().for_each(|shard| note(shard, false));
             unheard.extend(answer.unheard_clusters.iter().map(|name| ClusterName::from(name.as_str())));
         }
-        (untold, unheard)
+        Lacking {
+            untold: told.iter().filter(|(_, is_told)| !**is_told).map(|(shard, _)| *shard).collect(),
+            silent: (1..=self.here.shard_count()).map(ShardId).filter(|shard| !told.contains_key(shard)).collect(),
+            unheard,
+        }
     }
 
     /// See [`History::quarantined`].
@@ -142,6 +148,16 @@ impl AllShards {
     }
 }
 
+/// What is missing of a namespace.
+pub(crate) struct Lacking {
+    /// Shards that are still to be told of runs of it.
+    pub(crate) untold: BTreeSet<ShardId>,
+    /// Shards that nobody answers for.
+    pub(crate) silent: BTreeSet<ShardId>,
+    /// Clusters of which some shard has not heard all that they wrote to it.
+    pub(crate) unheard: BTreeSet<ClusterName>,
+}
+
 /// Tell all other hosts, one of which drives the handover, how far a shard here is.
 pub(crate) fn tell_progress(
     hosts: &Hosts,
@@ -159,6 +175,16 @@ pub(crate) fn tell_progress(
         let call = |mut client: Client, request| async move { client.tell_handover(request).await.map(drop) };
         tell(spawn, host, request.clone(), call);
     }
+}
+
+/// Whether another host drives the handover of a namespace, or may do so: one that does not answer may.
+pub(crate) async fn is_driven_elsewhere(hosts: &Hosts, namespace: NamespaceId) -> bool {
+    let asked = hosts.all_others().into_iter().map(|host| async move {
+        let request = GetHandoverRequest { namespace_id: namespace.to_string() };
+        let answer = ask(&host, request, async |mut client: Client, request| client.get_handover(request).await).await;
+        answer.is_ok_and(|answer| !answer.is_driven)
+    });
+    !join_all(asked).await.into_iter().all(|is_idle| is_idle)
 }
 
 /// Tell another host something, until it knows or is gone; not for ever.

@@ -12,6 +12,7 @@ use futures_util::{
 };
 use history::{Claim, Occasion};
 use hosts::{Hosts, Service};
+use metadata::Metadata;
 use proto::meridian::internal::v1::{YieldRequest, host_service_client::HostServiceClient};
 use replicator::ids::ShardId;
 use tonic::transport::Channel;
@@ -20,13 +21,14 @@ use tonic::transport::Channel;
 #[derive(Clone)]
 pub(crate) struct Claims {
     hosts: Hosts,
+    metadata: Metadata,
     /// Shards that were just given to this host: until the others have let go of them.
-    given: Arc<Mutex<BTreeMap<ShardId, Shared<BoxFuture<'static, ()>>>>>,
+    given: Arc<Mutex<BTreeMap<ShardId, Shared<BoxFuture<'static, bool>>>>>,
 }
 
 impl Claims {
-    pub(crate) fn new(hosts: Hosts) -> Self {
-        Self { hosts, given: Arc::default() }
+    pub(crate) fn new(hosts: Hosts, metadata: Metadata) -> Self {
+        Self { hosts, metadata, given: Arc::default() }
     }
 
     /// These shards are given to this host, all at once.
@@ -34,7 +36,7 @@ impl Claims {
         if shards.is_empty() {
             return;
         }
-        let yielded = yielded(self.hosts.clone(), shards.to_vec()).boxed().shared();
+        let yielded = self.clone().yielded(shards.to_vec()).boxed().shared();
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         given.extend(shards.iter().map(|shard| (*shard, yielded.clone())));
     }
@@ -51,35 +53,43 @@ impl Claims {
             Occasion::Renewal => return true,
             Occasion::Given => {
                 let given = self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
-                if let Some(given) = given {
-                    given.await;
+                if let Some(given) = given
+                    && !given.await
+                {
+                    return false;
                 }
             }
             Occasion::Lost => {
                 // Whoever was away, and wakes, learns in this time that it was given to somebody else.
                 tokio::time::sleep(RESPITE).await;
-                if self.hosts.is_my_shard(shard) {
-                    yielded(self.hosts.clone(), vec![shard]).await;
+                if self.hosts.is_my_shard(shard) && !self.clone().yielded(vec![shard]).await {
+                    return false;
                 }
             }
         }
         self.hosts.is_my_shard(shard)
     }
-}
 
-/// Wait until no other host has any of these shards, or does not say so in time.
-async fn yielded(hosts: Hosts, shards: Vec<ShardId>) {
-    let shard_ids: Vec<u32> = shards.iter().map(|shard| shard.0).collect();
-    let asked = hosts.others(Service::History).into_iter().map(|host| {
-        let request = YieldRequest { shard_ids: shard_ids.clone() };
-        async move {
-            let call = async |mut client: HostServiceClient<Channel>, request| client.r#yield(request).await;
-            if let Err(trouble) = host.call(PATIENCE, request, call).await {
-                tracing::info!(host = host.member().address, ?trouble, "a host does not let go of shards");
+    /// Wait until no other host has any of these shards, or does not say so in time; and then know every namespace as it is:
+    /// one whose writes are held back may have been seen to be quiet by whoever had the shards. Whether that is known.
+    async fn yielded(self, shards: Vec<ShardId>) -> bool {
+        let shard_ids: Vec<u32> = shards.iter().map(|shard| shard.0).collect();
+        let asked = self.hosts.others(Service::History).into_iter().map(|host| {
+            let request = YieldRequest { shard_ids: shard_ids.clone() };
+            async move {
+                let call = async |mut client: HostServiceClient<Channel>, request| client.r#yield(request).await;
+                if let Err(trouble) = host.call(PATIENCE, request, call).await {
+                    tracing::info!(host = host.member().address, ?trouble, "a host does not let go of shards");
+                }
             }
+        });
+        join_all(asked).await;
+        let read = self.metadata.read_again().await;
+        if let Err(status) = &read {
+            tracing::warn!(reason = status.message(), "shards are not taken: namespaces cannot be read again");
         }
-    });
-    join_all(asked).await;
+        read.is_ok()
+    }
 }
 
 /// How long a host may take to let shards go. It writes what is under way, and does nothing else.

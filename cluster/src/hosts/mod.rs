@@ -15,7 +15,7 @@ mod streams;
 mod told;
 
 pub(crate) use self::{
-    all::{AllShards, tell_progress},
+    all::{AllShards, is_driven_elsewhere, tell_progress},
     claims::Claims,
     follow::Follower,
     inside::Inside,

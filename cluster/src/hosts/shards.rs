@@ -2,9 +2,10 @@
 
 use history::History;
 use proto::meridian::internal::v1::{
-    GetStandingsRequest, GetStandingsResponse, GetToldRequest, GetToldResponse, ListKeptRequest, ListKeptResponse,
-    RetryKeptRequest, RetryKeptResponse, ShardStandings, SkipKeptRequest, SkipKeptResponse, TellHandoverRequest,
-    TellHandoverResponse, WatchHandoverRequest, WatchHandoverResponse, shard_service_server::ShardService,
+    GetHandoverRequest, GetHandoverResponse, GetStandingsRequest, GetStandingsResponse, GetToldRequest,
+    GetToldResponse, ListKeptRequest, ListKeptResponse, RetryKeptRequest, RetryKeptResponse, ShardStandings,
+    SkipKeptRequest, SkipKeptResponse, TellHandoverRequest, TellHandoverResponse, WatchHandoverRequest,
+    WatchHandoverResponse, shard_service_server::ShardService,
 };
 use replicator::{
     ids::{NamespaceId, ShardId, TaskId},
@@ -51,11 +52,13 @@ impl ShardService for ShardsHere {
 
     async fn get_told(&self, request: Request<GetToldRequest>) -> Result<Response<GetToldResponse>, Status> {
         let namespace = namespace(&request.into_inner().namespace_id)?;
-        let untold = self.history.untold(namespace).await;
-        let seeded = (1..=self.history.shard_count()).filter(|shard| !untold.contains(&ShardId(*shard)));
+        let told = self.history.told(namespace).await;
+        let those =
+            |is_told| told.iter().filter(move |(_, told)| **told == is_told).map(|(shard, _)| shard.0).collect();
         let unheard = self.history.unheard(namespace).await;
         Ok(Response::new(GetToldResponse {
-            seeded_shard_ids: seeded.collect(),
+            seeded_shard_ids: those(true),
+            unseeded_shard_ids: those(false),
             unheard_clusters: unheard.iter().map(ToString::to_string).collect(),
         }))
     }
@@ -98,6 +101,14 @@ impl ShardService for ShardsHere {
         let progress = if request.is_drained { HandoverProgress::Drained } else { HandoverProgress::Near };
         self.running.progress(self.shard(request.shard_id)?, namespace(&request.namespace_id)?, progress);
         Ok(Response::new(TellHandoverResponse {}))
+    }
+
+    async fn get_handover(
+        &self,
+        request: Request<GetHandoverRequest>,
+    ) -> Result<Response<GetHandoverResponse>, Status> {
+        let is_driven = self.running.drives(namespace(&request.into_inner().namespace_id)?);
+        Ok(Response::new(GetHandoverResponse { is_driven }))
     }
 }
 
