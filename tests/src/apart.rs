@@ -20,15 +20,25 @@ impl Apart {
     /// When the database cannot be prepared, or a process does not start.
     #[must_use]
     pub fn start(name: &str, server: &scratch_postgres::Server, services: &[&'static str]) -> Self {
+        Self::start_as("a", name, server, services)
+    }
+
+    /// The same of the cluster `a` or `b`. They do not know each other yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_as(cluster: &str, name: &str, server: &scratch_postgres::Server, services: &[&'static str]) -> Self {
         let database = server.create();
         let _ = cli::meridian(&["schema", "setup", "--store", &server.url(&database)]).ok();
         let sql = format!(
-            "{{pluginName: postgres12, databaseName: {database}, connectProtocol: unix, connectAddr: '{}', user: meridian}}",
+            "{{pluginName: postgres12, databaseName: {database}, connectProtocol: unix, connectAddr: '{}', user: meridian, maxConns: 8}}",
             server.folder().display()
         );
         let base = free_port(u16::try_from(services.len()).expect("a few"));
         let hosts = services.iter().zip(0..).map(|(service, number)| {
-            let config = config(service, &sql, base, base + PORTS * number);
+            let config = config(cluster, service, &sql, base, base + PORTS * number);
             let port = (*service == "frontend").then_some(base + PORTS * number);
             (*service, Server::meridian_service(&format!("{name}-{number}-{service}"), &config, service, port))
         });
@@ -43,7 +53,8 @@ impl Apart {
 }
 
 /// The file of a process at three ports from `port` on, of a cluster whose first is at `first`.
-fn config(service: &str, sql: &str, first: u16, port: u16) -> String {
+fn config(cluster: &str, service: &str, sql: &str, first: u16, port: u16) -> String {
+    let version = if cluster == "a" { 1 } else { 2 };
     let (internal, gossip) = (port + 10, port + 20);
     let own = match service {
         "frontend" => format!("  internal-frontend: {{rpc: {{grpcPort: {internal}, bindOnLocalHost: true}}}}"),
@@ -64,10 +75,11 @@ services:
 clusterMetadata:
   enableGlobalNamespace: true
   failoverVersionIncrement: 10
-  masterClusterName: a
-  currentClusterName: a
+  masterClusterName: {cluster}
+  currentClusterName: {cluster}
   clusterInformation:
-    a: {{enabled: true, initialFailoverVersion: 1, rpcName: frontend, rpcAddress: \"127.0.0.1:{first}\"}}
+    {cluster}: {{enabled: true, initialFailoverVersion: {version}, rpcName: frontend, rpcAddress: \"127.0.0.1:{first}\"}}
+dcRedirectionPolicy: {{policy: all-apis-forwarding}}
 "
     )
 }

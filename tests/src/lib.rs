@@ -1,8 +1,9 @@
 //! What tests share that need real processes: servers, SDKs, the command line and raw clients.
 //!
 //! - [`provision`]: the published SDKs, CLI and dev server, installed by the test run itself.
-//! - [`process`], [`server`], [`pair`], [`apart`]: a process that never outlives the test; Meridian and the real dev server as
-//!   such processes; two of Meridian's clusters that are one process each; one cluster of several processes.
+//! - [`process`], [`server`], [`pair`], [`apart`], [`regions`]: a process that never outlives the test; Meridian and the real
+//!   dev server as such processes; two of Meridian's clusters that are one process each; one cluster of several processes; two
+//!   of those.
 //! - [`proxy`]: a link between two of them that can be cut.
 //! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
 //! - [`raw`], [`request`]: the public API without an SDK; [`load`]: many calls that outlive a server; [`wait`]: waiting for a
@@ -19,6 +20,7 @@ pub mod process;
 pub mod provision;
 pub mod proxy;
 pub mod raw;
+pub mod regions;
 pub mod request;
 pub mod sdk;
 pub mod server;

@@ -243,6 +243,22 @@ impl Ledger {
     pub async fn check(&self, client: &Client) {
         check(client, self).await;
     }
+
+    /// Two stores hold the same bytes of what was started.
+    ///
+    /// # Panics
+    ///
+    /// When they do not.
+    pub async fn check_alike(&self, clients: [&Client; 2]) {
+        for id in self.started.keys() {
+            let request = json!({"namespace": "default", "execution": {"workflowId": id}});
+            let bytes = async |client: &Client| {
+                let history = client.call_for_bytes("GetWorkflowExecutionHistory", request.clone()).await;
+                history.unwrap_or_else(|refusal| panic!("history of {id}: {refusal}"))
+            };
+            assert_eq!(bytes(clients[0]).await, bytes(clients[1]).await, "histories of {id}");
+        }
+    }
 }
 
 async fn check(client: &Client, ledger: &Ledger) {

@@ -113,8 +113,8 @@ fn on_database(name: &str, cluster: &str, url: &str, sql: &str) -> Server {
 ///
 /// When one refuses.
 pub fn join(a: &Server, b: &Server) {
-    introduce(a, b.address(0));
-    introduce(b, a.address(0));
+    introduce(a.address(0), b.address(0));
+    introduce(b.address(0), a.address(0));
 }
 
 /// The same through links that can be cut: to `a`, and to `b`.
@@ -125,15 +125,20 @@ pub fn join(a: &Server, b: &Server) {
 #[must_use]
 pub fn join_by_links(a: &Server, b: &Server) -> [Proxy; 2] {
     let links = [a, b].map(|server| Proxy::to(server.address(0)));
-    introduce(a, links[1].address());
-    introduce(b, links[0].address());
+    introduce(a.address(0), links[1].address());
+    introduce(b.address(0), links[0].address());
     links
 }
 
-fn introduce(server: &Server, peer: &str) {
+/// Let the cluster that answers at `address` know the one that is reached at `peer`.
+///
+/// # Panics
+///
+/// When it refuses.
+pub fn introduce(address: &str, peer: &str) {
     let frontend = format!("--frontend-address={peer}");
     let command = ["operator", "cluster", "upsert", &frontend, "--enable-connection", "--enable-replication"];
-    let _ = cli::temporal(server.address(0), &command).ok();
+    let _ = cli::temporal(address, &command).ok();
 }
 
 /// The file with its ports, which are 69xx and 72xx for `a`, 79xx and 82xx for `b`, moved to the hundreds after `base`.

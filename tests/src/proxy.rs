@@ -1,4 +1,4 @@
-//! A link between two servers that a test can cut.
+//! A link between servers that a test can cut.
 
 use std::{
     io::{self, Read, Write},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// Passes bytes on to a server, unless it is cut.
+/// Passes bytes on to a server, or one of several, unless it is cut.
 #[derive(Debug)]
 pub struct Proxy {
     address: String,
@@ -35,6 +35,16 @@ impl Proxy {
     /// When there is no free port.
     #[must_use]
     pub fn to(address: &str) -> Self {
+        Self::to_any(&[address.to_owned()])
+    }
+
+    /// A link to whichever of these servers takes a connection, each in turn, as a load balancer has it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::to`].
+    #[must_use]
+    pub fn to_any(addresses: &[String]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let own = listener.local_addr().expect("an address").to_string();
         let link = Arc::new(Link {
@@ -42,11 +52,12 @@ impl Proxy {
             is_clogged: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         });
-        let (target, passes) = (address.to_owned(), Arc::clone(&link));
+        let (mut targets, passes) = (addresses.to_vec(), Arc::clone(&link));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                targets.rotate_left(1);
                 // Refusing is what a router without a way does.
-                let _ = passes.pass(client, &target);
+                let _ = passes.pass(client, &targets);
             }
         });
         Self { address: own, link }
@@ -84,12 +95,13 @@ impl Proxy {
 }
 
 impl Link {
-    fn pass(self: &Arc<Self>, client: TcpStream, target: &str) -> io::Result<()> {
+    fn pass(self: &Arc<Self>, client: TcpStream, targets: &[String]) -> io::Result<()> {
         let mut open = self.open.lock().expect("no panic here");
         if self.is_cut.load(Ordering::SeqCst) {
             return client.shutdown(Shutdown::Both);
         }
-        let server = TcpStream::connect(target)?;
+        let server = targets.iter().map(TcpStream::connect).find_map(Result::ok);
+        let server = server.ok_or(io::ErrorKind::ConnectionRefused)?;
         for end in [&client, &server] {
             end.set_nodelay(true)?;
             open.push(end.try_clone()?);
