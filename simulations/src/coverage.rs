@@ -44,6 +44,7 @@ pub const EXPECTED: &[&str] = &[
     "fault: clusters disconnected",
     "fault: link clogs",
     "fault: link cut",
+    "fault: link cut at a switch",
     "fault: link slow",
     "fault: shard moves",
     "fault: store full",

@@ -133,6 +133,14 @@ pub enum What {
     },
     /// An operator does not want a handover any more.
     AbortHandover(usize),
+    /// In the moment in which the next handover of a namespace moves it, nothing passes between the two clusters any more.
+    CutAtSwitch {
+        /// Which one.
+        namespace: usize,
+        /// For so long.
+        #[serde(with = "written::time")]
+        time: Duration,
+    },
     /// An operator of a cluster changes what a namespace says of itself.
     Edit {
         /// Which one.
@@ -231,6 +239,8 @@ impl What {
             Self::Disconnect(..) => "fault: clusters disconnected",
             Self::Stall(..) => "fault: store stalls",
             Self::Full(..) => "fault: store full",
+            // Counted when it happens.
+            Self::CutAtSwitch { .. } => return None,
             Self::Register(_)
             | Self::Client(_)
             | Self::FailOver { .. }
@@ -252,6 +262,9 @@ impl fmt::Display for What {
             }
             Self::HandOver { namespace, to } => {
                 write!(f, "an operator hands namespace {namespace} over to {}", name(*to))
+            }
+            Self::CutAtSwitch { namespace, time } => {
+                write!(f, "who hands namespace {namespace} over is cut off at the switch for {time:?}")
             }
             Self::AbortHandover(namespace) => write!(f, "an operator stops the handover of namespace {namespace}"),
             Self::Edit { namespace, by } => write!(f, "an operator of {} edits namespace {namespace}", name(*by)),

@@ -181,7 +181,7 @@ fn drop_cluster(plan: &mut Plan, gone: usize) {
     plan.late.retain(|late| !plan.namespaces.contains(late));
     for step in &mut plan.steps {
         match &mut step.what {
-            What::Register(_) | What::AbortHandover(_) => {}
+            What::Register(_) | What::AbortHandover(_) | What::CutAtSwitch { .. } => {}
             What::HandOver { to, .. } => renumbered(to),
             What::Client(wish) => renumbered(&mut wish.from),
             What::FailOver { to, by, .. } => {
@@ -218,6 +218,7 @@ fn drop_namespace(plan: &mut Plan, gone: usize) {
         | What::FailOver { namespace, .. }
         | What::HandOver { namespace, .. }
         | What::AbortHandover(namespace)
+        | What::CutAtSwitch { namespace, .. }
         | What::Edit { namespace, .. }
         | What::Client(crate::plan::Wish { namespace, .. }) = &mut step.what
         {
@@ -248,6 +249,7 @@ fn lasts(what: &mut What) -> Option<&mut Duration> {
         | What::Slow(_, _, _, time)
         | What::Disconnect(_, _, time)
         | What::Drift(_, _, time)
+        | What::CutAtSwitch { time, .. }
         | What::Stall(_, time)
         | What::Full(_, time) => Some(time),
         What::Register(_)

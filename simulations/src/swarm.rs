@@ -48,6 +48,7 @@ pub fn plan(seed: u64) -> Plan {
         add_splits(&mut plan, &mut Random::of(seed, "splits", 0));
     }
     if !is_calm {
+        add_silences(&mut plan, &mut Random::of(seed, "silences", 0));
         add_faults(&mut plan, &mut Random::of(seed, "faults", 0));
     }
     // Who does not speak our newest fields cannot ask to be told what he was not there for, nor be asked.
@@ -224,6 +225,19 @@ fn add_failovers(plan: &mut Plan, random: &mut Random) {
             plan.steps.push(Step { at, what: fail_over(random) });
         }
     }
+}
+
+/// Chance alone seldom cuts the link in the very moment in which a namespace moves.
+fn add_silences(plan: &mut Plan, random: &mut Random) {
+    let handovers = plan.steps.iter().filter_map(|step| match step.what {
+        What::HandOver { namespace, .. } => Some((step.at, namespace)),
+        _ => None,
+    });
+    let silences = handovers.filter_map(|(at, namespace)| {
+        let time = random.duration(Range(Duration::from_secs(2), Duration::from_secs(14)));
+        random.chance(100_000).then_some(Step { at, what: What::CutAtSwitch { namespace, time } })
+    });
+    plan.steps.extend(silences.collect::<Vec<Step>>());
 }
 
 fn add_edits(plan: &mut Plan, random: &mut Random) {

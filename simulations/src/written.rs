@@ -81,7 +81,7 @@ pub(crate) fn names(what: &What) -> (Vec<usize>, Option<usize>) {
         What::Client(wish) => (vec![wish.from], Some(wish.namespace)),
         What::FailOver { namespace, to, by } => (vec![*to, *by], Some(*namespace)),
         What::HandOver { namespace, to } => (vec![*to], Some(*namespace)),
-        What::AbortHandover(namespace) => (Vec::new(), Some(*namespace)),
+        What::AbortHandover(namespace) | What::CutAtSwitch { namespace, .. } => (Vec::new(), Some(*namespace)),
         What::Edit { namespace, by } => (vec![*by], Some(*namespace)),
         What::Join(cluster)
         | What::Crash(cluster, _)

@@ -23,6 +23,9 @@ impl World {
             What::FailOver { namespace, to, by } => self.fail_over(namespace, to, by),
             What::HandOver { namespace, to } => self.hand_namespace_over(namespace, to),
             What::AbortHandover(namespace) => self.abort_handover(namespace),
+            What::CutAtSwitch { namespace, time } => {
+                self.cut_at_switch.insert(namespace, time);
+            }
             What::Edit { namespace, by } => self.edit(namespace, by),
             What::Join(cluster) => self.join(cluster),
             What::Disconnect(one, other, time) => {

@@ -206,14 +206,26 @@ impl World {
             let to = number_of(here.topology.id_of(&active).expect("a known cluster"));
             (tenant.active, tenant.version, tenant.moved) = (to, version, self.now);
         }
-        if matches!(step, Step::TakeBack { .. }) {
-            self.show(&Seen::TakenBack);
+        match step {
+            Step::Switch { .. } => self.cut_off(number, cluster),
+            Step::TakeBack { .. } => self.show(&Seen::TakenBack),
+            _ => {}
         }
         self.announce(cluster, id);
         if publish.is_some() {
             self.publish(cluster, number);
         }
         Ok(version)
+    }
+
+    /// Nobody hears of the switch for a while, if that was planned.
+    fn cut_off(&mut self, number: usize, cluster: usize) {
+        let Some(time) = self.cut_at_switch.remove(&number).filter(|_| !self.is_healed) else { return };
+        let to = self.namespaces[number].active;
+        self.coverage.hit("fault: link cut at a switch");
+        for (one, other) in [(cluster, to), (to, cluster)] {
+            self.network.cut(one, other, self.now + time);
+        }
     }
 
     /// The question goes there, and the answer comes back, or it is asked again.

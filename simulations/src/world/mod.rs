@@ -70,6 +70,8 @@ pub struct World {
     namespaces: Vec<Tenant>,
     /// Graceful failovers under way, by namespace.
     handovers: BTreeMap<usize, handovers::Running>,
+    /// Namespaces whose next switch cuts the two clusters apart, for so long.
+    cut_at_switch: BTreeMap<usize, Duration>,
     /// Pairs of clusters that operators disconnected, and until when; the lower number first.
     apart: BTreeMap<(usize, usize), Timestamp>,
     /// Clusters that are in no namespace yet.
@@ -263,6 +265,7 @@ impl World {
             apart: BTreeMap::new(),
             namespaces: plan.namespaces.iter().enumerate().map(tenant).collect(),
             handovers: BTreeMap::new(),
+            cut_at_switch: BTreeMap::new(),
             late: plan.late.iter().copied().collect(),
             bank: Bank::default(),
             random: Concerns {
