@@ -12,6 +12,7 @@ use replicator::{
     shard::io::{BacklogTask, CommitOutcome, HistoryWrite, ItemKey, Load, Loaded, RunChange, StoredRun, Transaction},
     task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
     time::Timestamp,
+    workflow::MutableState,
 };
 
 use crate::program;
@@ -107,7 +108,7 @@ impl Store {
                     self.runs.insert(write.run.clone(), Row { record: *record, state: state.clone(), items });
                 }
                 RunChange::Delete { branches } => {
-                    branches.iter().for_each(|branch| drop(self.branches.remove(&branch.id)));
+                    self.remove_branches(&write.run.workflow, branches);
                     if self.current.get(&write.run.workflow) == Some(&write.run.run) {
                         self.current.remove(&write.run.workflow);
                     }
@@ -140,6 +141,27 @@ impl Store {
         }
         if let Some(record) = &transaction.shard_state {
             self.shards.entry(transaction.shard).or_default().record = record.clone();
+        }
+    }
+
+    /// Branches of a run that is gone: what branches of other runs read of them stays.
+    fn remove_branches(&mut self, workflow: &WorkflowKey, gone: &[Branch]) {
+        let first = RunKey { workflow: workflow.clone(), run: RunId::from_bytes([0; 16]) };
+        let others = self.runs.range(first..).map(|(run, _)| run).take_while(|run| run.workflow == *workflow);
+        let mut read: BTreeMap<BranchId, EventId> = BTreeMap::new();
+        for stored in others.filter_map(|run| self.run(run)) {
+            let state = MutableState::decode(stored).expect("a shard wrote it");
+            for range in state.histories.all().iter().flat_map(|history| history.branch.ranges(EventId::FIRST, LAST)) {
+                let end = read.entry(range.branch).or_insert(range.end);
+                *end = range.end.max(*end);
+            }
+        }
+        for range in gone.iter().flat_map(|branch| branch.ranges(EventId::FIRST, LAST)) {
+            match (read.get(&range.branch), self.branches.get_mut(&range.branch)) {
+                (Some(end), Some(batches)) => batches.retain(|(node, _), _| node < end),
+                (None, Some(_)) => drop(self.branches.remove(&range.branch)),
+                (_, None) => {}
+            }
         }
     }
 
@@ -264,6 +286,9 @@ impl Store {
         batches
     }
 }
+
+/// Behind every event.
+const LAST: EventId = EventId(i64::MAX);
 
 /// Replication tasks have no fire time.
 fn first_key() -> TaskKey {

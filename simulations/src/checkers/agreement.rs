@@ -84,8 +84,15 @@ impl Picture {
         if self.phase != other.phase {
             return Some(format!("it is {} and {}", self.phase, other.phase));
         }
+        let (ours, theirs) = (&self.branches[&self.current], &other.branches[&other.current]);
+        if ours != theirs {
+            let shared = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
+            let (ours, theirs) = (ours.len(), theirs.len());
+            return Some(format!(
+                "its events differ, {ours} and {theirs} batches of which the first {shared} are alike,"
+            ));
+        }
         let parts = [
-            ("its events differ", self.branches.get(&self.current) == other.branches.get(&self.current)),
             ("the events of a branch that lost differ", was_deleted || self.branches == other.branches),
             ("its state differs", self.digest == other.digest),
             ("whether its id names it differs", was_deleted || self.is_current == other.is_current),
