@@ -70,8 +70,8 @@ defects! {
     ReconnectGoesOn,
     /// Two branches are believed to share all that the longer one has.
     AncestorIsTooHigh,
-    /// Of branches that share as much the one with more stretches counts.
-    AncestorTieIsWrong,
+    /// Of branches that share something with a peer's the first counts, and not the one that shares most.
+    AncestorIsTheFirst,
     /// Events that are missing are not asked for.
     GapIsPassedOver,
     /// A peer's task that cannot be applied is dropped, and acknowledged.

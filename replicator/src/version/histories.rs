@@ -96,9 +96,9 @@ impl VersionHistories {
         let shared = self.histories.iter().enumerate().filter_map(|(index, history)| {
             history.versions.lowest_common_ancestor(incoming).map(|item| (index, item, history.versions.items().len()))
         });
-        let simpler = |a: usize, b: usize| if planted(Defect::AncestorTieIsWrong) { a.cmp(&b) } else { b.cmp(&a) };
-        shared
-            .max_by(|a, b| a.1.event_id.cmp(&b.1.event_id).then(simpler(a.2, b.2)).then(b.0.cmp(&a.0)))
+        let counts = shared.take(if planted(Defect::AncestorIsTheFirst) { 1 } else { usize::MAX });
+        counts
+            .max_by(|a, b| a.1.event_id.cmp(&b.1.event_id).then(b.2.cmp(&a.2)).then(b.0.cmp(&a.0)))
             .map(|(index, item, _)| (index, item))
     }
 
