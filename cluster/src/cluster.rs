@@ -69,6 +69,7 @@ use crate::{
     operations::Operations,
     ports::Ports,
     reflection,
+    security::Introduced,
     status::{Lags, count},
     storage,
 };
@@ -134,7 +135,7 @@ impl Cluster {
         let identity = store.begin_incarnation(entropy.uuid()).await.map_err(StartError::Unavailable)?;
         let membership = joining::join(config, &ports, &store, identity.id).await?;
         let shards = config.persistence.num_history_shards;
-        let hosts = config.host.map(|_| Hosts::new(membership.clone(), shards, ports.connect.clone()));
+        let hosts = config.host.map(|_| Hosts::new(membership.clone(), shards, ports.inside.clone()));
         let own = own(config, identity.id);
         let metrics = Metrics::new(&config.cluster.name);
 
@@ -276,7 +277,7 @@ impl Cluster {
                 .max_decoding_message_size(LONGEST_FRAME)
                 .max_encoding_message_size(LONGEST_FRAME)
         };
-        let guard = metadata::Guard::new(metadata.clusters().clone());
+        let guard = Introduced(metadata::Guard::new(metadata.clusters().clone()));
         let operator = OperatorServiceServer::new(Operator::new(metadata.clone()));
         let operator = operator.accept_compressed(Gzip).send_compressed(Gzip);
         let members = MembershipServiceServer::new(operations.clone());
@@ -340,6 +341,11 @@ impl Cluster {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its counters.
+    pub(crate) fn counters(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The hosts of it, as this one sees them.

@@ -59,6 +59,7 @@ impl Plan {
                 frontend: Frontend { grpc: at(0), http: Some(at(HEALTH)) },
                 host: None,
                 metrics: Some(at(METRICS)),
+                tls: config::Tls::default(),
                 cluster: Cluster {
                     name,
                     // A global namespace can be registered at the first and moved from anywhere.

@@ -15,6 +15,7 @@ mod failover;
 mod joining;
 mod operations;
 mod reflection;
+mod security;
 mod status;
 mod storage;
 

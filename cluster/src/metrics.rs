@@ -31,6 +31,16 @@ pub struct Metrics {
 /// What can be counted.
 #[derive(Debug)]
 pub struct Families {
+    /// Certificates of this process that end soon.
+    pub certificates_expiring: IntGauge,
+    /// Certificates of this process that have ended.
+    pub certificates_expired: IntGauge,
+    /// Until one of them ends.
+    pub certificate_expires_seconds: IntGaugeVec,
+    /// Looks at files whose certificates could not be used.
+    pub certificate_refresh_failures: IntCounter,
+    /// Callers with whom hands were not shaken.
+    pub tls_handshakes_refused: IntCounterVec,
     /// Requests by `operation` and `namespace`.
     pub service_requests: IntCounterVec,
     /// Requests that were answered with an error that is not the caller's.
@@ -290,6 +300,24 @@ impl Families {
         let request = ["operation", "namespace", "service_name"];
         let error = ["operation", "namespace", "service_name", "error_type"];
         Self {
+            certificates_expiring: plain(registry, "certificates_expiring", "Certificates that expire soon"),
+            certificates_expired: plain(registry, "certificates_expired", "Certificates that have expired"),
+            certificate_expires_seconds: gauge(
+                registry,
+                "certificate_expires_seconds",
+                "Seconds until a certificate expires, by the key that names it",
+                &["certificate"],
+            ),
+            certificate_refresh_failures: {
+                let help = "Looks at files whose certificates could not be used";
+                registered(registry, IntCounter::new("certificate_refresh_failures", help).expect(CONSTANT))
+            },
+            tls_handshakes_refused: counter(
+                registry,
+                "tls_handshakes_refused",
+                "Callers with whom hands were not shaken",
+                &["port", "reason"],
+            ),
             service_requests: counter(registry, "service_requests", "Requests", &request),
             service_errors: counter(registry, "service_errors", "Requests answered with an error", &request),
             service_error_with_type: counter(registry, "service_error_with_type", "Errors by type", &error),

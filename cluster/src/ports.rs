@@ -9,15 +9,20 @@
 use std::{
     future::Future,
     hash::{BuildHasher, RandomState},
+    io,
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use hyper_util::rt::TokioIo;
 use membership::Socket;
 use replicator::time::Timestamp;
+use tls::{Client, Quiet, TlsStream, reason};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
-use tracing::{Instrument, Span};
+use tower::{Service, service_fn};
+use tracing::{Instrument, Span, warn};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -42,6 +47,8 @@ pub struct Ports {
     pub spawn: Spawner,
     /// Reaches its peers.
     pub connect: Connector,
+    /// Reaches the other processes of the cluster.
+    pub inside: Connector,
     /// What operators call this machine.
     pub host: String,
     /// Carries gossip with the other processes of the cluster; `None`: there are none.
@@ -56,7 +63,8 @@ impl Ports {
             now: Arc::new(wall_clock),
             seed: RandomState::new().hash_one(wall_clock().0),
             spawn: Arc::new(move |task| drop(tokio::spawn(task.instrument(span.clone())))),
-            connect: Arc::new(connect_lazily),
+            connect: secured(|_| None),
+            inside: secured(|_| None),
             host: host(),
             gossip: None,
         }
@@ -76,11 +84,61 @@ pub(crate) fn wall_clock() -> Timestamp {
     Timestamp::ZERO + since
 }
 
-fn connect_lazily(address: &str) -> Channel {
-    match endpoint(address) {
-        Ok(endpoint) => endpoint.connect_lazy(),
+/// Dials by TLS wherever there is somebody who calls so.
+pub(crate) fn secured(caller: impl Fn(&str) -> Option<Client> + Send + Sync + 'static) -> Connector {
+    let quiet = Arc::new(Quiet::default());
+    Arc::new(move |address| match (endpoint(address), caller(address)) {
+        (Ok(endpoint), None) => endpoint.connect_lazy(),
+        (Ok(endpoint), Some(client)) => {
+            let way = Way { client, address: address.to_owned(), quiet: Some(quiet.clone()) };
+            way.origin(endpoint).connect_with_connector_lazy(way.dial())
+        }
         // The address was checked when it was given; one that is no address is one where nobody answers.
-        Err(_) => Endpoint::from_static("http://invalid.invalid:1").connect_lazy(),
+        (Err(_), _) => Endpoint::from_static("http://invalid.invalid:1").connect_lazy(),
+    })
+}
+
+/// A way by TLS.
+#[derive(Clone)]
+struct Way {
+    client: Client,
+    /// Who is called.
+    address: String,
+    /// Says what goes wrong; nobody: whoever dials is told anyway.
+    quiet: Option<Arc<Quiet>>,
+}
+
+impl Way {
+    /// Calls say that they go by TLS.
+    fn origin(&self, endpoint: Endpoint) -> Endpoint {
+        match format!("https://{}", self.address).parse() {
+            Ok(origin) => endpoint.origin(origin),
+            Err(_) => endpoint,
+        }
+    }
+
+    fn dial(
+        &self,
+    ) -> impl Service<Uri, Response = TokioIo<TlsStream<TcpStream>>, Error = io::Error, Future: Send> + Send + use<>
+    {
+        let way = self.clone();
+        service_fn(move |uri: Uri| {
+            let way = way.clone();
+            async move { way.connect(&uri).await.map(TokioIo::new) }
+        })
+    }
+
+    async fn connect(&self, uri: &Uri) -> io::Result<TlsStream<TcpStream>> {
+        let host = uri.host().unwrap_or_default();
+        let stream = TcpStream::connect((host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(443))).await?;
+        stream.set_nodelay(true)?;
+        self.client.connect(host, stream).await.map_err(|error| {
+            let reason = reason(&error);
+            if let Some(withheld) = self.quiet.as_ref().and_then(|quiet| quiet.may_say()) {
+                warn!(address = self.address, %reason, withheld, "no connection: the other side is refused, or refuses");
+            }
+            io::Error::other(reason.to_string())
+        })
     }
 }
 
@@ -101,8 +159,14 @@ pub fn endpoint(address: &str) -> Result<Endpoint, Error> {
 }
 
 /// Connect, for whoever wants to know at once whether somebody answers.
-pub(crate) async fn connect_now(endpoint: Endpoint) -> Result<Channel, Error> {
-    endpoint.connect().await
+pub(crate) async fn connect_now(endpoint: Endpoint, address: &str, by: Option<Client>) -> Result<Channel, Error> {
+    match by {
+        None => endpoint.connect().await,
+        Some(client) => {
+            let way = Way { client, address: address.to_owned(), quiet: None };
+            way.origin(endpoint).connect_with_connector(way.dial()).await
+        }
+    }
 }
 
 /// A peer that does not answer within this is down for now.

@@ -4,16 +4,20 @@
 //! are answered with nothing and streams to peers end, nothing new is accepted, what is being answered is answered, and what
 //! is being written is written.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{future::ready, io, sync::Arc, time::Duration};
 
 use config::Config;
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{FutureExt, Stream, future::join_all};
 use http::StatusCode;
-use tokio::{select, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    select,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
-    transport::server::{Server, TcpIncoming},
+    transport::server::{Connected, Server, TcpIncoming},
 };
 use tracing::{Instrument, Span, info, info_span, warn};
 
@@ -24,6 +28,7 @@ use crate::{
     http::{self as pages, Pages, TEXT},
     listen::Listeners,
     ports::Ports,
+    security::{self, Security},
     signals::Signals,
 };
 
@@ -126,7 +131,9 @@ impl Member {
     async fn start(config: Config, listeners: Listeners) -> Result<Self, Failed> {
         let span = info_span!("cluster", cluster = config.cluster.name);
         let address = config.frontend.grpc.to_string();
+        let security = Security::begin(&config)?;
         let mut ports = Ports::real(span.clone());
+        (ports.connect, ports.inside) = (security.to_peers(), security.to_hosts());
         ports.gossip = listeners.gossip.map(|socket| Arc::new(socket) as Arc<dyn membership::Socket>);
         let cluster = Cluster::start(&config, ports.clone()).instrument(span.clone()).await;
         let cluster = Arc::new(
@@ -140,10 +147,24 @@ impl Member {
                 (ports.spawn)(Box::pin(pages::serve(listener, pages, ports.spawn.clone(), stop)));
             }
         }
-        let sockets = [(listeners.grpc, cluster.routes()), (listeners.internal, cluster.internal_routes())];
-        let answers = sockets.into_iter().filter_map(|(listener, routes)| {
-            let incoming = TcpIncoming::from(listener?).with_nodelay(Some(true));
-            Some(answer(routes, incoming, closing.clone(), span.clone()))
+        span.in_scope(|| security.watch(&ports, cluster.counters()));
+        let sockets = [
+            (listeners.grpc, cluster.routes(), security.frontend, "frontend"),
+            (listeners.internal, cluster.internal_routes(), security.inside, "internode"),
+        ];
+        let answers = sockets.into_iter().filter_map(|(listener, routes, server, port)| {
+            let (listener, closing, marked) = (listener?, closing.clone(), span.clone());
+            Some(match server {
+                None => {
+                    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                    answer(routes, incoming, closing, marked).left_future()
+                }
+                Some(server) => {
+                    let spawn = ports.spawn.clone();
+                    let incoming = security::accept(listener, server, port, spawn, cluster.counters(), span.clone());
+                    answer(routes, incoming, closing, marked).right_future()
+                }
+            })
         });
         let (all, done) = (join_all(answers.collect::<Vec<_>>()), closed.clone());
         (ports.spawn)(Box::pin(async move {
@@ -168,7 +189,10 @@ impl Member {
 }
 
 /// Answer gRPC until `closing`, then what is left. What calls log is marked with `span`.
-async fn answer(routes: Routes, incoming: TcpIncoming, closing: CancellationToken, span: Span) {
+async fn answer<S>(routes: Routes, incoming: impl Stream<Item = io::Result<S>>, closing: CancellationToken, span: Span)
+where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let server = Server::builder()
         .trace_fn(move |_| span.clone())
         .tcp_nodelay(true)

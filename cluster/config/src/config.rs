@@ -14,6 +14,7 @@ use crate::{
     report::{Notice, Problem, Report},
     section::Section,
     service::{Service, Services},
+    tls::Tls,
     yaml,
 };
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub host: Option<Host>,
     /// Where metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// How connections are encrypted, if they are.
+    pub tls: Tls,
     /// Which cluster this is.
     pub cluster: Cluster,
     /// Which calls are forwarded to the cluster where a namespace is active.
@@ -68,7 +71,7 @@ impl Config {
             root.inert(key, why, report);
         }
         root.finish(report);
-        let ((frontend, ports), Global { metrics, membership }) = (listening?, global?);
+        let ((frontend, ports), Global { metrics, membership, tls }) = (listening?, global?);
         let host = match services.zip(ports) {
             Some((services, ports)) => Some(Host::new(services, ports, membership, report)?),
             None => None,
@@ -86,6 +89,7 @@ impl Config {
             frontend,
             host,
             metrics,
+            tls,
             cluster: cluster?,
             redirection: redirection?,
         })
@@ -206,9 +210,7 @@ clusterMetadata:
             ),
             "! otel: given more than once; keep one\n\
              ! log.level: is \"loud\"; allowed are: info, debug, warn, error\n\
-             ! global.tls: TLS does not exist yet, and connections would be readable on the way; remove this \
-             section, and \
-             start only where the network is trusted\n\
+             ! global.tls: is text; a section of keys is required\n\
              ! dcRedirectionPolicy.policy: is \"all\"; allowed are: noop, selected-apis-forwarding, \
              all-apis-forwarding",
         );

@@ -1,20 +1,21 @@
-//! `global`: metrics, how hosts find each other, and what does not exist yet.
+//! `global`: metrics, TLS, how hosts find each other, and what does not exist yet.
 
 use std::net::SocketAddr;
 
-use crate::{address, host::Membership, report::Report, section::Section, service::Services};
+use crate::{address, host::Membership, report::Report, section::Section, service::Services, tls::Tls};
 
 /// What the section says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Global {
     /// Where metrics are served, if anywhere.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) membership: Membership,
+    pub(crate) tls: Tls,
 }
 
 impl Global {
     pub(crate) fn read(mut global: Section<'_>, services: Option<Services>, report: &mut Report) -> Option<Self> {
-        global.refused("tls", NO_TLS, report);
+        let tls = global.section("tls", report).and_then(|section| Tls::read(section, services, report));
         global.refused("authorization", NO_AUTHORIZATION, report);
         let membership = global.section("membership", report);
         let membership = membership.and_then(|section| Membership::read(section, services, report));
@@ -22,7 +23,7 @@ impl Global {
         let metrics = global.section("metrics", report).and_then(|section| read_metrics(section, report));
         global.finish(report);
         pprof?;
-        Some(Self { metrics: metrics?, membership: membership? })
+        Some(Self { metrics: metrics?, membership: membership?, tls: tls? })
     }
 }
 
@@ -68,9 +69,6 @@ fn read_listen_address(prometheus: &mut Section<'_>, report: &mut Report) -> Opt
     address.map(Some)
 }
 
-const NO_TLS: &str = "TLS does not exist yet, and connections would be readable on the way; \
-                      remove this section, and start only where the network is trusted";
-
 const NO_AUTHORIZATION: &str = "authorization does not exist yet, and every caller would be allowed everything; \
                                 remove this section, and start only where every caller is trusted";
 
@@ -86,12 +84,15 @@ mod tests {
         for text in ["", "{metrics: }", "{metrics: {prometheus: {listenAddress: ''}}}"] {
             assert_eq!(
                 read("global", text, alone),
-                (Some(Global { metrics: None, membership: Membership::default() }), vec![])
+                (Some(Global { metrics: None, membership: Membership::default(), tls: Tls::default() }), vec![])
             );
         }
         let metrics = Some("127.0.0.1:7253".parse().unwrap());
         let text = "{metrics: {prometheus: {listenAddress: '127.0.0.1:7253'}}}";
-        assert_eq!(read("global", text, alone), (Some(Global { metrics, membership: Membership::default() }), vec![]));
+        assert_eq!(
+            read("global", text, alone),
+            (Some(Global { metrics, membership: Membership::default(), tls: Tls::default() }), vec![])
+        );
     }
 
     #[test]
@@ -109,20 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn tls_and_authorization_are_refused() {
-        let tls = format!("! global.tls: {NO_TLS}");
-        check("{tls: {internode: {server: {certFile: a.pem}}}}", &tls);
-        check("{tls: {frontend: {server: {requireClientAuth: true}}}}", &tls);
-        check("{tls: on}", &tls);
+    fn authorization_is_refused() {
         check("{authorization: {authorizer: default}}", &format!("! global.authorization: {NO_AUTHORIZATION}"));
-    }
-
-    #[test]
-    fn empty_tls_and_authorization_are_not() {
-        check("{tls: , authorization: {}}", "");
-        let rendered =
-            "{refreshInterval: 0s, internode: {server: {certFile: , clientCaFiles: [''], requireClientAuth: false}}}";
-        check(&format!("{{tls: {rendered}}}"), "");
+        check("{authorization: {}}", "");
         check("{authorization: {jwtKeyProvider: {keySourceURIs: }, authorizer: '', claimMapper: ''}}", "");
     }
 

@@ -3,7 +3,7 @@
 //! This crate opens no socket and no database, resolves no name, renders no template, reads no environment variable and
 //! changes no running server: it turns the text of one file into a [`Config`] whose every value has been checked, or
 //! into all the [`Problem`]s of the file at once. It never guesses: a key that asks for something that does not exist
-//! (TLS, authorization, yet another store) refuses the file, and a key that changes nothing is named in a [`Notice`].
+//! (authorization, yet another store) refuses the file, and a key that changes nothing is named in a [`Notice`].
 //!
 //! Layout and key names are those of Temporal's static configuration, so that its operators find everything where they
 //! know it. As there, a key without a value (`certFile:`) is the same as no key, and keys are case-sensitive.
@@ -29,6 +29,7 @@ mod log;
 mod persistence;
 mod redirection;
 mod service;
+mod tls;
 
 mod config;
 mod file;
@@ -46,4 +47,5 @@ pub use crate::{
     redirection::Redirection,
     report::{Notice, Problem},
     service::{Service, Services},
+    tls::{Internode, Pem, PemSource, Tls, TlsChecks, TlsClient, TlsIdentity, TlsServer},
 };

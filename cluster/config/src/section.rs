@@ -119,6 +119,32 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The texts in the list at `key`, with their places in it; absent means none, and empty ones are left out.
+    pub(crate) fn texts(&mut self, key: &'a str, report: &mut Report) -> Option<Vec<(usize, String)>> {
+        let items = match self.get(key) {
+            None => return Some(Vec::new()),
+            Some(Node::List(items)) => items,
+            Some(node) if node.is_zero() => return Some(Vec::new()),
+            Some(other) => {
+                report.problem(self.path(key), format!("is {}; a list of texts is required", other.kind()));
+                return None;
+            }
+        };
+        let mut texts = Some(Vec::new());
+        for (at, item) in items.iter().enumerate().filter(|(_, item)| !item.is_zero()) {
+            match (item, &mut texts) {
+                (Node::Text(text), Some(texts)) => texts.push((at, text.clone())),
+                (Node::Text(_), None) => {}
+                (other, _) => {
+                    report
+                        .problem(format!("{}[{at}]", self.path(key)), format!("is {}; text is required", other.kind()));
+                    texts = None;
+                }
+            }
+        }
+        texts
+    }
+
     /// The text at `key`, which must be there and say `what`.
     pub(crate) fn required_text(&mut self, key: &'a str, what: &str, report: &mut Report) -> Option<String> {
         let text = self.text(key, report)?;

@@ -1,11 +1,21 @@
 //! The configurations that come with the server: accepted, and with these notices.
 
 use config::{
-    Cluster, Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog, parse,
+    Cluster, Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog, Tls, parse,
 };
 
 const A: &str = include_str!("../../../deploy/cluster-a.yaml");
 const B: &str = include_str!("../../../deploy/cluster-b.yaml");
+
+#[test]
+fn tls() {
+    for text in [include_str!("../../../deploy/tls/cluster-a.yaml"), include_str!("../../../deploy/tls/cluster-b.yaml")]
+    {
+        let (config, _) = parse(text, None).expect("accepted");
+        assert!(config.tls.frontend.is_some_and(|server| server.require_client));
+        assert_eq!(config.tls.remote_clusters.len(), 1);
+    }
+}
 
 #[test]
 fn cluster_a() {
@@ -24,6 +34,7 @@ fn cluster_a() {
             },
             host: None,
             metrics: Some("127.0.0.1:7253".parse().unwrap()),
+            tls: Tls::default(),
             cluster: Cluster {
                 name: "a".into(),
                 master: "a".into(),
@@ -55,6 +66,7 @@ fn cluster_b() {
             },
             host: None,
             metrics: Some("127.0.0.1:8253".parse().unwrap()),
+            tls: Tls::default(),
             cluster: Cluster {
                 name: "b".into(),
                 master: "b".into(),

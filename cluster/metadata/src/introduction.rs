@@ -14,7 +14,10 @@ use tonic::{
     service::Interceptor,
 };
 
-use crate::clusters::{Clusters, View};
+use crate::{
+    certificate::Certificate,
+    clusters::{Clusters, View},
+};
 
 /// What a cluster says of itself, and to whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -131,13 +134,22 @@ impl Guard {
 impl Interceptor for Guard {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(caller) = Introduction::of(request.metadata())? {
+            Certificate::check(request.extensions(), caller.name.as_str())?;
             caller.check(&self.0.view()).inspect_err(|refusal| {
                 tracing::warn!(cluster = %caller.name, reason = refusal.message(), "a peer's call is refused");
             })?;
         }
+        // Streams say by number whom they are read for, and those of Temporal clusters say nothing else.
+        let reader = request.metadata().get(READER).and_then(|id| id.to_str().ok()?.parse().ok());
+        if let Some(peer) = reader.and_then(|id| self.0.view().peer(ClusterId(id)).cloned()) {
+            Certificate::check(request.extensions(), peer.name.as_str())?;
+        }
         Ok(request)
     }
 }
+
+/// The header of a stream that says who reads it (ST-2).
+const READER: &str = "temporal-client-cluster-id";
 
 const NAME: &str = "meridian-cluster";
 const ID: &str = "meridian-cluster-initial-version";

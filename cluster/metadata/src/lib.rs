@@ -10,6 +10,7 @@
 pub mod ports;
 pub mod status;
 
+mod certificate;
 pub mod clusters;
 pub mod introduction;
 pub mod namespaces;
@@ -24,6 +25,7 @@ mod refresh;
 pub mod endpoint;
 pub mod service;
 
+pub use certificate::Certificate;
 pub use clusters::{Clusters, Join, OpenError, Own, View};
 pub use endpoint::{MessageStream, ReplicationEndpoint};
 pub use introduction::{Guard, Introduction};

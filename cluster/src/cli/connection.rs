@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status, transport::Channel};
 
-use super::Failed;
+use super::{Failed, encryption::Encryption};
 use crate::ports;
 
 /// Where to find a server.
@@ -13,14 +13,25 @@ pub(crate) struct Address {
     /// Where a cluster answers gRPC, as host:port.
     #[arg(long, env = "TEMPORAL_ADDRESS", default_value = "127.0.0.1:7233", value_name = "HOST:PORT")]
     pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) encryption: Encryption,
+}
+
+#[cfg(test)]
+impl From<&str> for Address {
+    fn from(address: &str) -> Self {
+        Self { address: address.to_owned(), encryption: Encryption::default() }
+    }
 }
 
 impl Address {
     /// Connect; nobody waits longer than [`PATIENCE`] for a server that is not there.
     pub(crate) async fn connect(&self) -> Result<Channel, Failed> {
-        let Self { address } = self;
+        let Self { address, encryption } = self;
+        let client = encryption.client()?;
         let endpoint = ports::endpoint(address).map_err(|_| Failed(format!("{address:?} is not host:port")))?;
-        ports::connect_now(endpoint.timeout(PATIENCE).connect_timeout(PATIENCE)).await.map_err(|error| {
+        let endpoint = endpoint.timeout(PATIENCE).connect_timeout(PATIENCE);
+        ports::connect_now(endpoint, address, client).await.map_err(|error| {
             let cause = root_cause(&error);
             Failed(format!("nobody answers at {address} ({cause}); start a server there or give another --address"))
         })
@@ -28,7 +39,7 @@ impl Address {
 
     /// What to tell about an answer that is an error; `doing` as in "cannot ...".
     pub(crate) fn failed(&self, doing: &str, status: &Status) -> Failed {
-        let Self { address } = self;
+        let address = &self.address;
         let message = status.message();
         Failed(match status.code() {
             Code::DeadlineExceeded | Code::Cancelled => {
@@ -59,17 +70,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_not_there() {
-        let nobody = Address { address: "127.0.0.1:1".into() };
+        let nobody = Address::from("127.0.0.1:1");
         let failed = nobody.connect().await.unwrap_err().to_string();
         assert!(failed.starts_with("nobody answers at 127.0.0.1:1 (Connection refused"), "{failed}");
-        let nowhere = Address { address: "not an address".into() };
+        let nowhere = Address::from("not an address");
         let failed = nowhere.connect().await.unwrap_err().to_string();
         assert_eq!(failed, "\"not an address\" is not host:port");
     }
 
     #[test]
     fn refusals_say_what_to_do() {
-        let address = Address { address: "h:1".into() };
+        let address = Address::from("h:1");
         let line = |status| address.failed("look", &status).to_string();
         assert_eq!(line(Status::not_found("Namespace x is not found.")), "cannot look: Namespace x is not found.");
         assert_eq!(line(Status::unavailable("full")), "cannot look: h:1 cannot answer now (full); try again");

@@ -15,6 +15,7 @@ pub mod workflow_tree;
 
 mod answer;
 mod connection;
+mod encryption;
 mod quarantine_answer;
 mod shards;
 mod table;
@@ -99,6 +100,8 @@ mod tests {
             "meridian schema setup --store mysql://me@db/m",
             "meridian schema version --store postgres://me@db/m?sslmode=verify-full",
             "meridian status --address 127.0.0.1:7233",
+            "meridian status --tls --tls-ca-path ca.pem --tls-cert-path c.pem --tls-key-path k.pem --tls-server-name a",
+            "meridian cluster members --tls-disable-host-verification",
             "meridian failover default --to b --max-pause 500ms --catch-up 2m",
             "meridian failover default --to b --plan -o json",
             "meridian failover default --to b --force --yes -o json",
@@ -121,6 +124,7 @@ mod tests {
             "meridian dev --clusters 0",
             "meridian dev --clusters 10",
             "meridian server --config a.yaml --services histories",
+            "meridian status --tls-cert-path c.pem",
             "meridian failover default",
             "meridian failover default --to b --yes",
             "meridian failover default --to b --plan --force",

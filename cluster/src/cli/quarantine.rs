@@ -282,7 +282,7 @@ mod tests {
             filter: Filter::default(),
             dry_run: false,
             yes: false,
-            address: Address { address: "h:1".into() },
+            address: Address::from("h:1"),
         };
         let names: Vec<_> = act.names().unwrap().iter().map(show).collect();
         assert_eq!(names, ["2-7", "1-5"], "each once");

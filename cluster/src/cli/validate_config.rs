@@ -6,6 +6,7 @@ use config::LoadError;
 use serde::Serialize;
 
 use super::{Answer, Failed, Output, server::Chosen};
+use crate::security::Security;
 
 /// Check a configuration file and start nothing.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ impl ValidateConfig {
 
     fn check(&self) -> Result<Findings, Failed> {
         let (problems, notices) = match config::load(&self.file, self.services.get()) {
-            Ok((_, notices)) => (Vec::new(), notices),
+            Ok((config, notices)) => (Security::load(&config).err().unwrap_or_default(), notices),
             Err(LoadError::Refused { problems, .. }) => (problems, Vec::new()),
             Err(error @ LoadError::Unreadable { .. }) => return Err(Failed(error.to_string())),
         };

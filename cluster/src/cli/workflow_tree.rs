@@ -174,7 +174,7 @@ BRANCH  VERSION HISTORY
             namespace: "n".into(),
             workflow_id: "w".into(),
             run_id: None,
-            address: Address { address: "h:1".into() },
+            address: Address::from("h:1"),
         };
         for index in [-1, 1] {
             let histories = wire::VersionHistories {

@@ -18,13 +18,14 @@ use proto::temporal::server::api::{
 };
 use replicator::{ids::NamespaceId, namespace::replication, version::ClusterName};
 use tonic::{
-    Request, Response, Status, Streaming, async_trait,
+    Extensions, Request, Response, Status, Streaming, async_trait,
     codegen::BoxStream,
     metadata::{MetadataMap, MetadataValue},
 };
 
 use crate::{
     Metadata,
+    certificate::Certificate,
     clusters::{Join, View},
     confirm,
     endpoint::ReplicationEndpoint,
@@ -64,7 +65,8 @@ impl Admin {
     }
 
     /// Only a cluster that is known has a place in the queue, and only its own (W-34).
-    fn check_reader(&self, metadata: &MetadataMap, reader: &str) -> Result<(), Status> {
+    fn check_reader(&self, metadata: &MetadataMap, extensions: &Extensions, reader: &str) -> Result<(), Status> {
+        Certificate::check(extensions, reader)?;
         let view = self.metadata.clusters().view();
         let name = ClusterName::from(reader);
         if let Some(caller) = Introduction::of(metadata)?.filter(|caller| caller.name != name) {
@@ -157,7 +159,7 @@ impl AdminService for Admin {
         &self,
         request: Request<GetNamespaceReplicationMessagesRequest>,
     ) -> Result<Response<GetNamespaceReplicationMessagesResponse>, Status> {
-        self.check_reader(request.metadata(), &request.get_ref().cluster_name)?;
+        self.check_reader(request.metadata(), request.extensions(), &request.get_ref().cluster_name)?;
         let wait = request.metadata().contains_key(WAIT);
         let mut response = Response::new(self.metadata.feed().messages(request.get_ref(), wait).await?);
         if wait {

@@ -247,7 +247,7 @@ mod tests {
             max_pause: Duration::from_secs(10),
             catch_up: Duration::from_secs(60),
             without: Vec::new(),
-            address: Address { address: "h:1".into() },
+            address: Address::from("h:1"),
         }
     }
 
