@@ -59,6 +59,7 @@ impl Plan {
                 frontend: Frontend { grpc: at(0), http: Some(at(HEALTH)) },
                 host: None,
                 metrics: Some(at(METRICS)),
+                gossip_keys: None,
                 tls: config::Tls::default(),
                 cluster: Cluster {
                     name,

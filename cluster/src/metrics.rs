@@ -39,6 +39,8 @@ pub struct Families {
     pub certificate_expires_seconds: IntGaugeVec,
     /// Looks at files whose certificates could not be used.
     pub certificate_refresh_failures: IntCounter,
+    /// Callers with whom hands were shaken.
+    pub tls_connections: IntCounterVec,
     /// Callers with whom hands were not shaken.
     pub tls_handshakes_refused: IntCounterVec,
     /// Requests by `operation` and `namespace`.
@@ -312,6 +314,7 @@ impl Families {
                 let help = "Looks at files whose certificates could not be used";
                 registered(registry, IntCounter::new("certificate_refresh_failures", help).expect(CONSTANT))
             },
+            tls_connections: counter(registry, "tls_connections", "Callers with whom hands were shaken", &["port"]),
             tls_handshakes_refused: counter(
                 registry,
                 "tls_handshakes_refused",

@@ -134,7 +134,8 @@ impl Member {
         let security = Security::begin(&config)?;
         let mut ports = Ports::real(span.clone());
         (ports.connect, ports.inside) = (security.to_peers(), security.to_hosts());
-        ports.gossip = listeners.gossip.map(|socket| Arc::new(socket) as Arc<dyn membership::Socket>);
+        let gossip = listeners.gossip.zip(config.host);
+        ports.gossip = gossip.map(|(socket, host)| security.gossip(socket, host.gossip_address(), ports.seed));
         let cluster = Cluster::start(&config, ports.clone()).instrument(span.clone()).await;
         let cluster = Arc::new(
             cluster.map_err(|error| Failed(format!("cannot start cluster {}: {error}", config.cluster.name)))?,

@@ -1,10 +1,16 @@
 //! By which certificates a cluster is known and which ones it accepts, for as long as it runs.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use config::{Config, Problem, TlsChecks};
-use tls::{Client, Clients, Handshakes, Live, Names, Quiet, Reason, Refreshed, Server};
-use tokio::{net::TcpListener, time::sleep};
+use futures_util::{Stream, StreamExt};
+use membership::{GossipKeys, Sealed, Seals, Socket};
+use replicator::entropy::Entropy;
+use tls::{Client, Clients, Handshakes, Live, Names, Quiet, Reason, Refreshed, Secured, Server};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    time::sleep,
+};
 use tonic::{Request, Status, service::Interceptor};
 use tracing::{Span, error, info, warn};
 
@@ -24,6 +30,7 @@ pub(crate) struct Security {
     caller_inside: Option<Client>,
     peers: Clients,
     checks: TlsChecks,
+    gossip: Option<GossipKeys>,
 }
 
 impl Security {
@@ -39,8 +46,9 @@ impl Security {
         let inside = noted(tls.internode.as_ref().map(|inside| Server::load(&inside.server)), &mut problems);
         let caller_inside = noted(tls.internode.as_ref().map(|inside| Client::load(&inside.client)), &mut problems);
         let peers = noted(Some(Clients::load(&tls.remote_clusters)), &mut problems).unwrap_or_default();
+        let gossip = noted(config.gossip_keys.as_deref().map(gossip_keys), &mut problems);
         match problems.is_empty() {
-            true => Ok(Self { frontend, inside, caller_inside, peers, checks: tls.checks }),
+            true => Ok(Self { frontend, inside, caller_inside, peers, checks: tls.checks, gossip }),
             false => Err(problems),
         }
     }
@@ -67,6 +75,18 @@ impl Security {
         ports::secured(move |_| caller.clone())
     }
 
+    /// Gossip of the process at `me`, over a socket; with a key, where there is one.
+    pub(crate) fn gossip(&self, socket: UdpSocket, me: SocketAddr, seed: u64) -> Arc<dyn Socket> {
+        let socket = Arc::new(socket);
+        match &self.gossip {
+            None => socket,
+            Some(keys) => {
+                let life = Entropy::new(seed ^ SEED).next_u64();
+                Arc::new(Sealed::new(socket, Seals::new(keys.clone(), me, life)))
+            }
+        }
+    }
+
     /// Look at the files from now on, and say when certificates end.
     pub(crate) fn watch(&self, ports: &Ports, metrics: &Metrics) {
         let (mut all, Self { frontend, inside, caller_inside, .. }) = (Vec::<Box<dyn Live>>::new(), self.clone());
@@ -79,6 +99,12 @@ impl Security {
         let (clock, metrics, checks) = (ports.now.clone(), metrics.clone(), self.checks);
         (ports.spawn)(Box::pin(async move { Watch { all, clock, metrics, checks }.run().await }));
     }
+}
+
+fn gossip_keys(path: &Path) -> Result<GossipKeys, Vec<Problem>> {
+    let problem = |text: String| vec![Problem { path: "global.membership.gossipKeyFile".to_owned(), text }];
+    let text = fs::read_to_string(path).map_err(|error| problem(format!("{}: {error}", path.display())))?;
+    GossipKeys::parse(&text).map_err(|error| problem(format!("{} {error}", path.display())))
 }
 
 fn noted<T>(loaded: Option<Result<T, Vec<Problem>>>, problems: &mut Vec<Problem>) -> Option<T> {
@@ -178,7 +204,8 @@ pub(crate) fn accept(
     spawn: Spawner,
     metrics: &Metrics,
     span: Span,
-) -> Handshakes {
+) -> impl Stream<Item = io::Result<Secured>> + use<> {
+    let connections = metrics.families().tls_connections.with_label_values(&[port]);
     let (quiet, metrics) = (Quiet::default(), metrics.clone());
     let refused = Arc::new(move |from: SocketAddr, reason: Reason| {
         metrics.families().tls_handshakes_refused.with_label_values(&[port, reason.as_str()]).inc();
@@ -186,7 +213,7 @@ pub(crate) fn accept(
             span.in_scope(|| warn!(port, %from, %reason, withheld, "a caller is refused"));
         }
     });
-    Handshakes::accept(listener, server, spawn, refused)
+    Handshakes::accept(listener, server, spawn, refused).inspect(move |_| connections.inc())
 }
 
 /// Tells [`metadata::Guard`] whose certificate a caller showed.
@@ -206,6 +233,9 @@ impl<I: Interceptor> Interceptor for Introduced<I> {
 fn certificate(names: Names) -> metadata::Certificate {
     metadata::Certificate::new(names.list(), move |cluster| names.is_of_cluster(cluster))
 }
+
+/// So that what is drawn here is drawn nowhere else.
+const SEED: u64 = 0x676f_7373_6970_6b65;
 
 /// In a second.
 const NANOS: i64 = 1_000_000_000;

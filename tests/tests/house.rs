@@ -50,7 +50,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("bench", &["proto", "scratch-postgres", "tests"]),
     ("powercut", &[]),
     // Everything that parses what comes from outside.
-    ("fuzz-targets", &["config", "frontend", "proto", "replicator", "store"]),
+    ("fuzz-targets", &["config", "frontend", "membership", "proto", "replicator", "store"]),
 ];
 
 /// Everything that the core links. None of it has a clock, a thread, a socket or a runtime.

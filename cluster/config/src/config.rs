@@ -1,6 +1,6 @@
 //! The whole file: what it says, then what that means.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
     address,
@@ -31,6 +31,8 @@ pub struct Config {
     pub host: Option<Host>,
     /// Where metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The file with the keys of gossip: one a line, of which the first is used and all are accepted.
+    pub gossip_keys: Option<PathBuf>,
     /// How connections are encrypted, if they are.
     pub tls: Tls,
     /// Which cluster this is.
@@ -72,10 +74,14 @@ impl Config {
         }
         root.finish(report);
         let ((frontend, ports), Global { metrics, membership, tls }) = (listening?, global?);
+        let gossip_keys = membership.gossip_keys.clone();
         let host = match services.zip(ports) {
             Some((services, ports)) => Some(Host::new(services, ports, membership, report)?),
             None => None,
         };
+        if host.is_some() && tls.internode.is_some() && gossip_keys.is_none() {
+            report.problem("global.membership.gossipKeyFile".to_owned(), NO_GOSSIP_KEY);
+        }
         report_collisions(&frontend, host.as_ref(), metrics, report);
         if host.is_some()
             && let Some(persistence) = &persistence
@@ -89,6 +95,7 @@ impl Config {
             frontend,
             host,
             metrics,
+            gossip_keys,
             tls,
             cluster: cluster?,
             redirection: redirection?,
@@ -134,6 +141,9 @@ const TEMPLATE_SEARCH_BYTES: usize = 1024;
 const TEMPLATE: &str = "this is a template (a comment near its top says enable-template), and templates are not \
                         rendered; \
                         render it first, and remove that comment from the result";
+
+const NO_GOSSIP_KEY: &str = "is missing; with global.tls.internode a file with a key is required, or whoever reaches the \
+                             port of gossip is heard";
 
 const ONE_OWNER: &str = "is SQLite, which one process has for itself; several share a database of PostgreSQL \
                          (pluginName: postgres12) or MariaDB (pluginName: mysql8)";

@@ -5,6 +5,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -35,11 +36,13 @@ pub struct Host {
 }
 
 /// `global.membership`: how processes find each other.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Membership {
     broadcast: Option<IpAddr>,
     max_join: Option<Duration>,
     failure_detection: Option<Duration>,
+    /// The file with the keys of gossip.
+    pub(crate) gossip_keys: Option<PathBuf>,
 }
 
 impl Membership {
@@ -47,8 +50,9 @@ impl Membership {
         let max_join = membership.duration("maxJoinDuration", report);
         let failure_detection = membership.duration("failureDetection", report);
         let broadcast = membership.text("broadcastAddress", report);
+        let keys = membership.text("gossipKeyFile", report);
         if services.is_none() {
-            for key in ["maxJoinDuration", "broadcastAddress", "failureDetection"] {
+            for key in ["maxJoinDuration", "broadcastAddress", "failureDetection", "gossipKeyFile"] {
                 membership.inert(key, "one process is the whole cluster, there is nothing to join", report);
             }
             membership.finish(report);
@@ -79,6 +83,7 @@ impl Membership {
             broadcast: broadcast?,
             max_join: max_join.map(|time| Some(time).filter(|time| !time.is_zero()))?,
             failure_detection: failure_detection?,
+            gossip_keys: Some(keys?).filter(|name| !name.is_empty()).map(PathBuf::from),
         })
     }
 }
@@ -259,6 +264,21 @@ services:
                 ),
             );
         }
+    }
+
+    #[test]
+    fn with_tls_between_processes_gossip_has_a_key() {
+        let pair = "server: {certFile: c.pem, keyFile: c.key, clientCaFiles: [ca.pem], requireClientAuth: true}";
+        let global = |more: &str| format!("global: {{tls: {{internode: {{{pair}}}}}{more}}}");
+        let place = "10.0.0.1:7236 on 10.0.0.1:7236 gossip 10.0.0.1:6933";
+        check("frontend", &global(", membership: {gossipKeyFile: gossip.key}"), place);
+        check("frontend", "global: {membership: {gossipKeyFile: gossip.key}}", place);
+        check(
+            "frontend",
+            &global(""),
+            "! global.membership.gossipKeyFile: is missing; with global.tls.internode a file with a key is required, or \
+             whoever reaches the port of gossip is heard",
+        );
     }
 
     #[test]

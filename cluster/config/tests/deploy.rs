@@ -34,6 +34,7 @@ fn cluster_a() {
             },
             host: None,
             metrics: Some("127.0.0.1:7253".parse().unwrap()),
+            gossip_keys: None,
             tls: Tls::default(),
             cluster: Cluster {
                 name: "a".into(),
@@ -66,6 +67,7 @@ fn cluster_b() {
             },
             host: None,
             metrics: Some("127.0.0.1:8253".parse().unwrap()),
+            gossip_keys: None,
             tls: Tls::default(),
             cluster: Cluster {
                 name: "b".into(),

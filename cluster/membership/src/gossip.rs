@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// A moment, counted from some beginning.
-pub(crate) type Moment = Duration;
+pub type Moment = Duration;
 
 /// It.
-pub(crate) struct Gossip {
+pub struct Gossip {
     foca: Foca<Identity, Codec, Chance, NoCustomBroadcast>,
     codec: Codec,
     cluster: Uuid,
@@ -46,7 +46,7 @@ pub(crate) struct Gossip {
 
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Heard {
+pub enum Heard {
     /// It was one of ours.
     Taken,
     /// It was another cluster's.
@@ -57,7 +57,8 @@ pub(crate) enum Heard {
 
 impl Gossip {
     /// Gossip that has heard nothing yet. `detection` is about how long a member that died is missed.
-    pub(crate) fn new(me: Member, cluster: Uuid, detection: Duration, entropy: Entropy) -> Self {
+    #[must_use]
+    pub fn new(me: Member, cluster: Uuid, detection: Duration, entropy: Entropy) -> Self {
         let codec = Codec::default();
         let foca = Foca::new(Identity::first(me), config(detection), Chance(entropy), codec.clone());
         let patience = detection / 4;
@@ -65,28 +66,31 @@ impl Gossip {
     }
 
     /// Who is there.
-    pub(crate) fn view(&self) -> View {
+    #[must_use]
+    pub fn view(&self) -> View {
         let others = self.foca.iter_members().map(|known| known.id().member.clone());
         View::new(self.foca.identity().member.clone(), others)
     }
 
     /// Whether the view is another one than when this was last asked.
-    pub(crate) fn take_changed(&mut self) -> bool {
+    pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.world.is_changed)
     }
 
     /// Whether anybody else is heard of.
-    pub(crate) fn has_company(&self) -> bool {
+    #[must_use]
+    pub fn has_company(&self) -> bool {
         self.foca.num_members() > 0
     }
 
     /// How often others believed this host dead.
-    pub(crate) fn deaths(&self) -> u64 {
+    #[must_use]
+    pub fn deaths(&self) -> u64 {
         self.world.deaths
     }
 
     /// Somebody says who else may be there. Those that are not heard of are called.
-    pub(crate) fn handle_seeds(&mut self, now: Moment, seeds: Vec<Member>) {
+    pub fn handle_seeds(&mut self, now: Moment, seeds: Vec<Member>) {
         self.world.now = now;
         let here = self.foca.identity().member.gossip;
         self.seeds = seeds.into_iter().filter(|seed| seed.gossip != here).collect();
@@ -99,7 +103,7 @@ impl Gossip {
     }
 
     /// A datagram came.
-    pub(crate) fn handle_datagram(&mut self, now: Moment, datagram: &[u8]) -> Heard {
+    pub fn handle_datagram(&mut self, now: Moment, datagram: &[u8]) -> Heard {
         self.world.now = now;
         let payload = match wire::unpack(self.cluster, datagram) {
             Ok(payload) => payload,
@@ -116,7 +120,7 @@ impl Gossip {
     }
 
     /// The moment has come that [`Self::timeout`] named.
-    pub(crate) fn handle_timeout(&mut self, now: Moment) {
+    pub fn handle_timeout(&mut self, now: Moment) {
         self.world.now = now;
         while let Some(timer) = self.world.due(now) {
             if self.is_denied(&timer) {
@@ -141,20 +145,21 @@ impl Gossip {
     }
 
     /// When to come back.
-    pub(crate) fn timeout(&self) -> Option<Moment> {
+    #[must_use]
+    pub fn timeout(&self) -> Option<Moment> {
         let knows_nobody = self.seeds.is_empty() && self.foca.iter_membership_state().len() == 0;
         let call = (!self.has_company() && !knows_nobody).then_some(self.next_call);
         self.world.timers.keys().next().map(|(due, _)| *due).into_iter().chain(call).min()
     }
 
     /// What must be sent, and where to.
-    pub(crate) fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         let (to, payload) = self.world.payloads.pop_front()?;
         Some((to, wire::pack(self.cluster, &payload)))
     }
 
     /// This host is about to go.
-    pub(crate) fn drain(&mut self, now: Moment) {
+    pub fn drain(&mut self, now: Moment) {
         self.world.now = now;
         let identity = self.foca.identity();
         let Some(next) = identity.next(Member { is_draining: true, ..identity.member.clone() }) else { return };
@@ -164,7 +169,7 @@ impl Gossip {
     }
 
     /// This host is gone.
-    pub(crate) fn leave(&mut self, now: Moment) {
+    pub fn leave(&mut self, now: Moment) {
         self.world.now = now;
         let _ = self.foca.leave_cluster(&mut self.world);
         // A few are told each time, drawn anew.

@@ -14,11 +14,13 @@ mod wire;
 
 mod chance;
 mod gossip;
+mod seal;
 
 mod driver;
 mod membership;
 mod ports;
 mod registry;
+mod sealed;
 
 #[cfg(test)]
 mod gossip_tests;
@@ -26,8 +28,12 @@ mod gossip_tests;
 pub use config::{Service, Services};
 
 pub use crate::{
+    gossip::{Gossip, Heard, Moment},
     member::Member,
     membership::{JoinError, Membership, Options, Traffic},
     ports::{Clock, Ports, Received, Rows, Socket},
+    seal::{GossipKeys, KeyError, Seals},
+    sealed::Sealed,
     view::View,
+    wire::pack,
 };

@@ -54,7 +54,8 @@ pub(crate) enum Foreign {
 }
 
 /// A payload as it is sent.
-pub(crate) fn pack(cluster: Uuid, payload: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn pack(cluster: Uuid, payload: &[u8]) -> Vec<u8> {
     let cluster = Bytes::copy_from_slice(cluster.as_bytes());
     wire::Datagram { version: VERSION, cluster, payload: Bytes::copy_from_slice(payload) }.encode_to_vec()
 }

@@ -245,6 +245,7 @@ fn config(plan: &Plan, number: usize) -> Config {
         frontend: Frontend { grpc: socket, http: None },
         host: None,
         metrics: None,
+        gossip_keys: None,
         tls: config::Tls::default(),
         cluster: config::Cluster {
             name: name(number).into(),

@@ -62,11 +62,37 @@ fn write() {
     lived(&mut seeds);
     extremes(&mut seeds);
     told_anew(&mut seeds);
+    gossip(&mut seeds);
     let corpus = repository().join("tests/fuzz/corpus");
     for ((target, name), data) in seeds {
         fs::create_dir_all(corpus.join(target)).expect("make a corpus");
         fs::write(corpus.join(target).join(format!("seed-{name}")), data).expect("write a seed");
     }
+}
+
+/// What a host hears of another one that comes.
+fn gossip(seeds: &mut Seeds) {
+    let second = std::time::Duration::from_secs(1);
+    let [mut here, mut there] = [1, 2].map(|number| {
+        let member = fuzz_targets::member(number);
+        let mut gossip = membership::Gossip::new(member, fuzz_targets::CLUSTER, second, Entropy::new(number.into()));
+        gossip.handle_seeds(std::time::Duration::ZERO, vec![fuzz_targets::member(3 - number)]);
+        gossip
+    });
+    let mut heard = Vec::new();
+    for step in 0..20 {
+        let now = second * step / 4;
+        while let Some((_, datagram)) = there.poll_datagram() {
+            chunks::add(&mut heard, 0, &datagram);
+            here.handle_datagram(now, &datagram);
+        }
+        while let Some((_, datagram)) = here.poll_datagram() {
+            there.handle_datagram(now, &datagram);
+        }
+        here.handle_timeout(now);
+        there.handle_timeout(now);
+    }
+    seeds.insert(("gossip", "two".into()), heard);
 }
 
 fn repository() -> PathBuf {
