@@ -134,7 +134,7 @@ impl Way {
         stream.set_nodelay(true)?;
         self.client.connect(host, stream).await.map_err(|error| {
             let reason = reason(&error);
-            if let Some(withheld) = self.quiet.as_ref().and_then(|quiet| quiet.may_say()) {
+            if let Some(withheld) = self.quiet.as_ref().and_then(|quiet| quiet.may_say(reason.as_str())) {
                 warn!(address = self.address, %reason, withheld, "no connection: the other side is refused, or refuses");
             }
             io::Error::other(reason.to_string())

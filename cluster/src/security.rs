@@ -209,7 +209,7 @@ pub(crate) fn accept(
     let (quiet, metrics) = (Quiet::default(), metrics.clone());
     let refused = Arc::new(move |from: SocketAddr, reason: Reason| {
         metrics.families().tls_handshakes_refused.with_label_values(&[port, reason.as_str()]).inc();
-        if let Some(withheld) = quiet.may_say() {
+        if let Some(withheld) = quiet.may_say(reason.as_str()) {
             span.in_scope(|| warn!(port, %from, %reason, withheld, "a caller is refused"));
         }
     });

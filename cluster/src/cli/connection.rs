@@ -47,6 +47,10 @@ impl Address {
             }
             Code::Unavailable => format!("cannot {doing}: {address} cannot answer now ({message}); try again"),
             Code::Unimplemented => format!("cannot {doing}: the server at {address} does not know how ({message})"),
+            // What breaks before there is an answer has no other words.
+            Code::Unknown if message == "transport error" => {
+                format!("cannot {doing}: {address} breaks off; {}", self.encryption.advice())
+            }
             _ => format!("cannot {doing}: {message}"),
         })
     }
@@ -83,6 +87,10 @@ mod tests {
         let address = Address::from("h:1");
         let line = |status| address.failed("look", &status).to_string();
         assert_eq!(line(Status::not_found("Namespace x is not found.")), "cannot look: Namespace x is not found.");
+        assert_eq!(
+            line(Status::unknown("transport error")),
+            "cannot look: h:1 breaks off; if it is reached by TLS, say so with --tls-ca-path"
+        );
         assert_eq!(line(Status::unavailable("full")), "cannot look: h:1 cannot answer now (full); try again");
     }
 }

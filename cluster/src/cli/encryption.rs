@@ -32,15 +32,27 @@ pub(crate) struct Encryption {
 }
 
 impl Encryption {
+    /// What may help when a server breaks off.
+    pub(crate) fn advice(&self) -> &'static str {
+        match (self.is_asked(), &self.tls_cert_path) {
+            (false, _) => "if it is reached by TLS, say so with --tls-ca-path",
+            (true, None) => "if it requires a certificate, give one with --tls-cert-path",
+            (true, Some(_)) => "its log says why, if it does not accept the certificate",
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.tls
+            || self.tls_cert_path.is_some()
+            || self.tls_ca_path.is_some()
+            || self.tls_server_name.is_some()
+            || self.tls_disable_host_verification
+    }
+
     /// Who calls; nothing: without TLS.
     pub(crate) fn client(&self) -> Result<Option<Client>, Failed> {
         let identity = self.tls_cert_path.as_ref().zip(self.tls_key_path.as_ref());
-        let is_asked = self.tls
-            || identity.is_some()
-            || self.tls_ca_path.is_some()
-            || self.tls_server_name.is_some()
-            || self.tls_disable_host_verification;
-        if !is_asked {
+        if !self.is_asked() {
             return Ok(None);
         }
         let client = TlsClient {

@@ -1,12 +1,16 @@
-//! Lines of a log whose number others decide: only so many in a while.
+//! Lines of a log whose number others decide: only so many of a kind in a while, so that no kind drowns another.
 
-use std::{sync::Mutex, sync::PoisonError, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-/// Lets a few lines through, and counts the others.
-#[derive(Debug)]
-pub struct Quiet(Mutex<Said>);
+/// Lets a few lines of each kind through, and counts the others.
+#[derive(Debug, Default)]
+pub struct Quiet(Mutex<BTreeMap<&'static str, Said>>);
 
 #[derive(Debug)]
 struct Said {
@@ -15,16 +19,11 @@ struct Said {
     withheld: u64,
 }
 
-impl Default for Quiet {
-    fn default() -> Self {
-        Self(Mutex::new(Said { since: Instant::now(), lines: 0, withheld: 0 }))
-    }
-}
-
 impl Quiet {
-    /// Whether a line may be written, and how many were not since the last one that was.
-    pub fn may_say(&self) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a line of a kind may be written, and how many of it were not since the last one that was.
+    pub fn may_say(&self, kind: &'static str) -> Option<u64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = all.entry(kind).or_insert_with(|| Said { since: Instant::now(), lines: 0, withheld: 0 });
         if WHILE <= said.since.elapsed() {
             (said.since, said.lines) = (Instant::now(), 0);
         }
@@ -37,8 +36,8 @@ impl Quiet {
     }
 }
 
-/// Lines in a [`WHILE`].
-const LINES: u32 = 20;
+/// Lines of a kind in a [`WHILE`].
+const LINES: u32 = 5;
 
 const WHILE: Duration = Duration::from_secs(10);
 
@@ -49,10 +48,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_so_many_lines() {
         let quiet = Quiet::default();
-        let said = (0..100).filter(|_| quiet.may_say().is_some()).count();
+        let said = (0..100).filter(|_| quiet.may_say("loud").is_some()).count();
         assert_eq!(said, LINES as usize);
+        assert_eq!(quiet.may_say("another"), Some(0));
         tokio::time::advance(WHILE).await;
-        assert_eq!(quiet.may_say(), Some(100 - u64::from(LINES)));
-        assert_eq!(quiet.may_say(), Some(0));
+        assert_eq!(quiet.may_say("loud"), Some(100 - u64::from(LINES)));
+        assert_eq!(quiet.may_say("loud"), Some(0));
     }
 }
