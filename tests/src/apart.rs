@@ -1,6 +1,9 @@
 //! One cluster of several processes, each of which runs one service, on one database.
 
+use std::fs;
+
 use crate::{
+    certificates::Authority,
     cli,
     server::{Server, free_port},
 };
@@ -23,6 +26,35 @@ impl Apart {
         Self::start_as("a", name, server, services)
     }
 
+    /// The same, and they reach each other by TLS alone, and hear gossip only of each other. Each shows the certificate
+    /// `host` of `authority`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`], and when the key of gossip cannot be written.
+    #[must_use]
+    pub fn start_by_tls(
+        name: &str,
+        authority: &Authority,
+        server: &scratch_postgres::Server,
+        services: &[&'static str],
+    ) -> Self {
+        let folder = authority.folder().display();
+        fs::write(authority.folder().join("gossip.key"), "a key that only the hosts of the cluster have")
+            .expect("write the key of gossip");
+        let global = format!(
+            "global:
+  membership: {{gossipKeyFile: {folder}/gossip.key}}
+  tls:
+    internode:
+      server: {{certFile: {folder}/host.pem, keyFile: {folder}/host.key, clientCaFiles: [{folder}/ca.pem], requireClientAuth: true}}
+      client: {{rootCaFiles: [{folder}/ca.pem], serverName: host}}
+    refreshInterval: 200ms
+"
+        );
+        Self::start_in("a", name, server, services, &global)
+    }
+
     /// The same of the cluster `a` or `b`. They do not know each other yet.
     ///
     /// # Panics
@@ -30,6 +62,16 @@ impl Apart {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_as(cluster: &str, name: &str, server: &scratch_postgres::Server, services: &[&'static str]) -> Self {
+        Self::start_in(cluster, name, server, services, "")
+    }
+
+    fn start_in(
+        cluster: &str,
+        name: &str,
+        server: &scratch_postgres::Server,
+        services: &[&'static str],
+        global: &str,
+    ) -> Self {
         let database = server.create();
         let _ = cli::meridian(&["schema", "setup", "--store", &server.url(&database)]).ok();
         let sql = format!(
@@ -38,7 +80,7 @@ impl Apart {
         );
         let base = free_port(u16::try_from(services.len()).expect("a few"));
         let hosts = services.iter().zip(0..).map(|(service, number)| {
-            let config = config(cluster, service, &sql, base, base + PORTS * number);
+            let config = config(cluster, service, &sql, base, base + PORTS * number) + global;
             let port = (*service == "frontend").then_some(base + PORTS * number);
             (*service, Server::meridian_service(&format!("{name}-{number}-{service}"), &config, service, port))
         });

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::provision;
+use crate::{certificates::Environment, provision};
 
 /// What a command left behind.
 #[derive(Debug)]
@@ -22,21 +22,34 @@ pub struct Outcome {
 /// Run the published CLI against `address`.
 #[must_use]
 pub fn temporal(address: &str, arguments: &[&str]) -> Outcome {
-    run(&provision::temporal(), &[arguments, &["--address", address]].concat())
+    run(&provision::temporal(), &[arguments, &["--address", address]].concat(), &Environment::default())
+}
+
+/// The same with variables of the environment, and an address among the arguments if it wants one.
+#[must_use]
+pub fn temporal_with(environment: &Environment, arguments: &[&str]) -> Outcome {
+    run(&provision::temporal(), arguments, environment)
 }
 
 /// Run our own command line.
 #[must_use]
 pub fn meridian(arguments: &[&str]) -> Outcome {
-    run(&provision::meridian(), arguments)
+    run(&provision::meridian(), arguments, &Environment::default())
 }
 
-fn run(program: &Path, arguments: &[&str]) -> Outcome {
+/// The same with variables of the environment.
+#[must_use]
+pub fn meridian_with(environment: &Environment, arguments: &[&str]) -> Outcome {
+    run(&provision::meridian(), arguments, environment)
+}
+
+fn run(program: &Path, arguments: &[&str], environment: &Environment) -> Outcome {
     let output = Command::new(program)
         .args(arguments)
         // A configuration file of whoever runs the tests is none of ours.
         .env("TEMPORAL_CONFIG_FILE", "/dev/null")
         .env("NO_COLOR", "1")
+        .envs(environment.0.iter().cloned())
         .output()
         .unwrap_or_else(|error| panic!("run {}: {error}", program.display()));
     Outcome {

@@ -4,6 +4,7 @@
 //! - [`process`], [`server`], [`pair`], [`apart`], [`regions`]: a process that never outlives the test; Meridian and the real
 //!   dev server as such processes; two of Meridian's clusters that are one process each; one cluster of several processes; two
 //!   of those.
+//! - [`secured`], [`certificates`]: two clusters that are reached by TLS alone, and what everybody shows there.
 //! - [`proxy`]: a link between two of them that can be cut.
 //! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
 //! - [`raw`], [`request`]: the public API without an SDK; [`load`]: many calls that outlive a server; [`wait`]: waiting for a
@@ -13,6 +14,7 @@
 //! deadlines only keep a broken server from hanging the run.
 
 pub mod apart;
+pub mod certificates;
 pub mod cli;
 pub mod load;
 pub mod pair;
@@ -23,5 +25,6 @@ pub mod raw;
 pub mod regions;
 pub mod request;
 pub mod sdk;
+pub mod secured;
 pub mod server;
 pub mod wait;

@@ -66,9 +66,14 @@ pub fn third(name: &str, keep: Keep) -> Server {
 }
 
 fn example(cluster: &str, keep: Keep) -> String {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/cluster-{cluster}.yaml"));
-    let text = fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()));
+    let text = deployed(&format!("cluster-{cluster}.yaml"));
     if keep == Keep::InMemory { text.replace("mode: rwc", "mode: memory") } else { text }
+}
+
+/// A file of `deploy`.
+pub(crate) fn deployed(name: &str) -> String {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
+    fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()))
 }
 
 /// Start one of the clusters, `a` or `b`, on a database that is prepared for it.
@@ -142,7 +147,7 @@ pub fn introduce(address: &str, peer: &str) {
 }
 
 /// The file with its ports, which are 69xx and 72xx for `a`, 79xx and 82xx for `b`, moved to the hundreds after `base`.
-fn moved(text: &str, base: u16) -> String {
+pub(crate) fn moved(text: &str, base: u16) -> String {
     let place = |word: &str| match word.parse::<u16>() {
         Ok(port) => match port / 100 {
             72 => (base + port % 100).to_string(),

@@ -17,6 +17,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    certificates::Environment,
     process::Process,
     provision,
     wait::{self, DEADLINE},
@@ -52,10 +53,21 @@ impl Sdk {
     /// When it cannot be started.
     #[must_use]
     pub fn start(language: Language) -> Self {
-        let (name, command): (_, Command) = match language {
+        Self::start_with(language, &Environment::default())
+    }
+
+    /// The same, for servers that are reached by TLS.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_with(language: Language, environment: &Environment) -> Self {
+        let (name, mut command): (_, Command) = match language {
             Language::Python => ("python", provision::python()),
             Language::TypeScript => ("typescript", provision::typescript()),
         };
+        command.envs(environment.0.iter().cloned());
         // A test binary may run several drivers of one language at once.
         static STARTED: AtomicU64 = AtomicU64::new(1);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);

@@ -100,6 +100,19 @@ impl Server {
         Self::start(&provision::meridian(), &folder, command, vec![port], Namespaces::None)
     }
 
+    /// The same of a server that answers no call without TLS, so that whoever starts it has to see when it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn meridian_that_is_not_asked(name: &str, config: &str) -> Self {
+        let folder = provision::scratch(name);
+        fs::write(folder.join("cluster.yaml"), config).expect("write the configuration");
+        let command = ["server", "--config", "cluster.yaml"].map(str::to_owned).into();
+        Self::start(&provision::meridian(), &folder, command, Vec::new(), Namespaces::None)
+    }
+
     /// `meridian server` as one of several processes, with a configuration file. Its gRPC for clients is on `port`, if it has
     /// any.
     ///

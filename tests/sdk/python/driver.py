@@ -6,10 +6,12 @@ of `Driver`. The TypeScript driver speaks the same protocol. Ends when its input
 
 import asyncio
 import json
+import os
 import sys
 import traceback
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import activities
@@ -26,7 +28,27 @@ from temporalio.exceptions import (
     TimeoutError,
     WorkflowAlreadyStartedError,
 )
+from temporalio.service import TLSConfig
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
+
+
+def tls() -> TLSConfig | bool:
+    """What the environment says, in the variables of the published CLI."""
+
+    def read(variable: str) -> bytes | None:
+        path = os.environ.get(variable)
+        return Path(path).read_bytes() if path else None
+
+    authority = read("TEMPORAL_TLS_SERVER_CA_CERT_PATH")
+    if authority is None:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=authority,
+        client_cert=read("TEMPORAL_TLS_CLIENT_CERT_PATH"),
+        client_private_key=read("TEMPORAL_TLS_CLIENT_KEY_PATH"),
+        domain=os.environ.get("TEMPORAL_TLS_SERVER_NAME"),
+    )
+
 
 
 class Driver:
@@ -38,7 +60,7 @@ class Driver:
 
     async def client(self, address: str) -> Client:
         if address not in self.clients:
-            self.clients[address] = await Client.connect(address)
+            self.clients[address] = await Client.connect(address, tls=tls())
         return self.clients[address]
 
     async def handle(self, address: str, id: str) -> WorkflowHandle[Any, Any]:

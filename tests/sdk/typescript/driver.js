@@ -3,6 +3,7 @@
 // A request is {"call", "do", ...arguments}; its answer is {"call", "answer"} or {"call", "error"}. The operations are the members
 // of `operations`. The Python driver speaks the same protocol. Ends when its input does.
 
+const { readFileSync } = require('node:fs');
 const readline = require('node:readline');
 const { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowFailedError } = require('@temporalio/client');
 const failures = require('@temporalio/common');
@@ -21,8 +22,19 @@ function memo(make) {
   };
 }
 
-const clientOf = memo(async (address) => new Client({ connection: await Connection.connect({ address }) }));
-const nativeOf = memo((address) => NativeConnection.connect({ address }));
+/** What the environment says, in the variables of the published CLI. */
+function tlsOf(environment) {
+  const read = (variable) => environment[variable] && readFileSync(environment[variable]);
+  const serverRootCACertificate = read('TEMPORAL_TLS_SERVER_CA_CERT_PATH');
+  if (!serverRootCACertificate) return undefined;
+  const crt = read('TEMPORAL_TLS_CLIENT_CERT_PATH');
+  const clientCertPair = crt && { crt, key: read('TEMPORAL_TLS_CLIENT_KEY_PATH') };
+  return { serverRootCACertificate, clientCertPair, serverNameOverride: environment.TEMPORAL_TLS_SERVER_NAME };
+}
+
+const tls = tlsOf(process.env);
+const clientOf = memo(async (address) => new Client({ connection: await Connection.connect({ address, tls }) }));
+const nativeOf = memo((address) => NativeConnection.connect({ address, tls }));
 const bundle = memo((workflowsPath) => bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') }));
 const workers = new Map();
 
