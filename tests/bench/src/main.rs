@@ -10,9 +10,11 @@ mod hosts;
 mod isolation;
 mod load;
 mod postgres;
+mod regions;
 mod replication;
 mod report;
 mod side;
+mod steady;
 mod usage;
 mod verification;
 mod worker;
@@ -72,6 +74,8 @@ enum Other {
     Postgres(postgres::Options),
     /// How long a load stands still when hosts of a cluster of several processes are killed and drained, as JSON.
     Hosts(hosts::Options),
+    /// Graceful handovers to and fro between two clusters of eight processes each, whose hosts are killed meanwhile, as JSON.
+    Regions(regions::Options),
     /// Graceful handovers to and fro under half of the load that two clusters of Meridian sustain, as JSON.
     Handover(handover::Options),
 }
@@ -85,7 +89,14 @@ impl Other {
             Self::CatchUp(options) => serde_json::to_value(catch_up::measure(options).await?)?,
             Self::Isolation(options) => serde_json::to_value(isolation::measure(options).await?)?,
             Self::Postgres(options) => serde_json::to_value(postgres::measure(options).await?)?,
-            Self::Hosts(options) => serde_json::to_value(hosts::measure(options).await?)?,
+            Self::Hosts(options) => {
+                let figures = hosts::measure(options).await?;
+                return Ok((serde_json::to_value(&figures)?, figures.check()));
+            }
+            Self::Regions(options) => {
+                let figures = regions::measure(options).await?;
+                return Ok((serde_json::to_value(&figures)?, figures.check()));
+            }
             Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,
             Self::Handover(options) => {
                 let figures = handover::measure(options).await?;

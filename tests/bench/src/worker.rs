@@ -19,6 +19,8 @@ use proto::temporal::api::{
 use tokio::task::JoinSet;
 use tonic::{Request, Status, transport::Channel};
 
+use crate::replication::RETRIED;
+
 /// As long as SDKs poll.
 const POLL: Duration = Duration::from_secs(70);
 
@@ -162,11 +164,9 @@ pub(crate) fn with_deadline<T>(message: T) -> Request<T> {
 
 /// Pause after an error that SDKs retry, hand out any other.
 pub(crate) async fn survive(answered: Result<(), Status>) -> Result<(), Status> {
-    use tonic::Code::{Aborted, Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable};
+    use tonic::Code::{Cancelled, DeadlineExceeded};
     match answered {
-        Err(status)
-            if [Aborted, Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable].contains(&status.code()) =>
-        {
+        Err(status) if [Cancelled, DeadlineExceeded].contains(&status.code()) || RETRIED.contains(&status.code()) => {
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(())
         }
