@@ -287,6 +287,7 @@ impl Cluster {
             history: history.clone(),
             matching: matching.clone(),
             metadata: metadata.clone(),
+            hosts: hosts.clone(),
         };
         // What another host, whom an operator asked, asks about workflows that are here.
         let operations_here = Operations { shards: shards_of_host, ..operations.clone() };

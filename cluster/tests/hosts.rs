@@ -13,6 +13,7 @@ use proto::{
         failover::v1::{
             HandOverRequest, HandoverResult, failover_service_client::FailoverServiceClient, handover_progress::Stage,
         },
+        internal::v1::{Change, Kind, OfferRequest, Run, Task, change, host_service_client::HostServiceClient},
         status::v1::{GetReplicationStatusRequest, status_service_client::StatusServiceClient},
         verification::v1::{ListBatchDigestsRequest, verification_service_client::VerificationServiceClient},
     },
@@ -84,6 +85,38 @@ async fn a_host_dies_and_another_one_comes() {
     begin(&client, 80..120).await;
     three.kill();
     finish(&client, 0..120).await;
+}
+
+/// A host has not heard yet that a queue is its own, or hears late that it is not any more. It says so instead of taking a
+/// task that it would forget.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_takes_no_task_of_a_queue_that_is_not_its_own() {
+    let world = World::new().await;
+    let (one, two) = (world.start(&[Matching]).await, world.start(&[Matching]).await);
+    one.sees(2).await;
+    two.sees(2).await;
+    let task = |number: u32| Task {
+        run: Some(Run {
+            namespace_id: "00000000-0000-0000-0000-000000000001".into(),
+            workflow_id: "w".into(),
+            run_id: "00000000-0000-0000-0000-000000000002".into(),
+        }),
+        scheduled_event_id: 2,
+        attempt: 1,
+        kind: Kind::Workflow.into(),
+        queue: format!("q{number}"),
+        scheduled_time: Some(prost_types::Timestamp::default()),
+        ..Task::default()
+    };
+    let offered = |number| Change { change: Some(change::Change::Offered(task(number))) };
+    let request = OfferRequest { changes: (0..32).map(offered).collect() };
+    let mut refused = Vec::new();
+    for host in [&one, &two] {
+        let answer = HostServiceClient::new(host.inside()).offer(request.clone()).await.expect("it answers");
+        refused.extend(answer.into_inner().elsewhere);
+    }
+    refused.sort_unstable();
+    assert_eq!(refused, (0..32).collect::<Vec<_>>(), "each queue is taken by one of the two");
 }
 
 /// Two clusters of several hosts. What happens in one is known in the other, though peers dial frontends alone and shards

@@ -4,17 +4,20 @@
 
 use frontend::Frontend;
 use history::History;
-use hosts::wire::{self, Change, Malformed};
+use hosts::{
+    Hosts,
+    wire::{self, Change, Malformed},
+};
 use matching::Matching;
 use metadata::Metadata;
 use proto::meridian::internal::v1::{
     OfferRequest, OfferResponse, QueryRequest, QueryResponse, RefreshRequest, RefreshResponse, StartTaskRequest,
     StartTaskResponse, YieldRequest, YieldResponse, host_service_server::HostService,
 };
-use replicator::ids::ShardId;
+use replicator::{ids::ShardId, shard::io::Dispatch};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::offers::MOST;
+use super::offers::{MOST, normal_queue};
 
 /// Answers other hosts. Clones share everything.
 #[derive(Clone)]
@@ -23,6 +26,12 @@ pub(crate) struct Inside {
     pub(crate) history: History,
     pub(crate) matching: Matching,
     pub(crate) metadata: Metadata,
+    /// Nothing: this host is alone.
+    pub(crate) hosts: Option<Hosts>,
+}
+
+fn is_mine(hosts: &Hosts, dispatch: &Dispatch) -> bool {
+    hosts.is_my_queue(dispatch.run.workflow.namespace, normal_queue(dispatch))
 }
 
 #[async_trait]
@@ -32,15 +41,20 @@ impl HostService for Inside {
         if MOST < changes.len() {
             return Err(Status::invalid_argument(format!("changes has {} entries, more than {MOST}", changes.len())));
         }
-        for change in changes {
+        let mut elsewhere = Vec::new();
+        for (number, change) in (0..).zip(changes) {
             match wire::read_change(change) {
+                // It would be forgotten with its queue, and nobody would know.
+                Ok(Change::Offered(dispatch)) if !self.hosts.as_ref().is_none_or(|hosts| is_mine(hosts, &dispatch)) => {
+                    elsewhere.push(number);
+                }
                 Ok(Change::Offered(dispatch)) => self.matching.offer(dispatch),
                 Ok(Change::Withdrawn(run, scheduled)) => self.matching.withdraw(run, scheduled),
                 // The others are not worse for it.
                 Err(Malformed(field)) => tracing::warn!(field, "another host offers a task that says nothing"),
             }
         }
-        Ok(Response::new(OfferResponse {}))
+        Ok(Response::new(OfferResponse { elsewhere }))
     }
 
     async fn start_task(&self, request: Request<StartTaskRequest>) -> Result<Response<StartTaskResponse>, Status> {

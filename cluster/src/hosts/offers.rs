@@ -1,7 +1,8 @@
 //! Tasks for workers, on their way to whichever host has their queue.
 //!
 //! An offer may repeat and must not be lost. To another host it goes in order, and again until it arrives; when that host is
-//! gone its queues are somebody else's, and the shards offer everything anew (see `follow`).
+//! gone its queues are somebody else's, and the shards offer everything anew (see `follow`). A host that has not heard yet that
+//! a queue is its own does not take a task of it, which it would forget: the task goes where the ring points to then.
 
 use std::{
     collections::BTreeMap,
@@ -64,7 +65,7 @@ impl Offers {
             ways.retain(|_, way| !way.changes.is_closed());
             let (changes, waiting) = mpsc::channel(LONGEST_QUEUE);
             let is_full = Arc::new(AtomicBool::new(false));
-            let carrier = Carrier { host: host.clone(), waiting, is_full: is_full.clone(), again: self.again.clone() };
+            let carrier = Carrier { host: host.clone(), waiting, is_full: is_full.clone(), offers: self.clone() };
             (self.spawn)(Box::pin(carrier.run()));
             ways.insert(host.member().id, Way { changes, is_full });
         }
@@ -77,10 +78,7 @@ impl Offers {
 
 impl TaskSink for Offers {
     fn offer(&self, dispatch: Dispatch) {
-        let normal = match &dispatch.queue {
-            DispatchQueue::Workflow(name) | DispatchQueue::Activity(name) | DispatchQueue::Sticky(_, name) => name,
-        };
-        match self.hosts.of_queue(dispatch.run.workflow.namespace, normal) {
+        match self.hosts.of_queue(dispatch.run.workflow.namespace, normal_queue(&dispatch)) {
             Owner::Here => self.here.offer(dispatch),
             Owner::There(host) => self.send(&host, wire::offered(&dispatch)),
             // It is offered again as soon as there is somebody.
@@ -96,12 +94,20 @@ impl TaskSink for Offers {
     }
 }
 
+/// The queue whose host has the task.
+pub(super) fn normal_queue(dispatch: &Dispatch) -> &str {
+    match &dispatch.queue {
+        DispatchQueue::Workflow(name) | DispatchQueue::Activity(name) | DispatchQueue::Sticky(_, name) => name,
+    }
+}
+
 /// Carries what waits to one host, for as long as that lives.
 struct Carrier {
     host: Host,
     waiting: mpsc::Receiver<Change>,
     is_full: Arc<AtomicBool>,
-    again: Arc<Notify>,
+    /// For what is to go elsewhere.
+    offers: Offers,
 }
 
 impl Carrier {
@@ -119,14 +125,40 @@ impl Carrier {
         while self.waiting.recv_many(&mut changes, MOST).await > 0 {
             let request = OfferRequest { changes: std::mem::take(&mut changes) };
             let call = async |mut client: HostServiceClient<Channel>, request| client.offer(request).await;
-            while let Err(trouble) = self.host.call(PATIENCE, request.clone(), call).await {
-                tracing::debug!(host = self.host.member().address, ?trouble, "tasks are offered once more");
-                sleep(PAUSE).await;
-            }
+            let answer = loop {
+                match self.host.call(PATIENCE, request.clone(), call).await {
+                    Ok(answer) => break answer,
+                    Err(trouble) => {
+                        tracing::debug!(host = self.host.member().address, ?trouble, "tasks are offered once more");
+                        sleep(PAUSE).await;
+                    }
+                }
+            };
+            self.redirect(request, &answer.elsewhere);
             if self.waiting.is_empty() && self.is_full.swap(false, Ordering::Relaxed) {
-                self.again.notify_one();
+                self.offers.again.notify_one();
             }
         }
+    }
+
+    /// Offer what the host did not take once more, in a moment, wherever its queue is then.
+    fn redirect(&self, request: OfferRequest, elsewhere: &[u32]) {
+        let refused = |number: u32| elsewhere.contains(&number);
+        let changes = (0..).zip(request.changes).filter(|(number, _)| refused(*number));
+        let dispatches: Vec<_> = changes
+            .filter_map(|(_, change)| match wire::read_change(change) {
+                Ok(wire::Change::Offered(dispatch)) => Some(dispatch),
+                _ => None,
+            })
+            .collect();
+        if dispatches.is_empty() {
+            return;
+        }
+        let offers = self.offers.clone();
+        (self.offers.spawn)(Box::pin(async move {
+            sleep(PAUSE).await;
+            dispatches.into_iter().for_each(|dispatch| offers.offer(dispatch));
+        }));
     }
 }
 

@@ -134,6 +134,12 @@ impl Host {
         cluster::ports::endpoint(&self.address).expect("an address").connect_lazy()
     }
 
+    /// The way for other hosts.
+    pub fn inside(&self) -> Channel {
+        let address = self.cluster.membership().view().me().address.clone();
+        cluster::ports::endpoint(&address).expect("an address").connect_lazy()
+    }
+
     pub fn client(&self) -> Client {
         Client { channel: WorkflowServiceClient::new(self.channel()), is_here: false }
     }
