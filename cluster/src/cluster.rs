@@ -226,6 +226,7 @@ impl Cluster {
                 Redirection::SelectedApis => Policy::SelectedApis,
                 Redirection::AllApis => Policy::AllApis,
             },
+            limits: ports.limits.clone(),
             meter: Arc::new(metrics.clone()),
             clock: ports.now.clone(),
             uuids: {

@@ -60,6 +60,7 @@ impl Plan {
                 host: None,
                 metrics: Some(at(METRICS)),
                 gossip_keys: None,
+                dynamic: None,
                 tls: config::Tls::default(),
                 cluster: Cluster {
                     name,

@@ -11,6 +11,7 @@ pub mod logs;
 pub mod metrics;
 
 mod draining;
+mod dynamic;
 mod failover;
 mod joining;
 mod operations;

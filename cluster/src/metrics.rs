@@ -31,6 +31,8 @@ pub struct Metrics {
 /// What can be counted.
 #[derive(Debug)]
 pub struct Families {
+    /// Whether the dynamic configuration cannot be used, and an old one is.
+    pub dynamic_config_update_failure: IntGauge,
     /// Certificates of this process that end soon.
     pub certificates_expiring: IntGauge,
     /// Certificates of this process that have ended.
@@ -302,6 +304,11 @@ impl Families {
         let request = ["operation", "namespace", "service_name"];
         let error = ["operation", "namespace", "service_name", "error_type"];
         Self {
+            dynamic_config_update_failure: plain(
+                registry,
+                "dynamic_config_update_failure",
+                "Whether the dynamic configuration cannot be used, and an old one is",
+            ),
             certificates_expiring: plain(registry, "certificates_expiring", "Certificates that expire soon"),
             certificates_expired: plain(registry, "certificates_expired", "Certificates that have expired"),
             certificate_expires_seconds: gauge(

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use frontend::Limits;
 use hyper_util::rt::TokioIo;
 use membership::Socket;
 use replicator::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct Ports {
     pub connect: Connector,
     /// Reaches the other processes of the cluster.
     pub inside: Connector,
+    /// How many calls are answered, now.
+    pub limits: Limits,
     /// What operators call this machine.
     pub host: String,
     /// Carries gossip with the other processes of the cluster; `None`: there are none.
@@ -65,6 +68,7 @@ impl Ports {
             spawn: Arc::new(move |task| drop(tokio::spawn(task.instrument(span.clone())))),
             connect: secured(|_| None),
             inside: secured(|_| None),
+            limits: Arc::new(|_, _| None),
             host: host(),
             gossip: None,
         }

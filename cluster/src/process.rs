@@ -24,6 +24,7 @@ use tracing::{Instrument, Span, info, info_span, warn};
 use crate::{
     cluster::Cluster,
     dev,
+    dynamic::DynamicConfig,
     failed::Failed,
     http::{self as pages, Pages, TEXT},
     listen::Listeners,
@@ -132,7 +133,9 @@ impl Member {
         let span = info_span!("cluster", cluster = config.cluster.name);
         let address = config.frontend.grpc.to_string();
         let security = Security::begin(&config)?;
+        let dynamic = span.in_scope(|| DynamicConfig::begin(&config))?;
         let mut ports = Ports::real(span.clone());
+        ports.limits = dynamic.limits();
         (ports.connect, ports.inside) = (security.to_peers(), security.to_hosts());
         let gossip = listeners.gossip.zip(config.host);
         ports.gossip = gossip.map(|(socket, host)| security.gossip(socket, host.gossip_address(), ports.seed));
@@ -149,6 +152,7 @@ impl Member {
             }
         }
         span.in_scope(|| security.watch(&ports, cluster.counters()));
+        dynamic.watch(&ports.spawn, cluster.counters());
         let sockets = [
             (listeners.grpc, cluster.routes(), security.frontend, "frontend"),
             (listeners.internal, cluster.internal_routes(), security.inside, "internode"),

@@ -50,6 +50,18 @@ fn start_as(name: &str, config: impl Fn(&str) -> String) -> [Server; 2] {
     })
 }
 
+/// Start the cluster `a` alone, with more in its configuration.
+///
+/// # Panics
+///
+/// As [`start`].
+#[must_use]
+pub fn alone(name: &str, keep: Keep, more: &str) -> Server {
+    let base = free_port(4);
+    let text = format!("{}{more}\n", moved(&example("a", keep), base));
+    Server::meridian_from_file(name, &text, base + 33)
+}
+
 /// Start a third cluster `c`, which is as `b` but for its name. Nobody knows it yet.
 ///
 /// # Panics

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use crate::{
     address,
     cluster::Cluster,
+    dynamic::DynamicFile,
     frontend::{self, Frontend},
     global::Global,
     host::{Host, Ports},
@@ -37,6 +38,8 @@ pub struct Config {
     pub tls: Tls,
     /// Which cluster this is.
     pub cluster: Cluster,
+    /// Where settings are that change while the server runs, if anywhere.
+    pub dynamic: Option<DynamicFile>,
     /// Which calls are forwarded to the cluster where a namespace is active.
     pub redirection: Redirection,
 }
@@ -69,6 +72,8 @@ impl Config {
         let cluster = root.section("clusterMetadata", report).and_then(|section| Cluster::read(section, report));
         let redirection =
             root.section("dcRedirectionPolicy", report).and_then(|section| Redirection::read(section, report));
+        let dynamic = root.section("dynamicConfigClient", report);
+        let dynamic = dynamic.and_then(|section| DynamicFile::read(section, report));
         for (key, why) in WITHOUT_EFFECT {
             root.inert(key, why, report);
         }
@@ -98,6 +103,7 @@ impl Config {
             gossip_keys,
             tls,
             cluster: cluster?,
+            dynamic: dynamic?,
             redirection: redirection?,
         })
     }
@@ -149,8 +155,7 @@ const ONE_OWNER: &str = "is SQLite, which one process has for itself; several sh
                          (pluginName: postgres12) or MariaDB (pluginName: mysql8)";
 
 /// Parts of Temporal's configuration that this server does not have.
-const WITHOUT_EFFECT: [(&str, &str); 6] = [
-    ("dynamicConfigClient", "there is no dynamic configuration yet"),
+const WITHOUT_EFFECT: [(&str, &str); 5] = [
     ("archival", "nothing is archived"),
     ("namespaceDefaults", "nothing is archived"),
     ("publicClient", "the server's own workers share its process"),
@@ -203,12 +208,22 @@ clusterMetadata:
     #[test]
     fn parts_without_effect() {
         check(
-            &format!(
-                "{LEAST}\ndynamicConfigClient: {{filepath: a.yaml, pollInterval: 60s}}\narchival:\npublicclient: {{}}\n"
-            ),
-            "~ dynamicConfigClient: has no effect: there is no dynamic configuration yet\n\
+            &format!("{LEAST}\notel: {{exporters: [a]}}\narchival:\npublicclient: {{}}\n"),
+            "~ otel: has no effect: there are no exporters; metrics are served to Prometheus\n\
              ~ publicclient: is not a known key and is ignored; is publicClient meant?",
         );
+    }
+
+    #[test]
+    fn dynamic_configuration() {
+        let read =
+            |text: &str| parse(&format!("{LEAST}\ndynamicConfigClient: {{{text}}}"), None).map(|read| read.0.dynamic);
+        let file = |poll| Some(DynamicFile { path: "a.yaml".into(), poll: std::time::Duration::from_secs(poll) });
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("filepath: a.yaml"), Ok(file(10)));
+        assert_eq!(read("filepath: a.yaml, pollInterval: 60s"), Ok(file(60)));
+        assert_eq!(read("pollInterval: 60s").unwrap_err()[0].path, "dynamicConfigClient.filepath");
+        assert_eq!(read("filepath: a, pollInterval: 1ms").unwrap_err()[0].path, "dynamicConfigClient.pollInterval");
     }
 
     #[test]

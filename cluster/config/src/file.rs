@@ -65,7 +65,7 @@ impl fmt::Display for Refusal<'_> {
 }
 
 /// All of the file, or one byte more than is allowed.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

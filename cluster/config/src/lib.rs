@@ -22,6 +22,7 @@ mod yaml;
 mod backlog;
 mod cluster;
 mod database;
+mod dynamic;
 mod frontend;
 mod global;
 mod host;
@@ -39,6 +40,7 @@ pub use crate::{
     cluster::Cluster,
     config::{Config, parse},
     database::{Database, DatabaseTls},
+    dynamic::{Dynamic, DynamicFile, Setting},
     file::{LoadError, MAX_FILE_BYTES, load},
     frontend::Frontend,
     host::Host,

@@ -119,6 +119,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The sections in the list at `key`; absent means none.
+    pub(crate) fn sections(&mut self, key: &'a str, report: &mut Report) -> Option<Vec<Section<'a>>> {
+        let items = match self.get(key) {
+            None => return Some(Vec::new()),
+            Some(Node::List(items)) => items,
+            Some(other) => {
+                report.problem(self.path(key), format!("is {}; a list of sections is required", other.kind()));
+                return None;
+            }
+        };
+        let path = self.path(key);
+        let all = items.iter().enumerate().map(|(at, item)| Section::new(format!("{path}[{at}]"), item, report));
+        all.collect()
+    }
+
     /// The texts in the list at `key`, with their places in it; absent means none, and empty ones are left out.
     pub(crate) fn texts(&mut self, key: &'a str, report: &mut Report) -> Option<Vec<(usize, String)>> {
         let items = match self.get(key) {

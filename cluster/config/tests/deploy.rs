@@ -35,6 +35,7 @@ fn cluster_a() {
             host: None,
             metrics: Some("127.0.0.1:7253".parse().unwrap()),
             gossip_keys: None,
+            dynamic: None,
             tls: Tls::default(),
             cluster: Cluster {
                 name: "a".into(),
@@ -68,6 +69,7 @@ fn cluster_b() {
             host: None,
             metrics: Some("127.0.0.1:8253".parse().unwrap()),
             gossip_keys: None,
+            dynamic: None,
             tls: Tls::default(),
             cluster: Cluster {
                 name: "b".into(),

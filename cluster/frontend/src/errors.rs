@@ -49,6 +49,8 @@ pub enum Error {
     },
     /// Too many calls of a kind are waiting.
     TooManyWaiting(String),
+    /// Too many calls came in a second: to a namespace, or to this host.
+    TooManyCalls(String, ResourceExhaustedScope),
     /// The caller's time is up.
     DeadlineExceeded,
     /// Something is broken here. The text is for the log; the caller gets less.
@@ -120,7 +122,10 @@ impl From<Error> for Status {
                 };
                 status(Code::FailedPrecondition, message, &detail)
             }
-            Error::TooManyWaiting(message) => exhausted(message, ResourceExhaustedCause::ConcurrentLimit.into()),
+            Error::TooManyWaiting(message) => {
+                exhausted(message, ResourceExhaustedCause::ConcurrentLimit.into(), ResourceExhaustedScope::Namespace)
+            }
+            Error::TooManyCalls(message, scope) => exhausted(message, ResourceExhaustedCause::RpsLimit.into(), scope),
             Error::DeadlineExceeded => Self::deadline_exceeded("Deadline Exceeded"),
             Error::Internal(message) => {
                 tracing::error!(message, "a call failed because of a fault of ours");
@@ -161,7 +166,7 @@ fn refused(failure: Failure) -> Status {
             let detail = detail::QueryFailedFailure { failure: failure.map(|failure| *failure) };
             status(Code::InvalidArgument, message, &detail)
         }
-        Failure::ResourceExhausted { message, cause } => exhausted(message, cause),
+        Failure::ResourceExhausted { message, cause } => exhausted(message, cause, ResourceExhaustedScope::Namespace),
         Failure::Moved => moved(),
         Failure::Unavailable(message) => plain(Code::Unavailable, message),
         Failure::Unimplemented(message) => plain(Code::Unimplemented, message),
@@ -193,8 +198,7 @@ pub fn unimplemented(method: &str) -> Status {
 }
 
 /// Too much of something: the cause also goes into headers, for proxies and metrics (api 0.2).
-fn exhausted(message: String, cause: i32) -> Status {
-    let scope = ResourceExhaustedScope::Namespace;
+fn exhausted(message: String, cause: i32, scope: ResourceExhaustedScope) -> Status {
     let detail = detail::ResourceExhaustedFailure { cause, scope: scope.into() };
     let mut status = status(Code::ResourceExhausted, message, &detail);
     let cause = ResourceExhaustedCause::try_from(cause).unwrap_or(ResourceExhaustedCause::Unspecified);

@@ -346,6 +346,7 @@ impl World {
             lists: Arc::new(NoRuns),
             peers,
             policy,
+            limits: Arc::new(|_, _| None),
             meter: Arc::new(Uncounted),
             clock,
             hosts: None,

@@ -18,6 +18,7 @@ use crate::{
     long_polls::LongPolls,
     metrics::Meter,
     namespaces::Namespaces,
+    rates::{Limits, Rates},
     redirection::{Peers, Policy},
     shards::Shards,
 };
@@ -63,6 +64,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Which calls go there.
     pub policy: Policy,
+    /// How many calls are answered.
+    pub limits: Limits,
     /// Counts calls.
     pub meter: Arc<dyn Meter>,
     /// The clock.
@@ -76,6 +79,7 @@ pub struct Parts {
 pub struct Frontend {
     parts: Arc<Parts>,
     pub(crate) long_polls: LongPolls,
+    pub(crate) rates: Rates,
     /// Whether this host is about to go.
     stopping: Arc<watch::Sender<bool>>,
 }
@@ -85,7 +89,8 @@ impl Frontend {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let stopping = Arc::new(watch::Sender::new(false));
-        Self { parts: Arc::new(parts), long_polls: LongPolls::default(), stopping }
+        let long_polls = LongPolls::new(parts.limits.clone());
+        Self { parts: Arc::new(parts), long_polls, rates: Rates::default(), stopping }
     }
 
     /// This host is about to go: polls that wait on other hosts end with nothing.

@@ -25,6 +25,7 @@ mod validation;
 mod frontend;
 mod long_polls;
 pub mod metrics;
+mod rates;
 pub mod redirection;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use crate::{
     frontend::{About, Clock, Frontend, Parts, Uuids},
     lists::Lists,
     namespaces::{Namespaces, Registry},
+    rates::{Limit, Limits},
     redirection::{PeerChannel, Peers, Policy},
     service::{Built, InsideService, WorkflowService},
     shards::Shards,

@@ -5,26 +5,37 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use replicator::ids::NamespaceId;
+use replicator::{ids::NamespaceId, namespace::Namespace};
 
-use crate::errors::Error;
+use crate::{
+    errors::Error,
+    rates::{Limit, Limits},
+};
 
 /// Counts the calls that wait, by namespace and method. Clones share the counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub(crate) struct LongPolls {
+    limits: Limits,
     /// Only what is above zero.
     waiting: Arc<Mutex<BTreeMap<(NamespaceId, &'static str), usize>>>,
 }
 
 impl LongPolls {
+    /// None wait.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, waiting: Arc::default() }
+    }
+
     /// Wait, for as long as the answer lives; refused when too many do.
-    pub(crate) fn enter(&self, namespace: NamespaceId, method: &'static str) -> Result<Waiting, Error> {
+    pub(crate) fn enter(&self, namespace: &Namespace, method: &'static str) -> Result<Waiting, Error> {
+        let most = (self.limits)(Limit::NamespaceCount, &namespace.name).map_or(MAX_WAITING, |most| most as usize);
+        let namespace = namespace.id;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = waiting.entry((namespace, method)).or_default();
-        if MAX_WAITING <= *count {
+        let count = waiting.get(&(namespace, method)).copied().unwrap_or_default();
+        if most <= count {
             return Err(Error::TooManyWaiting("namespace concurrent poller limit exceeded".into()));
         }
-        *count += 1;
+        waiting.insert((namespace, method), count + 1);
         Ok(Waiting { of: self.clone(), key: (namespace, method) })
     }
 
@@ -39,7 +50,6 @@ impl LongPolls {
 }
 
 /// A call that waits.
-#[derive(Debug)]
 pub(crate) struct Waiting {
     of: LongPolls,
     key: (NamespaceId, &'static str),
@@ -51,17 +61,18 @@ impl Drop for Waiting {
     }
 }
 
-/// Per namespace and method (api 11.7).
+/// Per namespace and method (api 11.7), if nobody says.
 const MAX_WAITING: usize = 1200;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::namespace;
 
     #[test]
     fn one_namespace_and_method_does_not_take_the_room_of_others() {
-        let polls = LongPolls::default();
-        let (a, b) = (NamespaceId::from_bytes([1; 16]), NamespaceId::from_bytes([2; 16]));
+        let polls = LongPolls::new(Arc::new(|_, _| None));
+        let (a, b) = (&namespace("a"), &namespace("b"));
         let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| polls.enter(a, "QueryWorkflow").unwrap()).collect();
         assert!(matches!(polls.enter(a, "QueryWorkflow"), Err(Error::TooManyWaiting(_))));
         polls.enter(b, "QueryWorkflow").unwrap();
@@ -70,5 +81,15 @@ mod tests {
         polls.enter(a, "QueryWorkflow").unwrap();
         waiting.clear();
         assert!(polls.waiting.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn fewer_where_somebody_says_so() {
+        let polls =
+            LongPolls::new(Arc::new(|limit, name| (limit == Limit::NamespaceCount && name == "a").then_some(1)));
+        let (a, b) = (&namespace("a"), &namespace("b"));
+        let _waiting = polls.enter(a, "QueryWorkflow").unwrap();
+        assert!(polls.enter(a, "QueryWorkflow").is_err());
+        let _others = [polls.enter(b, "QueryWorkflow").unwrap(), polls.enter(b, "QueryWorkflow").unwrap()];
     }
 }

@@ -35,7 +35,9 @@ impl Frontend {
         let known = namespace.as_ref().ok().and_then(Option::as_ref);
         let count = Count::begin(self, caller.rpc, known.map_or(UNKNOWN, |namespace| &namespace.name));
         let answer = async {
-            match namespace? {
+            let namespace = namespace?;
+            self.rates.take(&self.limits, (self.clock)(), namespace.as_deref())?;
+            match namespace {
                 Some(namespace) => self.place(caller, &namespace).await,
                 None => self.handle(caller, None).await,
             }

@@ -6,7 +6,7 @@ use config::LoadError;
 use serde::Serialize;
 
 use super::{Answer, Failed, Output, server::Chosen};
-use crate::security::Security;
+use crate::{dynamic::DynamicConfig, security::Security};
 
 /// Check a configuration file and start nothing.
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,11 @@ impl ValidateConfig {
 
     fn check(&self) -> Result<Findings, Failed> {
         let (problems, notices) = match config::load(&self.file, self.services.get()) {
-            Ok((config, notices)) => (Security::load(&config).err().unwrap_or_default(), notices),
+            Ok((config, notices)) => {
+                let mut problems = Security::load(&config).err().unwrap_or_default();
+                problems.extend(DynamicConfig::load(&config).err().unwrap_or_default());
+                (problems, notices)
+            }
             Err(LoadError::Refused { problems, .. }) => (problems, Vec::new()),
             Err(error @ LoadError::Unreadable { .. }) => return Err(Failed(error.to_string())),
         };

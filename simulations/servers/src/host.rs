@@ -208,6 +208,7 @@ fn ports(network: &Network, site: Site, clock: &Arc<Clock>, background: &Backgro
         spawn: Arc::new(move |task: Pin<Box<dyn Future<Output = ()> + Send>>| spawner.spawn(task)),
         inside: Arc::new(|_| unreachable!("a cluster of one host calls nobody of its own")),
         connect: Arc::new(move |address| network.channel(site, address, background.clone())),
+        limits: Arc::new(|_, _| None),
         host: "simulated".to_owned(),
         gossip: None,
     }

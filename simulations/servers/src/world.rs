@@ -246,6 +246,7 @@ fn config(plan: &Plan, number: usize) -> Config {
         host: None,
         metrics: None,
         gossip_keys: None,
+        dynamic: None,
         tls: config::Tls::default(),
         cluster: config::Cluster {
             name: name(number).into(),

@@ -164,7 +164,7 @@ impl Reader<'_> {
     /// Wait until the run is as wanted, but no longer than a reader should (api 3.13). Answers where it stands then.
     async fn wait(&self, seen: RunView, is_wanted: impl Fn(&RunView) -> bool) -> Result<RunView, Error> {
         let frontend = self.frontend;
-        let _waiting = frontend.long_polls.enter(self.call.id(), self.call.caller.rpc.name)?;
+        let _waiting = frontend.long_polls.enter(self.call.namespace, self.call.caller.rpc.name)?;
         let until = until(frontend.now(), self.call.caller.deadline);
         // The watch begins before the look, so that nothing happens between the two.
         let mut watch = frontend.shards.watch(&seen.run);

@@ -46,7 +46,7 @@ pub(super) async fn query(
         return Err(Error::invalid("QueryType is not set on request."));
     }
     validation::blob(query.query_args.as_ref())?;
-    let _waiting = frontend.long_polls.enter(call.id(), call.caller.rpc.name)?;
+    let _waiting = frontend.long_polls.enter(call.namespace, call.caller.rpc.name)?;
     match frontend.ask(workflow, run, io::Call::Query(Box::new(request))).await? {
         Response::Queried(answer) => Ok(*answer),
         Response::QueryDirectly(direct) => directly(frontend, call, query, *direct).await,

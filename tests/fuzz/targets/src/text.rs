@@ -2,10 +2,11 @@
 
 use store::visibility::{filter, token};
 
-/// A configuration file.
+/// A configuration file, of either kind.
 pub fn config(data: &[u8]) {
     if let Ok(text) = str::from_utf8(data) {
         let _ = config::parse(text, None);
+        let _ = config::Dynamic::parse(text);
     }
 }
 

@@ -1,0 +1,223 @@
+//! Settings that change while a server runs, in a file of their own, which is laid out as Temporal's dynamic configuration: under
+//! each key a list of values, each with the namespace for which it is meant, or for all.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    file,
+    report::{Notice, Problem, Report},
+    section::Section,
+    yaml,
+};
+
+/// `dynamicConfigClient`: where the file is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DynamicFile {
+    /// It.
+    pub path: PathBuf,
+    /// Between two looks at it.
+    pub poll: Duration,
+}
+
+impl DynamicFile {
+    pub(crate) fn read(mut section: Section<'_>, report: &mut Report) -> Option<Option<Self>> {
+        let path = section.text("filepath", report);
+        let poll = section.duration("pollInterval", report);
+        let (asks, at) = (section.is_set("pollInterval"), [section.path("filepath"), section.path("pollInterval")]);
+        section.finish(report);
+        let (path, poll) = (path?, poll?);
+        if path.is_empty() {
+            if asks {
+                let [at, _] = at;
+                report.problem(at, "is missing; the file that is to be looked at is required");
+                return None;
+            }
+            return Some(None);
+        }
+        if asks && poll < SOONEST {
+            let [_, at] = at;
+            report.problem(at, "is less than 100ms");
+            return None;
+        }
+        Some(Some(Self { path: path.into(), poll: if asks { poll } else { USUAL } }))
+    }
+}
+
+/// A setting that can change.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Setting {
+    /// Calls a second that a host answers.
+    Rps,
+    /// Calls a second that a host answers for a namespace.
+    NamespaceRps,
+    /// Calls of one kind that wait for a namespace.
+    NamespaceCount,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Dynamic {
+    /// By setting, and by namespace if the value is not meant for all.
+    values: BTreeMap<(Setting, Option<String>), u32>,
+}
+
+impl Dynamic {
+    /// Read a file.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Notice>), Vec<Problem>> {
+        let whole = |text: String| vec![Problem { path: path.display().to_string(), text }];
+        let bytes = file::read(path).map_err(|error| whole(error.to_string()))?;
+        if file::MAX_FILE_BYTES < bytes.len() {
+            return Err(whole(format!("is longer than {} bytes", file::MAX_FILE_BYTES)));
+        }
+        Self::parse(&String::from_utf8(bytes).map_err(|_| whole("is not UTF-8 text".into()))?)
+    }
+
+    /// Read the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<(Self, Vec<Notice>), Vec<Problem>> {
+        let mut report = Report::default();
+        let root = yaml::parse(text, &mut report);
+        let root = root.as_ref().and_then(|root| Section::root(root, &mut report));
+        let dynamic = root.and_then(|root| Self::read(root, &mut report));
+        report.into_result(dynamic)
+    }
+
+    fn read(mut root: Section<'_>, report: &mut Report) -> Option<Self> {
+        let mut values = BTreeMap::new();
+        for name in root.names().collect::<Vec<_>>() {
+            let entries = root.sections(name, report);
+            let Some((_, setting)) = SETTINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
+                report.notice(root.path(name), "has no effect here");
+                continue;
+            };
+            for entry in entries? {
+                if let Some((namespace, value)) = read_value(entry, *setting, report)? {
+                    // Of several that are meant for the same the first counts.
+                    values.entry((*setting, namespace)).or_insert(value);
+                }
+            }
+        }
+        root.finish(report);
+        Some(Self { values })
+    }
+
+    /// A setting for a namespace, if the file says it.
+    #[must_use]
+    pub fn get(&self, setting: Setting, namespace: &str) -> Option<u32> {
+        let own = self.values.get(&(setting, Some(namespace.to_owned())));
+        own.or_else(|| self.values.get(&(setting, None))).copied()
+    }
+}
+
+/// A value, and the namespace for which it is meant; nothing when it is meant for nothing that is looked up.
+fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> Option<Option<(Option<String>, u32)>> {
+    let value = entry.integer("value", 1..=1_000_000_000, report);
+    let constraints = entry.section("constraints", report).and_then(|mut constraints| {
+        let namespace = constraints.text("namespace", report);
+        let mut is_foreign = false;
+        for key in CONSTRAINTS {
+            is_foreign |= constraints.is_set(key);
+        }
+        let path = constraints.path("");
+        constraints.finish(report);
+        let namespace = namespace.map(|name| Some(name).filter(|name| !name.is_empty()))?;
+        if is_foreign || namespace.is_some() && setting == Setting::Rps {
+            let by = if setting == Setting::Rps { "without constraints" } else { "by namespace alone" };
+            report
+                .notice(path.trim_end_matches('.').to_owned(), format!("has no effect: the setting is looked up {by}"));
+            return Some(None);
+        }
+        Some(Some(namespace))
+    });
+    entry.finish(report);
+    let value = u32::try_from(value?).expect("in range");
+    Some(constraints?.map(|namespace| (namespace, value)))
+}
+
+/// Keys, in any case of letters.
+const SETTINGS: [(&str, Setting); 3] = [
+    ("frontend.rps", Setting::Rps),
+    ("frontend.namespaceRPS", Setting::NamespaceRps),
+    ("frontend.namespaceCount", Setting::NamespaceCount),
+];
+
+/// By what else Temporal looks settings up.
+const CONSTRAINTS: [&str; 7] =
+    ["namespaceId", "taskQueueName", "taskType", "historyTaskType", "shardId", "destination", "chasmTaskType"];
+
+/// If nobody says.
+const USUAL: Duration = Duration::from_secs(10);
+
+/// The file is not looked at more often.
+const SOONEST: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let lines: Vec<_> = match Dynamic::parse(text) {
+            Ok((_, notices)) => notices.iter().map(|notice| format!("~ {notice}")).collect(),
+            Err(problems) => problems.iter().map(|problem| format!("! {problem}")).collect(),
+        };
+        assert_eq!(lines.join("\n"), expected, "{text}");
+    }
+
+    #[test]
+    fn values_by_namespace() {
+        let text = "
+frontend.rps: [{value: 100}]
+Frontend.NamespaceRps:
+  - value: 5
+    constraints: {namespace: slow}
+  - value: 50
+    constraints: {}
+  - value: 70
+frontend.namespacecount:
+  - {value: 3, constraints: {namespace: slow}}
+";
+        let (dynamic, notices) = Dynamic::parse(text).expect("it reads");
+        assert_eq!(notices, []);
+        let get = |setting, namespace| dynamic.get(setting, namespace);
+        assert_eq!((get(Setting::Rps, ""), get(Setting::Rps, "slow")), (Some(100), Some(100)));
+        assert_eq!((get(Setting::NamespaceRps, "slow"), get(Setting::NamespaceRps, "other")), (Some(5), Some(50)));
+        assert_eq!((get(Setting::NamespaceCount, "slow"), get(Setting::NamespaceCount, "other")), (Some(3), None));
+    }
+
+    #[test]
+    fn what_is_wrong() {
+        for text in ["", "# nothing", "{}"] {
+            assert_eq!(Dynamic::parse(text), Ok((Dynamic::default(), vec![])), "{text}");
+        }
+        check("frontend.rps: 5", "! frontend.rps: is a whole number; a list of sections is required");
+        check(
+            "frontend.rps: [{value: many}]",
+            "! frontend.rps[0].value: is text; a whole number from 1 to 1000000000 is required",
+        );
+        check(
+            "frontend.rps: [{}]",
+            "! frontend.rps[0].value: is missing; a whole number from 1 to 1000000000 is required",
+        );
+        check("history.rps: [{value: 5}]", "~ history.rps: has no effect here");
+        check(
+            "frontend.rps: [{value: 5, constraints: {namespace: a}}]",
+            "~ frontend.rps[0].constraints: has no effect: the setting is looked up without constraints",
+        );
+        check(
+            "frontend.namespaceRPS: [{value: 5, constraints: {namespace: a, taskQueueName: q}}]",
+            "~ frontend.namespaceRPS[0].constraints: has no effect: the setting is looked up by namespace alone",
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! How many calls a second are answered (api 11.7), and who says so.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use proto::temporal::api::enums::v1::ResourceExhaustedScope as Scope;
+use replicator::{ids::NamespaceId, namespace::Namespace, time::Timestamp};
+
+use crate::errors::Error;
+
+/// A limit that may change while the server runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// Calls a second on this host.
+    Rps,
+    /// Calls a second on this host for a namespace.
+    NamespaceRps,
+    /// Calls of one kind that wait for a namespace.
+    NamespaceCount,
+}
+
+/// What a limit is for a namespace now; nothing when nobody says.
+pub type Limits = Arc<dyn Fn(Limit, &str) -> Option<u32> + Send + Sync>;
+
+/// Calls that were answered a moment ago. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rates(Arc<Mutex<Buckets>>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    host: Bucket,
+    namespaces: BTreeMap<NamespaceId, Bucket>,
+}
+
+/// Lets a second's worth of calls through at once, and then one after the other.
+#[derive(Debug, Default)]
+struct Bucket {
+    /// When it is full again.
+    full: i64,
+}
+
+impl Rates {
+    /// A call comes; refused when too many did.
+    pub(crate) fn take(&self, limits: &Limits, now: Timestamp, namespace: Option<&Namespace>) -> Result<(), Error> {
+        let host = limits(Limit::Rps, "");
+        let own = namespace.and_then(|namespace| Some((namespace.id, limits(Limit::NamespaceRps, &namespace.name)?)));
+        if host.is_none() && own.is_none() {
+            return Ok(());
+        }
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A namespace that has used up what is its own takes nothing from the others.
+        if let Some((id, rate)) = own
+            && !buckets.namespaces.entry(id).or_default().take(rate, now)
+        {
+            return Err(Error::TooManyCalls("namespace rate limit exceeded".into(), Scope::Namespace));
+        }
+        match host {
+            Some(rate) if !buckets.host.take(rate, now) => {
+                Err(Error::TooManyCalls("service rate limit exceeded".into(), Scope::System))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Bucket {
+    fn take(&mut self, rate: u32, now: Timestamp) -> bool {
+        let one = SECOND / i64::from(rate.max(1));
+        // A clock that goes back empties nothing for longer than a second.
+        let full = self.full.clamp(now.0, now.0.saturating_add(SECOND)).saturating_add(one);
+        let is_allowed = full - now.0 <= SECOND;
+        if is_allowed {
+            self.full = full;
+        }
+        is_allowed
+    }
+}
+
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::namespace;
+
+    fn limits(host: Option<u32>, loud: Option<u32>) -> Limits {
+        Arc::new(move |limit, name| match (limit, name) {
+            (Limit::Rps, _) => host,
+            (Limit::NamespaceRps, "loud") => loud,
+            _ => None,
+        })
+    }
+
+    fn taken(rates: &Rates, limits: &Limits, at: i64, name: &str) -> usize {
+        let namespace = namespace(name);
+        (0..100).take_while(|_| rates.take(limits, Timestamp(at), Some(&namespace)).is_ok()).count()
+    }
+
+    #[test]
+    fn a_second_at_once_and_then_one_after_the_other() {
+        let (rates, limits) = (Rates::default(), limits(Some(10), None));
+        assert_eq!(taken(&rates, &limits, 0, "a"), 10);
+        assert_eq!(taken(&rates, &limits, SECOND / 10 - 1, "b"), 0);
+        assert_eq!(taken(&rates, &limits, SECOND / 10, "b"), 1);
+        assert_eq!(taken(&rates, &limits, 10 * SECOND, "b"), 10);
+        assert_eq!(taken(&rates, &limits, 0, "b"), 0, "a clock that goes back");
+    }
+
+    #[test]
+    fn a_namespace_that_is_loud_takes_nothing_from_the_others() {
+        let (rates, limits) = (Rates::default(), limits(Some(10), Some(3)));
+        assert_eq!(taken(&rates, &limits, 0, "loud"), 3);
+        assert_eq!(taken(&rates, &limits, 0, "quiet"), 7);
+    }
+
+    #[test]
+    fn limits_change_at_once() {
+        let rates = Rates::default();
+        assert_eq!(taken(&rates, &limits(Some(2), None), 0, "a"), 2);
+        assert_eq!(taken(&rates, &limits(None, None), 0, "a"), 100);
+        assert_eq!(taken(&rates, &limits(Some(4), None), 2 * SECOND, "a"), 4);
+    }
+}

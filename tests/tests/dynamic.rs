@@ -1,0 +1,63 @@
+//! Limits that change while a server runs.
+
+use std::fs;
+
+use serde_json::json;
+use tests::{
+    pair::{self, Keep},
+    provision,
+    raw::{Client, Refusal},
+    wait,
+};
+use tonic::Code;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_follow_their_file() {
+    let file = provision::scratch("limits").join("limits.yaml");
+    let write = |text: &str| fs::write(&file, text).expect("write limits");
+    write("");
+    let more = format!("dynamicConfigClient: {{filepath: {}, pollInterval: 100ms}}", file.display());
+    let server = pair::alone("dynamic", Keep::InMemory, &more);
+    let client = Client::connect(server.address(0)).await.expect("connect");
+    for namespace in ["slow", "other"] {
+        let request = json!({"namespace": namespace, "workflowExecutionRetentionPeriod": "86400s"});
+        client.call("RegisterNamespace", request).await.expect("registered");
+    }
+    let count = async |namespace: &str| client.call("CountWorkflowExecutions", json!({"namespace": namespace})).await;
+    let refused = async |namespace: &str| -> Option<Refusal> {
+        for _ in 0..200 {
+            if let Err(refusal) = count(namespace).await {
+                return Some(refusal);
+            }
+        }
+        None
+    };
+    assert_eq!(refused("slow").await, None, "nobody says anything yet");
+
+    write("frontend.namespaceRPS: [{value: 1, constraints: {namespace: slow}}]");
+    let refusal = wait::until_async("a refusal", async || refused("slow").await.ok_or("none")).await;
+    assert_eq!((refusal.code, refusal.message.as_str()), (Code::ResourceExhausted, "namespace rate limit exceeded"));
+    assert_eq!(refusal.details[0]["cause"], "RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT");
+    assert_eq!(refusal.details[0]["scope"], "RESOURCE_EXHAUSTED_SCOPE_NAMESPACE");
+    assert_eq!(refused("other").await, None);
+
+    write("frontend.namespaceRPS: [{value: several}]");
+    let log = || fs::read_to_string(server.folder().join("log")).unwrap_or_default();
+    wait::until("a line about the file", || match log().contains("cannot be used, and the old one is kept") {
+        true => Ok(()),
+        false => Err(server.process().last_words()),
+    });
+    assert!(refused("slow").await.is_some(), "what was said before counts");
+
+    write("frontend.rps: [{value: 1}]");
+    let refusal = wait::until_async("a refusal", async || refused("other").await.ok_or("none")).await;
+    assert_eq!(refusal.message, "service rate limit exceeded");
+    assert_eq!(refusal.details[0]["scope"], "RESOURCE_EXHAUSTED_SCOPE_SYSTEM");
+
+    write("{}");
+    wait::until_async("no limits", async || match refused("slow").await {
+        None => Ok(()),
+        refusal => Err(refusal),
+    })
+    .await;
+}
