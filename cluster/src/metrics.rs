@@ -166,6 +166,12 @@ impl Metrics {
                     families.namespace_promotions.inc();
                     info!(%shard, %namespace, %version, unheard, "namespace is active here");
                 }
+                Report::Restored { namespaces } => {
+                    warn!(%shard, namespaces, "the store was brought back from a backup; peers are asked for what it lacks");
+                }
+                Report::Recovered { namespace } => {
+                    info!(%shard, %namespace, "all that other clusters have is here again");
+                }
                 Report::Applied { from, written } => {
                     let from = [name(from)];
                     families.replication_tasks_applied.with_label_values(&from).inc();

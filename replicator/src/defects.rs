@@ -100,6 +100,8 @@ defects! {
     VersionGoesBack,
     /// What a peer tells of a failover is not believed.
     FailoverIsNotBelieved,
+    /// A store that was brought back from a backup is taken for the one that it was.
+    RestoredIsTrusted,
 }
 
 /// Whether a defect is planted.

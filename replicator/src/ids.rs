@@ -64,6 +64,11 @@ uuid_id! {
     BranchId
 }
 
+uuid_id! {
+    /// One life of a store. A store that is brought back from a backup lives another one.
+    Life
+}
+
 /// An id that should be a UUID and is not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MalformedId;
@@ -160,6 +165,25 @@ number_id! {
     /// A cluster on the wire: its initial failover version (CM-4).
     ClusterId(i32)
 }
+
+impl RangeId {
+    /// The range after this one; one that `leaps` is above any that was ever given, though those were forgotten.
+    #[must_use]
+    pub fn next(self, leaps: bool) -> Self {
+        Self(self.0 + if leaps { LEAP } else { 1 })
+    }
+}
+
+impl Life {
+    /// The life of that number, of one store.
+    #[must_use]
+    pub fn counted(number: i64) -> Self {
+        Self(Uuid::from_u128(u128::from(number.unsigned_abs())))
+    }
+}
+
+/// More ranges than a shard gets between a backup and the moment in which it is needed: one a second for twelve days.
+const LEAP: i64 = 1 << 20;
 
 impl TaskId {
     /// The id that follows. Peers name ids too, and the last one there is has itself after it.

@@ -8,7 +8,7 @@ use proto::temporal::api::history::v1::HistoryEvent;
 use replicator::{
     defects::{Defect, planted},
     history::Branch,
-    ids::{BranchId, EventId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
+    ids::{BranchId, EventId, Life, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     shard::io::{BacklogTask, CommitOutcome, HistoryWrite, ItemKey, Load, Loaded, RunChange, StoredRun, Transaction},
     task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
     time::Timestamp,
@@ -18,8 +18,10 @@ use replicator::{
 use crate::program;
 
 /// What is durable.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Store {
+    /// How often it was brought back from a copy.
+    restored: u8,
     shards: BTreeMap<ShardId, Owned>,
     current: BTreeMap<WorkflowKey, RunId>,
     runs: BTreeMap<RunKey, Row>,
@@ -28,7 +30,7 @@ pub struct Store {
     tasks: BTreeMap<(ShardId, Category, TaskKey), HistoryTask>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Owned {
     range: i64,
     record: Bytes,
@@ -61,6 +63,18 @@ impl Store {
             self.apply(transaction);
         }
         outcome
+    }
+
+    /// Which life it lives.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life::counted(i64::from(self.restored) + 1)
+    }
+
+    /// What was in it is there again, in another life than `before`.
+    #[must_use]
+    pub fn restored(&self, before: &Self) -> Self {
+        Self { restored: before.restored + 1, ..self.clone() }
     }
 
     /// The range under which a shard may be written, if it was ever taken.
@@ -168,10 +182,11 @@ impl Store {
     /// Answer a read of a shard, of a history so many batches at once. Taking the shard raises its range, which fences every write under a lower one.
     pub fn read(&mut self, shard: ShardId, load: &Load, page: usize) -> Loaded {
         match load {
-            Load::AcquireShard => {
+            Load::AcquireShard { leaps } => {
+                let life = self.life();
                 let owned = self.shards.entry(shard).or_default();
-                owned.range += 1;
-                Loaded::Shard { range: RangeId(owned.range), state: owned.record.clone() }
+                owned.range = RangeId(owned.range).next(*leaps).0;
+                Loaded::Shard { range: RangeId(owned.range), state: owned.record.clone(), life }
             }
             Load::Current(workflow) => {
                 let run = |run| RunKey { workflow: workflow.clone(), run };
@@ -235,6 +250,11 @@ impl Store {
     pub fn run(&self, key: &RunKey) -> Option<StoredRun> {
         let Row { record, state, items } = self.runs.get(key)?.clone();
         Some(StoredRun { run: key.clone(), record, state, items: items.into_iter().collect() })
+    }
+
+    /// Every task that is stored, with its shard.
+    pub fn tasks(&self) -> impl Iterator<Item = (ShardId, &HistoryTask)> {
+        self.tasks.iter().map(|((shard, ..), task)| (*shard, task))
     }
 
     /// Every run that is stored.

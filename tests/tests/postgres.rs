@@ -10,20 +10,20 @@ fn a_database_is_prepared_by_command() {
     let url = server.url(&name);
     let store = format!("database {name} at {}:5432", server.folder().display());
     let schema = |verb: &str| meridian(&["schema", verb, "--store", &url, "-o", "json"]);
-    let answer = |version: Option<i64>, before: Option<i64>| json!({"store": store, "version": version, "before": before, "known": 2});
+    let answer = |version: Option<i64>, before: Option<i64>| json!({"store": store, "version": version, "before": before, "known": 3});
     assert_eq!(schema("version").json(), answer(None, None));
     let refused = schema("update");
     assert_eq!(refused.code, Some(1));
     assert_eq!(refused.err, format!("meridian: {store} has no tables yet: run meridian schema setup --store URL\n"));
-    assert_eq!(schema("setup").json(), answer(Some(2), None));
+    assert_eq!(schema("setup").json(), answer(Some(3), None));
     for verb in ["setup", "update", "version"] {
-        assert_eq!(schema(verb).json(), answer(Some(2), Some(2)), "{verb}");
+        assert_eq!(schema(verb).json(), answer(Some(3), Some(3)), "{verb}");
     }
-    server.query(&name, "UPDATE meridian_schema SET version = 3");
-    assert_eq!(schema("version").json(), answer(Some(3), Some(3)));
+    server.query(&name, "UPDATE meridian_schema SET version = 4");
+    assert_eq!(schema("version").json(), answer(Some(4), Some(4)));
     for verb in ["setup", "update"] {
         let refused = schema(verb);
-        assert!(!refused.success && refused.err.contains("has schema version 3 and this program knows"), "{refused:?}");
+        assert!(!refused.success && refused.err.contains("has schema version 4 and this program knows"), "{refused:?}");
     }
 }
 

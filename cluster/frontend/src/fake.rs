@@ -54,6 +54,7 @@ pub(crate) fn namespace(name: &str) -> Namespace {
     let mut id = [0; 16];
     id[..name.len()].copy_from_slice(name.as_bytes());
     Namespace {
+        resumed_in: None,
         id: NamespaceId::from_bytes(id),
         name: name.into(),
         state: NamespaceState::Registered,

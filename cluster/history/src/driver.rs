@@ -122,6 +122,13 @@ impl Driver {
     /// Drive the shard until the process stops, or it is another host's.
     pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         let mut clusters = self.ports.clusters.clone();
+        // The namespaces that are known come first: should the store be a backup, their clusters are asked for what it lacks.
+        while let Ok(event) = inbox.try_recv() {
+            match event {
+                Event::Stop => return,
+                event => self.handle(event),
+            }
+        }
         self.shard.acquire();
         self.drain();
         loop {
@@ -295,7 +302,9 @@ impl Driver {
 
     fn load(&mut self, id: LoadId, load: Load) {
         let (shard, store) = (self.shard.id(), Arc::clone(&self.ports.store));
-        if let (Load::AcquireShard, Some(claim), Hold::Kept(occasion)) = (&load, &self.ports.claim, &mut self.hold) {
+        if let (Load::AcquireShard { .. }, Some(claim), Hold::Kept(occasion)) =
+            (&load, &self.ports.claim, &mut self.hold)
+        {
             let claimed = claim(shard, std::mem::replace(occasion, Occasion::Renewal));
             self.underway.push(Box::pin(async move {
                 match claimed.await {

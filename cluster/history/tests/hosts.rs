@@ -168,6 +168,7 @@ impl TaskSink for Nobody {
 
 fn namespace() -> Namespace {
     Namespace {
+        resumed_in: None,
         id: namespace_id(),
         name: "n".into(),
         state: NamespaceState::Registered,

@@ -69,7 +69,7 @@ async fn main() {
         let store = Arc::new(sqlite::open_tuned(&location, &tuning, &spawner).await.expect("opens"));
         let mut ranges = Vec::new();
         for shard in 1..=SHARDS {
-            match store.load(ShardId(shard), Load::AcquireShard).await {
+            match store.load(ShardId(shard), Load::AcquireShard { leaps: false }).await {
                 Loaded::Shard { range, .. } => ranges.push(range),
                 other => panic!("{other:?}"),
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, RecordVersion, RunId, ShardId, WorkflowId, WorkflowKey},
+    ids::{EventId, Life, NamespaceId, RecordVersion, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
     time::Timestamp,
 };
@@ -70,8 +70,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the transaction is none by the rules above, so that a broken invariant stops the shard that broke it.
     fn commit(&self, transaction: Transaction) -> Answer<'_, Result<CommitOutcome, Unavailable>>;
 
-    /// Read. [`Load::AcquireShard`] writes too: it raises the range id (from 1), which fences every transaction under a lower
-    /// one, whenever it was sent. [`Load::PeerHistory`] is not for a store and fails. A read that fails is
+    /// Read. [`Load::AcquireShard`] writes too: it raises the range id ([`RangeId::next`], from 0), which fences every
+    /// transaction under a lower one, whenever it was sent. [`Load::PeerHistory`] is not for a store and fails. A read that fails is
     /// [`Loaded::Failed`].
     fn load(&self, shard: ShardId, load: Load) -> Answer<'_, Loaded>;
 
@@ -180,6 +180,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forget processes.
     fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>>;
+
+    /// Which life of the store this is: a copy that was brought back from a backup lives another one than what was copied.
+    fn life(&self) -> Answer<'_, Result<Life, Unavailable>>;
 
     /// Who this cluster is: the id it was first given, and how often it was started, this time included. Called once per
     /// start.

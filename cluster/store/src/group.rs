@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use replicator::{
-    ids::ShardId,
-    shard::io::{CommitOutcome, Loaded, Transaction},
+    ids::{RangeId, ShardId},
+    shard::io::{CommitOutcome, Transaction},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,8 +24,12 @@ pub(crate) enum Job<C> {
 /// Part of a group.
 pub(crate) enum Member {
     Commit(Box<Transaction>, oneshot::Sender<Result<CommitOutcome, Unavailable>>),
-    Acquire(ShardId, oneshot::Sender<Loaded>),
+    /// A shard, under the next range or under one far above.
+    Acquire(ShardId, bool, oneshot::Sender<Result<Taken, Unavailable>>),
 }
+
+/// A shard's range and record.
+pub(crate) type Taken = (RangeId, Bytes);
 
 /// What the writer does next.
 pub(crate) enum Turn<C> {
@@ -37,7 +42,7 @@ pub(crate) enum Turn<C> {
 /// What became of a member.
 pub(crate) enum Outcome {
     Commit(CommitOutcome),
-    Acquired(Loaded),
+    Acquired(Taken),
 }
 
 impl Member {
@@ -54,7 +59,7 @@ impl Member {
         // Nobody may be waiting any more.
         match (self, outcome) {
             (Self::Commit(_, reply), Outcome::Commit(outcome)) => drop(reply.send(Ok(outcome))),
-            (Self::Acquire(_, reply), Outcome::Acquired(loaded)) => drop(reply.send(loaded)),
+            (Self::Acquire(.., reply), Outcome::Acquired(taken)) => drop(reply.send(Ok(taken))),
             _ => unreachable!("outcomes are in the order of the members"),
         }
     }
@@ -66,7 +71,7 @@ impl Member {
                 TroubleKind::Unknown => Ok(CommitOutcome::Unknown),
                 TroubleKind::World | TroubleKind::Rows => Err(Unavailable(trouble.text.clone())),
             })),
-            Self::Acquire(_, reply) => drop(reply.send(Loaded::Failed(trouble.text.clone()))),
+            Self::Acquire(.., reply) => drop(reply.send(Err(Unavailable(trouble.text.clone())))),
         }
     }
 }

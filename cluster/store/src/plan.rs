@@ -230,10 +230,10 @@ const MAX_WORKFLOWS: usize = 8192;
 
 impl Plan {
     /// Take over a shard: its new range id, and its record.
-    pub(crate) fn acquire(&mut self, view: &mut View, shard: ShardId) -> (RangeId, Bytes) {
+    pub(crate) fn acquire(&mut self, view: &mut View, shard: ShardId, leaps: bool) -> (RangeId, Bytes) {
         let known = view.shards.get_mut(&shard).expect("looked up before");
-        let (range, state) =
-            known.take().map_or((RangeId(1), Bytes::new()), |(range, state)| (RangeId(range.0 + 1), state));
+        let (range, state) = known.take().unwrap_or_default();
+        let range = range.next(leaps);
         *known = Some((range, state.clone()));
         self.ranges.insert(shard, range);
         (range, state)

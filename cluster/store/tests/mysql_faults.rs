@@ -264,7 +264,7 @@ async fn databases_of_others_are_refused_and_left_alone() {
 
     let newer = database().await;
     server.query(newer.database(), "UPDATE meridian_schema SET version = 7");
-    let text = "has schema version 7 and this program knows versions up to 1: it was prepared by a newer release, use \
+    let text = "has schema version 7 and this program knows versions up to 2: it was prepared by a newer release, use \
                 that one or a newer";
     check(&newer, text).await;
     assert_eq!(schema::setup(&newer).await.expect_err("newer").0, format!("{newer} {text}"));

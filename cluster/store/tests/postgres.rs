@@ -7,6 +7,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use replicator::ids::Life;
 use store::{
     Answer, Spawner, Store,
     conformance::Fixture,
@@ -42,3 +43,12 @@ impl Fixture for Scratch {
 }
 
 store::suite!(Scratch::new());
+
+#[tokio::test]
+async fn a_database_that_was_brought_back_lives_another_life() {
+    let scratch = Scratch::new();
+    let before = scratch.open().await.life().await.expect("it says");
+    assert_eq!(schema::restored(&scratch.0).await, Ok(2));
+    let after = scratch.open().await.life().await;
+    assert_eq!((before, after), (Life::counted(1), Ok(Life::counted(2))));
+}

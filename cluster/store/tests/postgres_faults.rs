@@ -252,16 +252,19 @@ async fn databases_of_others_are_refused_and_left_alone() {
     assert_eq!(schema::inspect(&empty).await, Ok(schema::Found::Empty));
 
     let older = database().await;
-    server.query(older.database(), "DROP TABLE member; UPDATE meridian_schema SET version = 1");
-    let text = "has schema version 1 and this program needs version 2: run meridian schema update --store URL";
+    server.query(
+        older.database(),
+        "DROP TABLE member; DELETE FROM counter WHERE counter > 4; UPDATE meridian_schema SET version = 1",
+    );
+    let text = "has schema version 1 and this program needs version 3: run meridian schema update --store URL";
     check(&older, text).await;
     assert_eq!(schema::setup(&older).await.expect_err("older").0, format!("{older} {text}"));
-    assert_eq!(schema::update(&older).await, Ok(2));
+    assert_eq!(schema::update(&older).await, Ok(schema::VERSION));
     owner(&older).await;
 
     let newer = database().await;
     server.query(newer.database(), "UPDATE meridian_schema SET version = 7");
-    let text = "has schema version 7 and this program knows versions up to 2: it was prepared by a newer release, use \
+    let text = "has schema version 7 and this program knows versions up to 3: it was prepared by a newer release, use \
                 that one or a newer";
     check(&newer, text).await;
     assert_eq!(schema::setup(&newer).await.expect_err("newer").0, format!("{newer} {text}"));

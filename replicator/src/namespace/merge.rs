@@ -149,6 +149,7 @@ fn parse(task: &NamespaceTaskAttributes) -> Result<Namespace, Refusal> {
         config_version: task.config_version,
         failover_version: FailoverVersion(task.failover_version),
         failover_history: parse_failover_history(&task.failover_history),
+        resumed_in: None,
     })
 }
 

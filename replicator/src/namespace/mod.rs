@@ -13,6 +13,7 @@ pub mod register;
 pub mod update;
 
 pub mod handover;
+pub mod recovery;
 
 pub mod merge;
 pub mod replication;

@@ -10,7 +10,7 @@ use proto::temporal::api::{
 
 use super::ClosedRuns;
 use crate::{
-    ids::NamespaceId,
+    ids::{Life, NamespaceId},
     time::Timestamp,
     version::{ClusterName, FailoverVersion},
 };
@@ -50,6 +50,9 @@ pub struct Namespace {
     pub failover_version: FailoverVersion,
     /// The latest failovers, oldest first; at most [`Self::FAILOVERS_KEPT`] (NS-21).
     pub failover_history: Vec<(Timestamp, FailoverVersion)>,
+    /// The life of this cluster's store in which it asked the others before it went on, if it was brought back from a backup
+    /// ([`super::recovery`]). Local to the cluster.
+    pub resumed_in: Option<Life>,
 }
 
 /// Settings that act on nothing here, but belong to the namespace: a peer replaces the whole record (NS-39), so what is
@@ -127,6 +130,7 @@ impl Namespace {
             config_version: 0,
             failover_version: FailoverVersion::EMPTY,
             failover_history: Vec::new(),
+            resumed_in: None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     replication::{carried_config, failover_history, parse_carried, parse_failover_history},
 };
 use crate::{
-    ids::NamespaceId,
+    ids::{Life, NamespaceId},
     time::{Timestamp, proto_duration},
     version::{ClusterName, FailoverVersion},
 };
@@ -37,6 +37,7 @@ pub fn encode(namespace: &Namespace) -> Vec<u8> {
         config_version: namespace.config_version,
         failover_version: namespace.failover_version.0,
         failover_history: failover_history(&namespace.failover_history),
+        resumed_in: namespace.resumed_in.map(|life| life.as_bytes().to_vec().into()).unwrap_or_default(),
         replication_state: namespace.replication_state.to_wire(),
         pause: namespace.replication_state.pause().map(|pause| rows::Pause {
             to_cluster: pause.to.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -89,6 +90,7 @@ pub fn decode(bytes: &[u8]) -> Result<Namespace, Corrupt> {
         config_version: row.config_version,
         failover_version: FailoverVersion(row.failover_version),
         failover_history: parse_failover_history(&row.failover_history),
+        resumed_in: row.resumed_in.as_ref().try_into().ok().map(Life::from_bytes),
     })
 }
 

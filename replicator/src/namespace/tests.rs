@@ -84,6 +84,7 @@ pub(super) fn any_namespace() -> impl Strategy<Value = Namespace> {
             config_version: counters.0,
             failover_version: FailoverVersion(counters.1),
             failover_history: failovers.into_iter().map(|(time, v)| (Timestamp(time), FailoverVersion(v))).collect(),
+            resumed_in: (states.1 == 1).then(|| crate::ids::Life::counted(2)),
         },
     )
 }

@@ -132,7 +132,7 @@ fn suppress(draft: &mut Draft<'_>, id: RunId, by: RunId) {
 /// the newer one again.
 fn ends_by_us(draft: &Draft<'_>, state: &MutableState, target: RunClock) -> bool {
     let last = state.last_write_version();
-    draft.topology.is_mine(last) && last < target.version
+    draft.topology.is_mine(last) && last < target.version && !draft.recovers
 }
 
 /// A zombie runs again (ND-16).

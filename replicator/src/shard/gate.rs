@@ -43,6 +43,7 @@ impl Shard {
         let was_active = before.as_ref().is_some_and(|before| before.is_active_in(&me));
         match (&before, was_active, namespace.is_active_in(&me)) {
             (None, _, is_active) => {
+                self.recover_if_unknown(now, id);
                 if !is_active && self.is_ready() {
                     self.leave(now, &namespace);
                 }

@@ -19,7 +19,7 @@ use proto::temporal::{
 
 use crate::{
     history::Branch,
-    ids::{ClusterId, EventId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
+    ids::{ClusterId, EventId, Life, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
     version::{FailoverVersion, VersionHistories},
@@ -723,7 +723,10 @@ pub struct LoadId(pub u64);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
     /// Take over the shard: raise its range id and read its record.
-    AcquireShard,
+    AcquireShard {
+        /// The range id is to be above any that was ever given, also to those who wrote what is not in the store any more.
+        leaps: bool,
+    },
     /// The current-run pointer of a workflow, and the stored state of its current run.
     Current(WorkflowKey),
     /// The stored state of one run.
@@ -788,6 +791,8 @@ pub enum Loaded {
         range: RangeId,
         /// The shard's record; empty for a new shard.
         state: Bytes,
+        /// Which life of the store this is.
+        life: Life,
     },
     /// To [`Load::Current`].
     Current(Option<StoredRun>),

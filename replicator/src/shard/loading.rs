@@ -11,6 +11,7 @@ use super::{
     Shard,
     io::{Failure, Load, LoadId, Loaded, Output, Report, StoredRun, StreamKey, StreamRole},
     ownership::Ownership,
+    recovery::{self, Recoveries},
     shard::Wanted,
     slot::Phase,
     work::Work,
@@ -19,7 +20,7 @@ use crate::{
     defects::{Defect, planted},
     ids::{ClusterId, RunKey, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
-    stream::{Backlog, Source, Tail},
+    stream::{Backlog, Seeds, Source, Tail},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
     workflow::{
@@ -31,14 +32,29 @@ use crate::{
 
 impl Shard {
     /// The shard is ours, or could not be taken.
-    pub(super) fn on_shard_loaded(&mut self, now: Timestamp, loaded: Loaded) {
-        let Loaded::Shard { range, state } = loaded else {
+    pub(super) fn on_shard_loaded(&mut self, now: Timestamp, leaps: bool, loaded: Loaded) {
+        let Loaded::Shard { range, state, life } = loaded else {
             self.chores.acquire = Some(now + RETRY);
             return;
         };
-        self.ownership.become_owned(range);
         // A record that does not parse is as good as none: peers are told again what they may have.
         let record = ShardRecord::decode(state).unwrap_or_default();
+        let written_in = recovery::life_of(&record);
+        let is_restored = written_in.is_some_and(|written| written != life) && !planted(Defect::RestoredIsTrusted);
+        if is_restored && !leaps {
+            return self.acquire_range(true);
+        }
+        self.ownership.become_owned(range);
+        if written_in != Some(life) {
+            self.chores.record = Some(now);
+        }
+        self.life = Some(life);
+        self.recoveries = Recoveries::of(&record);
+        if is_restored {
+            // What is in memory is of another life.
+            (self.seeds, self.backlog, self.floor) = (Seeds::default(), Backlog::default(), TaskId(0));
+            self.is_record_read = false;
+        }
         self.floor = self.floor.max(TaskId(record.floor));
         // What is in memory already is newer.
         if !core::mem::replace(&mut self.is_record_read, true) {
@@ -46,6 +62,9 @@ impl Shard {
         }
         if self.backlog.is_empty() {
             self.backlog = Backlog::of(&record.backlog);
+        }
+        if is_restored {
+            self.recover(now);
         }
         for reader in record.readers {
             let (cluster, shard) = (ClusterId(reader.cluster_id), ShardId(reader.shard_id));
@@ -267,9 +286,11 @@ impl Shard {
             readers: self.sources.values().map(shard_record_reader).collect(),
             floor: self.floor.0,
             backlog: self.backlog.store(),
+            life: self.life.map(|life| Bytes::copy_from_slice(life.as_bytes())).unwrap_or_default(),
             ..ShardRecord::default()
         };
         self.seeds.store(&mut record);
+        self.recoveries.store(&mut record);
         Some((record.encode_to_vec().into(), replicated))
     }
 

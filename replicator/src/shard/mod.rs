@@ -3,8 +3,8 @@
 //! `io` is the whole seam. `shard` routes; the other files are its parts: what a workflow waits for (`slot`, `work`), how
 //! it decides (`turn`), what a write's outcome means (`flight`), what is read (`loading`), how namespaces move (`gate`,
 //! `handover`), what is told (`streams`) and heard (`hearing`), what is told from the beginning (`seeding`), what is told of
-//! namespaces that are not known (`strangers`), what cannot be applied (`quarantine`), what was deleted (`tombstones`), and
-//! what peers do not have (`exposure`).
+//! namespaces that are not known (`strangers`), what cannot be applied (`quarantine`), what was deleted (`tombstones`), what
+//! peers do not have (`exposure`), and what a backup does not have (`recovery`).
 
 pub mod io;
 
@@ -17,6 +17,7 @@ mod loading;
 mod outbox;
 mod ownership;
 mod quarantine;
+mod recovery;
 mod report;
 mod seeding;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]

@@ -9,7 +9,12 @@ pub(super) enum Ownership {
     /// Not yet asked for.
     None,
     /// Asked for; the answer brings the range.
-    Acquiring(LoadId),
+    Acquiring {
+        /// The question.
+        load: LoadId,
+        /// Whether the range is to be far above all others.
+        leaps: bool,
+    },
     /// Ours, under this range: every write names it.
     Owned {
         /// The range.
@@ -24,7 +29,7 @@ pub(super) enum Ownership {
 impl Ownership {
     /// The shard was taken over under `range`.
     pub(super) fn become_owned(&mut self, range: RangeId) {
-        assert!(matches!(self, Self::Acquiring(_)), "a shard is acquired before it is owned");
+        assert!(matches!(self, Self::Acquiring { .. }), "a shard is acquired before it is owned");
         *self = Self::Owned { range, ids: TaskIds::of_range(range), is_leaving: false };
     }
 
@@ -32,7 +37,7 @@ impl Ownership {
     pub(super) fn leave(&mut self) {
         match self {
             Self::Owned { is_leaving, .. } => *is_leaving = true,
-            Self::None | Self::Acquiring(_) => *self = Self::None,
+            Self::None | Self::Acquiring { .. } => *self = Self::None,
         }
     }
 

@@ -90,6 +90,16 @@ pub enum Report {
         /// The peer.
         from: ClusterId,
     },
+    /// The store was brought back from a backup. Every cluster is asked for what it has.
+    Restored {
+        /// So many namespaces wait for that.
+        namespaces: usize,
+    },
+    /// All that other clusters have of a namespace was told again after the store was brought back.
+    Recovered {
+        /// The namespace.
+        namespace: NamespaceId,
+    },
     /// A run cannot be told to a peer that asked for everything, because it cannot be read.
     Untold {
         /// The run.

@@ -87,7 +87,7 @@ impl Shard {
         let me = self.topology.current().clone();
         for namespace in self.namespaces.values() {
             if namespace.is_replicated() && namespace.clusters.contains(&me) {
-                if self.seeds.is_known(namespace.id) {
+                if self.seeds.is_known(namespace.id) || self.recoveries.hold(namespace.id) {
                     continue;
                 }
                 for stream in self.tellers(namespace) {
@@ -97,6 +97,7 @@ impl Shard {
                 self.chores.record.get_or_insert(now);
             }
         }
+        self.ask_to_recover(now);
         if self.targets.values().any(|target| target.is_open && self.seeds.owes_question(target.key)) {
             self.chores.ack.get_or_insert(now);
         }
@@ -144,6 +145,7 @@ impl Shard {
                 self.chores.record.get_or_insert(now);
             }
         }
+        self.end_recoveries(now);
     }
 
     /// What is asked with the next acknowledgement.
@@ -159,7 +161,7 @@ impl Shard {
     /// Whether this shard was told all of a namespace.
     #[must_use]
     pub fn is_seeded(&self, namespace: NamespaceId) -> bool {
-        self.seeds.is_seeded(namespace)
+        self.seeds.is_seeded(namespace) && !self.recoveries.hold(namespace)
     }
 
     /// What this shard waits to be told: namespace and stream.

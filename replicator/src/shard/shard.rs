@@ -16,6 +16,7 @@ use super::{
     outbox::Outbox,
     ownership::Ownership,
     quarantine::Quarantine,
+    recovery::Recoveries,
     seeding::Seeder,
     slot::{Phase, Slot},
     strangers::Strangers,
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     defects::{Defect, planted},
     entropy::Entropy,
-    ids::{NamespaceId, RunId, ShardId, TaskId, WorkflowKey},
+    ids::{Life, NamespaceId, RunId, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
     queue::Queues,
     stream::{Backlog, BacklogLimit, Seeds, Source, Tail, Target},
@@ -89,6 +90,10 @@ pub struct Shard {
     pub(super) seeds: Seeds,
     /// Whether the shard's record was read once.
     pub(super) is_record_read: bool,
+    /// Namespaces of which the store has an older state than it once had.
+    pub(super) recoveries: Recoveries,
+    /// Which life of the store this is, if it was read.
+    pub(super) life: Option<Life>,
     /// Watermarks of peers that no longer have all below: they count when what is wanted instead is durable.
     pub(super) gaps: Vec<(StreamKey, TaskId)>,
     /// Namespaces that just became active here and wait for what the last active cluster still has to tell.
@@ -177,6 +182,8 @@ impl Shard {
             seeders: BTreeMap::new(),
             seeds: Seeds::default(),
             is_record_read: false,
+            recoveries: Recoveries::default(),
+            life: None,
             gaps: Vec::new(),
             gates: BTreeMap::new(),
             handovers: Handovers::default(),
@@ -222,10 +229,15 @@ impl Shard {
 
     /// Take the shard over: fence whoever had it, and read what it left.
     pub fn acquire(&mut self) {
-        let id = self.next_load();
-        self.ownership = Ownership::Acquiring(id);
+        self.acquire_range(false);
+    }
+
+    /// The same, under a range that is far above all others if it `leaps`.
+    pub(super) fn acquire_range(&mut self, leaps: bool) {
+        let load = self.next_load();
+        self.ownership = Ownership::Acquiring { load, leaps };
         self.chores.acquire = None;
-        self.outbox.push(Output::Load(id, Load::AcquireShard));
+        self.outbox.push(Output::Load(load, Load::AcquireShard { leaps }));
     }
 
     /// Let the shard go: nothing is decided any more. What is under way is answered as ever; when nothing is
@@ -251,13 +263,20 @@ impl Shard {
             self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             return;
         }
+        if self.recoveries.hold(key.namespace) {
+            let failure = Failure::Unavailable("the store was brought back from a backup and is catching up".into());
+            self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
+            return;
+        }
         self.park(now, key, Work::Request(id, Box::new(request)));
     }
 
     /// A read came back.
     pub fn handle_loaded(&mut self, now: Timestamp, id: LoadId, loaded: Loaded) {
-        if matches!(&self.ownership, Ownership::Acquiring(expected) if *expected == id) {
-            return self.on_shard_loaded(now, loaded);
+        if let Ownership::Acquiring { load, leaps } = self.ownership
+            && load == id
+        {
+            return self.on_shard_loaded(now, leaps, loaded);
         }
         // A read that was under way when the shard was lost is of no use any more.
         match self.loads.remove(&id) {
@@ -436,7 +455,7 @@ impl Shard {
     pub(super) fn drawn_end(&self) -> TaskId {
         match &self.ownership {
             Ownership::Owned { ids, .. } => ids.peek(),
-            Ownership::None | Ownership::Acquiring(_) => TaskId(0),
+            Ownership::None | Ownership::Acquiring { .. } => TaskId(0),
         }
     }
 
@@ -456,7 +475,10 @@ impl Shard {
 
     /// Which work of a namespace goes on.
     pub(super) fn passage(&self, namespace: NamespaceId) -> fn(&Work) -> bool {
-        if self.gates.contains_key(&namespace) {
+        if self.recoveries.hold(namespace) {
+            // Two clusters that were both brought back tell each other.
+            |work| matches!(work, Work::Incoming(_) | Work::Seed(..))
+        } else if self.gates.contains_key(&namespace) {
             |work| matches!(work, Work::Incoming(_))
         } else if self.handovers.holds(namespace) {
             handover::goes_on

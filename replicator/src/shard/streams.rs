@@ -147,6 +147,10 @@ impl Shard {
                 return;
             }
             if source.has_gap(floor) {
+                // What is under way below would be passed over.
+                if end <= floor {
+                    return;
+                }
                 self.tell_gap(key, end);
                 continue;
             }

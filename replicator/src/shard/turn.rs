@@ -160,6 +160,7 @@ impl Shard {
             topology: &self.topology,
             read: &read,
             absent: &absent,
+            recovers: self.recoveries.hold(key.namespace),
             buried: self.tombstones.highest(key),
             now,
             entropy: &mut self.entropy,

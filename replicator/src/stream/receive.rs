@@ -216,6 +216,9 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
     let current = current.filter(|run| RunClock::after(last) <= RunClock::of(&run.state));
     let current_start = current.map(|run| RunClock::of_start(&run.state));
     let run = draft.runs.get_mut(&id).ok_or("the run is gone")?;
+    if draft.recovers && matches!(resolution, Resolution::Extend { .. } | Resolution::Switch(_)) {
+        run.state.forget_buffered();
+    }
     let mut conflict = None;
     let mut lost = Lost::default();
     let mut digest_differs = false;
@@ -273,8 +276,11 @@ impl Lost {
 }
 
 /// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete
-/// (ND-6). Whether anything was.
+/// (ND-6). Whether anything was. After a backup was brought back it is not: what waited was written once, and is told.
 fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
+    if draft.recovers {
+        return false;
+    }
     let topology = draft.topology;
     let Some(mut transition) = draft.transition(id) else { return false };
     let last = transition.run.state.last_write_version();

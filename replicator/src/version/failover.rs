@@ -185,6 +185,13 @@ impl Topology {
         Some(FailoverVersion(next))
     }
 
+    /// A version of `cluster` that is far above `version`: nobody had it, whatever is forgotten of a while ago. `None` for an
+    /// unknown cluster.
+    #[must_use]
+    pub fn leap(&self, cluster: &ClusterName, version: FailoverVersion) -> Option<FailoverVersion> {
+        self.next_version(cluster, FailoverVersion(version.0.saturating_add(self.increment.saturating_mul(ROUNDS))))
+    }
+
     /// The id that `version` names (CM-12). Version 0 names nobody.
     #[must_use]
     pub fn owner(&self, version: FailoverVersion) -> Option<ClusterId> {
@@ -223,6 +230,9 @@ impl fmt::Display for TopologyError {
         })
     }
 }
+
+/// More failovers of a namespace than there are between a backup and the moment in which it is needed.
+const ROUNDS: i64 = 1_000;
 
 #[cfg(test)]
 mod tests {

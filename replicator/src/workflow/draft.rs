@@ -47,6 +47,8 @@ pub struct Draft<'a> {
     pub was_current: Option<RunId>,
     /// Runs that were looked for and are not there.
     pub absent: &'a BTreeSet<RunId>,
+    /// Whether the store has an older state than it once had: nothing may be written under a version that was in use then.
+    pub recovers: bool,
     /// The highest version that runs of the workflow had which were deleted.
     pub buried: Option<FailoverVersion>,
     /// Stretches of history that were read for this draft.

@@ -256,6 +256,13 @@ impl MutableState {
         buffered.len() > MAX_BUFFERED || buffered.iter().map(Message::encoded_len).sum::<usize>() > MAX_BUFFERED_BYTES
     }
 
+    /// Let go of what waits for the started workflow task: it was written where more is known of the run.
+    pub fn forget_buffered(&mut self) {
+        for attributes in core::mem::take(&mut self.local.buffered).into_iter().filter_map(|event| event.attributes) {
+            self.set_over(&attributes, false);
+        }
+    }
+
     /// Mark the activity or timer that a buffered event ends.
     pub(super) fn set_over(&mut self, attributes: &Attributes, is_over: bool) {
         if let Some(scheduled) = event::closes_activity(attributes) {

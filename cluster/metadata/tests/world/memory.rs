@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
+    ids::{EventId, Life, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use store::{
@@ -283,6 +283,10 @@ impl Store for MemoryStore {
 
     fn remove_members(&self, _: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
         panic!("{PROCESSES}")
+    }
+
+    fn life(&self) -> Answer<'_, Result<Life, Unavailable>> {
+        Box::pin(std::future::ready(Ok(Life::counted(1))))
     }
 
     fn begin_incarnation(&self, _: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

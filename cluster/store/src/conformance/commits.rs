@@ -83,6 +83,30 @@ pub async fn a_range_fences_older_ones(fixture: &dyn Fixture) {
     assert_eq!((other, state), (RangeId(1), Bytes::new()), "shards are apart");
 }
 
+/// Above whatever was given and forgotten, whoever else asks at the same moment.
+pub async fn a_range_may_leap_and_a_restart_is_no_other_life(fixture: &dyn Fixture) {
+    let owner = Owner::of(fixture).await;
+    let life = owner.store.life().await.expect("it says");
+    let store = &owner.store;
+    let take = |leaps| async move {
+        match store.load(SHARD, Load::AcquireShard { leaps }).await {
+            Loaded::Shard { range, life, .. } => (range, life),
+            other => panic!("{other:?}"),
+        }
+    };
+    let leapt = owner.range.next(true);
+    assert!(leapt > RangeId(owner.range.0 + 1_000_000));
+    assert_eq!(take(true).await, (leapt, life));
+    assert_eq!(take(false).await, (leapt.next(false), life));
+    if !fixture.survives() {
+        return;
+    }
+    owner.store.close().await;
+    drop(owner);
+    let again = Owner::of(fixture).await;
+    assert_eq!((again.range, again.store.life().await), (leapt.next(false).next(false), Ok(life)));
+}
+
 /// Close and open.
 pub async fn what_was_answered_is_there_after_a_restart(fixture: &dyn Fixture) {
     let owner = Owner::of(fixture).await;

@@ -36,6 +36,7 @@ macro_rules! suite {
             conditions_are_checked_in_order,
             a_failed_condition_leaves_its_neighbours_alone,
             a_range_fences_older_ones,
+            a_range_may_leap_and_a_restart_is_no_other_life,
             what_was_answered_is_there_after_a_restart,
             tasks_come_in_order_and_go_when_done,
             a_row_that_is_there_is_replaced,

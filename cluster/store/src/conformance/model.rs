@@ -69,8 +69,8 @@ impl Owner {
 
 /// Take a shard: its range and record.
 pub async fn acquire(store: &dyn Store, shard: ShardId) -> (RangeId, Bytes) {
-    match store.load(shard, Load::AcquireShard).await {
-        Loaded::Shard { range, state } => (range, state),
+    match store.load(shard, Load::AcquireShard { leaps: false }).await {
+        Loaded::Shard { range, state, .. } => (range, state),
         other => panic!("{other:?}"),
     }
 }

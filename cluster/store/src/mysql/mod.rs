@@ -27,7 +27,7 @@ pub use self::{options::Options, pool::Pool};
 use crate::{
     Failed, Spawner,
     group::{self, Queue},
-    server::{self, CONNECT_TIMEOUT, ServerStore},
+    server::{self, CONNECT_TIMEOUT, ServerStore, shared},
 };
 
 /// The store.
@@ -55,7 +55,9 @@ pub async fn open(options: &Options, spawner: &Spawner) -> Result<MysqlStore, Fa
     let mut writer = Writer::new(options.clone());
     writer.open().await?;
     spawner(Box::pin(server::writer::run(writer, Queue::new(queue))));
-    Ok(ServerStore::new(jobs, Pool::new(pool, options.patience())))
+    let pool = Pool::new(pool, options.patience());
+    let life = shared::life(&pool).await.map_err(|cause| Failed(format!("{options} cannot be read: {cause}")))?;
+    Ok(ServerStore::new(jobs, pool, life))
 }
 
 /// See that a connection refuses what does not fit instead of cutting it off, that a statement sees what was committed

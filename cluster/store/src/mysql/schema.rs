@@ -17,7 +17,7 @@ use crate::{Failed, server::schema, table::Columns as _};
 pub const VERSION: i64 = STEPS.len() as i64;
 
 /// The step from each version to the next, from 0 on. What is in a column: the module of its table. Each may be taken again.
-const STEPS: [&str; 1] = [TABLES];
+const STEPS: [&str; 2] = [TABLES, LIVES];
 
 /// Ids of workflows have a thousand bytes at most.
 const TABLES: &str = "
@@ -65,6 +65,11 @@ INSERT IGNORE INTO drawn VALUES (1, 0);
 UPDATE meridian_schema SET version = 1;
 ";
 
+const LIVES: &str = "
+INSERT IGNORE INTO counter VALUES (5, 1), (6, 0);
+UPDATE meridian_schema SET version = 2;
+";
+
 const MARK: &str = "
 CREATE TABLE IF NOT EXISTS meridian_schema (single BOOLEAN PRIMARY KEY, version BIGINT NOT NULL) ENGINE = InnoDB;
 INSERT IGNORE INTO meridian_schema VALUES (1, 0);
@@ -106,6 +111,22 @@ pub async fn update(options: &Options) -> Result<i64, Failed> {
         found => known(options, found),
     })
     .await
+}
+
+/// The database was brought back from a backup: count another life. Answers its number.
+///
+/// # Errors
+///
+/// It cannot be reached or changed, or has no tables of this version.
+pub async fn restored(options: &Options) -> Result<i64, Failed> {
+    let failed = |error: sqlx::Error| Failed(format!("{options} cannot be changed: {}", text(&error)));
+    let mut connection = connect(options).await?;
+    known(options, look(&mut connection, options).await?)?;
+    connection.execute("UPDATE counter SET value = value + 1 WHERE counter = 5").await.map_err(failed)?;
+    let read = sqlx::query("SELECT value FROM counter WHERE counter = 5");
+    let life = read.fetch_one(&mut connection).await.and_then(|row| row.integer(0)).map_err(failed)?;
+    let _ = connection.close().await;
+    Ok(life.unwrap_or_default())
 }
 
 /// The version of tables that this program can work with, or why it cannot.

@@ -26,7 +26,7 @@ pub use self::{options::Options, pool::Pool};
 use crate::{
     Failed, Spawner,
     group::{self, Queue},
-    server::{self, CONNECT_TIMEOUT, ServerStore},
+    server::{self, CONNECT_TIMEOUT, ServerStore, shared},
 };
 
 /// The store.
@@ -53,7 +53,9 @@ pub async fn open(options: &Options, spawner: &Spawner) -> Result<PostgresStore,
     let mut writer = Writer::new(options.clone());
     writer.open().await?;
     spawner(Box::pin(server::writer::run(writer, Queue::new(queue))));
-    Ok(ServerStore::new(jobs, Pool::new(pool, options.patience())))
+    let pool = Pool::new(pool, options.patience());
+    let life = shared::life(&pool).await.map_err(|cause| Failed(format!("{options} cannot be read: {cause}")))?;
+    Ok(ServerStore::new(jobs, pool, life))
 }
 
 /// See that a commit on this connection is durable before it is answered, whatever the database does for others.

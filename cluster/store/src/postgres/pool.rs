@@ -42,6 +42,11 @@ impl Database for Pool {
 
     const DIALECT: &'static Dialect = &DIALECT;
 
+    // A server that took over from another one, or was brought back to an earlier moment, writes another timeline.
+    const PLACE: &'static str = "SELECT ('x' || substr(md5(concat_ws('/', c.system_identifier, \
+        left(pg_walfile_name(pg_current_wal_lsn()), 8), d.oid)), 1, 15))::bit(60)::bigint \
+        FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database()";
+
     async fn ask<T: Send>(
         &self,
         text: &'static str,

@@ -16,7 +16,7 @@ use crate::{Failed, server::schema, table::Columns as _};
 pub const VERSION: i64 = STEPS.len() as i64;
 
 /// The step from each version to the next. What is in a column: the module of its table.
-const STEPS: [&str; 2] = [TABLES, MEMBERS];
+const STEPS: [&str; 3] = [TABLES, MEMBERS, LIVES];
 
 /// The rows of `shard` and `run` change in place, and room in their pages keeps the indexes out of it.
 const TABLES: &str = "
@@ -63,6 +63,11 @@ CREATE TABLE member (id BYTEA PRIMARY KEY, heartbeat BIGINT NOT NULL, record BYT
 UPDATE meridian_schema SET version = 2;
 ";
 
+const LIVES: &str = "
+INSERT INTO counter VALUES (5, 1), (6, 0);
+UPDATE meridian_schema SET version = 3;
+";
+
 /// Look at a database without changing it.
 ///
 /// # Errors
@@ -99,6 +104,21 @@ pub async fn update(options: &Options) -> Result<i64, Failed> {
         found => known(options, found),
     })
     .await
+}
+
+/// The database was brought back from a backup: count another life. Answers its number.
+///
+/// # Errors
+///
+/// It cannot be reached or changed, or has no tables of this version.
+pub async fn restored(options: &Options) -> Result<i64, Failed> {
+    let failed = |error: sqlx::Error| Failed(format!("{options} cannot be changed: {}", text(&error)));
+    let mut connection = connect(options).await?;
+    known(options, look(&mut connection, options).await?)?;
+    let count = sqlx::query("UPDATE counter SET value = value + 1 WHERE counter = 5 RETURNING value");
+    let life = count.fetch_one(&mut connection).await.and_then(|row| row.integer(0)).map_err(failed)?;
+    let _ = connection.close().await;
+    Ok(life.unwrap_or_default())
 }
 
 /// The version of tables that this program can work with, or why it cannot.

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt, future::Future};
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
+    ids::{EventId, Life, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +20,7 @@ mod address;
 mod options;
 mod read;
 pub(crate) mod schema;
-mod shared;
+pub(crate) mod shared;
 pub(crate) mod writer;
 
 pub use self::address::{Address, Tls};
@@ -67,6 +67,9 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
         read: impl Fn(&Self::Row) -> Result<T, Malformed> + Send,
     ) -> impl Future<Output = Result<Vec<T>, Unavailable>> + Send;
 
+    /// A statement that says where the database lies, as a number that is another one for a copy elsewhere.
+    const PLACE: &'static str;
+
     /// Begin a transaction.
     fn begin(&self) -> impl Future<Output = Result<Self::Connection, Trouble>> + Send;
 
@@ -102,11 +105,23 @@ pub(crate) trait Connection: Send {
 pub struct ServerStore<D> {
     jobs: mpsc::Sender<Job<Never>>,
     database: D,
+    life: Life,
 }
 
 impl<D> ServerStore<D> {
-    pub(crate) fn new(jobs: mpsc::Sender<Job<Never>>, database: D) -> Self {
-        Self { jobs, database }
+    pub(crate) fn new(jobs: mpsc::Sender<Job<Never>>, database: D, life: Life) -> Self {
+        Self { jobs, database, life }
+    }
+}
+
+#[expect(private_bounds, reason = "only databases of this crate are opened")]
+impl<D: Database> ServerStore<D> {
+    /// Take a shard.
+    async fn acquire(&self, shard: ShardId, leaps: bool) -> Result<Loaded, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Member(Member::Acquire(shard, leaps, reply))).await.map_err(|_| closed())?;
+        let (range, state) = answer.await.map_err(|_| closed())??;
+        Ok(Loaded::Shard { range, state, life: self.life })
     }
 }
 
@@ -135,14 +150,7 @@ impl<D: Database> Store for ServerStore<D> {
     fn load(&self, shard: ShardId, load: Load) -> Answer<'_, Loaded> {
         Box::pin(async move {
             let loaded = match load {
-                Load::AcquireShard => {
-                    let (reply, answer) = oneshot::channel();
-                    let sent = self.jobs.send(Job::Member(Member::Acquire(shard, reply))).await;
-                    match sent {
-                        Ok(()) => answer.await.map_err(|_| closed()),
-                        Err(_) => Err(closed()),
-                    }
-                }
+                Load::AcquireShard { leaps } => self.acquire(shard, leaps).await,
                 Load::Current(workflow) => read::current(&self.database, &workflow).await,
                 Load::Run(run) => read::run(&self.database, &run).await.map(Loaded::Run),
                 Load::Tasks { category, after, limit } => {
@@ -289,6 +297,10 @@ impl<D: Database> Store for ServerStore<D> {
 
     fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
         Box::pin(shared::remove_members(&self.database, ids))
+    }
+
+    fn life(&self) -> Answer<'_, Result<Life, Unavailable>> {
+        Box::pin(std::future::ready(Ok(self.life)))
     }
 
     fn begin_incarnation(&self, fresh: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use replicator::ids::NamespaceId;
+use replicator::ids::{Life, NamespaceId};
 use uuid::Uuid;
 
 use super::{Connection, Database};
@@ -264,4 +264,24 @@ pub(crate) async fn begin_incarnation<D: Database>(database: &D, fresh: Uuid) ->
     }
     connection.commit().await?;
     Ok(Identity { id, incarnation })
+}
+
+/// The life of a database. It is another one if the database lies elsewhere than it was last seen: then it is a copy.
+pub(crate) async fn life<D: Database>(database: &D) -> Result<Life, Unavailable> {
+    let place = database.ask(D::PLACE, Values::default(), |row| column::<i64>(row, 0)).await?;
+    let mut connection = database.begin().await?;
+    let before = counter(&mut connection, Counter::Place).await?;
+    let mut life = counter(&mut connection, Counter::Life).await?;
+    let Some(place) = place.first().copied().filter(|place| *place != before) else {
+        connection.roll_back().await;
+        return Ok(Life::counted(life));
+    };
+    if before != 0 {
+        life += 1;
+        set_counter(&mut connection, Counter::Life, life).await?;
+        tracing::warn!(life, "the database is another one than before, with the same tables: it is taken for a backup");
+    }
+    set_counter(&mut connection, Counter::Place, place).await?;
+    connection.commit().await?;
+    Ok(Life::counted(life))
 }

@@ -5,10 +5,7 @@ use std::{
     future::Future,
 };
 
-use replicator::{
-    ids::{RangeId, ShardId},
-    shard::io::Loaded,
-};
+use replicator::ids::{RangeId, ShardId};
 
 use crate::group::{Member, Outcome, Queue, Trouble, TroubleKind, Turn};
 
@@ -86,11 +83,11 @@ fn apart(group: Vec<Member>) -> VecDeque<Vec<Member>> {
     parts
 }
 
-/// How often each shard of a group is taken: one that two members ask for is taken once for each.
+/// How far the range of each shard of a group rises: one that two members ask for is taken once for each.
 pub(crate) fn wanted(group: &[Member]) -> BTreeMap<ShardId, i64> {
     let mut times: BTreeMap<ShardId, i64> = BTreeMap::new();
     for member in group {
-        *times.entry(member_shard(member)).or_default() += 1;
+        *times.entry(member_shard(member)).or_default() += rise(member);
     }
     times
 }
@@ -102,15 +99,23 @@ pub(crate) fn acquired(group: &[Member], taken: &BTreeMap<ShardId, (RangeId, byt
         let shard = member_shard(member);
         let (range, state) = taken.get(&shard).expect("every shard is answered");
         let left = left.get_mut(&shard).expect("it was wanted");
-        *left -= 1;
-        Outcome::Acquired(Loaded::Shard { range: RangeId(range.0 - *left), state: state.clone() })
+        *left -= rise(member);
+        Outcome::Acquired((RangeId(range.0 - *left), state.clone()))
     });
     outcomes.collect()
 }
 
+/// How far a member raises the range of its shard.
+fn rise(member: &Member) -> i64 {
+    match member {
+        Member::Acquire(_, leaps, _) => RangeId(0).next(*leaps).0,
+        Member::Commit(..) => 0,
+    }
+}
+
 fn member_shard(member: &Member) -> ShardId {
     match member {
-        Member::Acquire(shard, _) => *shard,
+        Member::Acquire(shard, ..) => *shard,
         Member::Commit(transaction, _) => transaction.shard,
     }
 }

@@ -9,6 +9,7 @@ use std::{
     fmt,
     fs::File,
     future::Future,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -18,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
+    ids::{EventId, Life, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use sqlx::{
@@ -113,6 +114,13 @@ pub async fn open_tuned(location: &Location, tuning: &Tuning, spawner: &Spawner)
             (connection, None, None)
         }
     };
+    let place = match location {
+        Location::File(path) => place(path)?,
+        Location::Memory => 0,
+    };
+    let life = life(&mut connection, place)
+        .await
+        .map_err(|trouble| Failed(format!("the database cannot say which life it lives: {}", trouble.text)))?;
     let numbers = numbers(&mut connection)
         .await
         .map_err(|error| Failed(format!("the tables of the database cannot be read: {error}")))?;
@@ -129,7 +137,7 @@ pub async fn open_tuned(location: &Location, tuning: &Tuning, spawner: &Spawner)
     let (view, runner) = (View::default(), Runner::default());
     let queue = Queue::new(queue);
     spawner(Box::pin(Writer { connection, options, queue, numbers, view, runner, lock }.run()));
-    Ok(SqliteStore { jobs, readers })
+    Ok(SqliteStore { jobs, readers, life })
 }
 
 /// The store.
@@ -137,6 +145,7 @@ pub async fn open_tuned(location: &Location, tuning: &Tuning, spawner: &Spawner)
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job<Chore>>,
     readers: Readers,
+    life: Life,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -223,6 +232,55 @@ async fn connect(path: &Path, tuning: &Tuning) -> Result<(SqliteConnection, Sqli
     Ok((connection, options.create_if_missing(false)))
 }
 
+/// Where a file lies, as a number that is another one for a copy beside it.
+fn place(path: &Path) -> Result<i64, Failed> {
+    let failed = |error: std::io::Error| Failed(format!("{} cannot be looked at: {error}", path.display()));
+    let file = std::fs::metadata(path).map_err(failed)?;
+    // Not every file system knows when a file was made.
+    let made = file.created().ok().and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    let name = format!("{}/{}/{}", file.dev(), file.ino(), made.as_nanos());
+    Ok(farmhash::hash64(name.as_bytes()).cast_signed() | 1)
+}
+
+/// The life of a database; another one if it lies elsewhere than it was last seen, for then it is a copy.
+async fn life(connection: &mut SqliteConnection, place: i64) -> Result<Life, Trouble> {
+    let before = counter(connection, Counter::Place, 0).await?;
+    let mut life = counter(connection, Counter::Life, 1).await?;
+    if before != place {
+        if before != 0 {
+            life += 1;
+            tracing::warn!(life, "the database is another file than before: it is taken for a backup");
+        }
+        let mut script = Script::default();
+        put_counter(&mut script, Counter::Life, life);
+        put_counter(&mut script, Counter::Place, place);
+        writer::write(connection, &mut Runner::default(), script).await?;
+    }
+    Ok(Life::counted(life))
+}
+
+/// A file was brought back from a backup: count another life. Answers its number.
+///
+/// # Errors
+///
+/// It is not there, is not ours, is in use, or cannot be written.
+pub async fn restored(path: &Path) -> Result<i64, Failed> {
+    if !path.exists() {
+        return Err(Failed(format!("{} is not there", path.display())));
+    }
+    let _lock = lock(path)?;
+    let (mut connection, _) = connect(path, &Tuning::default()).await?;
+    let failed = |trouble: Trouble| Failed(format!("{} cannot be changed: {}", path.display(), trouble.text));
+    let life = counter(&mut connection, Counter::Life, 1).await.map_err(failed)? + 1;
+    let mut script = Script::default();
+    put_counter(&mut script, Counter::Life, life);
+    put_counter(&mut script, Counter::Place, place(path)?);
+    writer::write(&mut connection, &mut Runner::default(), script).await.map_err(failed)?;
+    let closed = connection.close().await;
+    closed.map_err(|error| Failed(format!("{} cannot be closed: {error}", path.display())))?;
+    Ok(life)
+}
+
 async fn numbers(connection: &mut SqliteConnection) -> Result<Numbers, sqlx::Error> {
     let text = "SELECT max(ifnull((SELECT max(row) FROM run), 0), ifnull((SELECT max(tree) FROM node_at), 0)), \
                 ifnull((SELECT max(seq) FROM node), 0)";
@@ -238,6 +296,14 @@ fn closed() -> Unavailable {
 type Done<'c, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'c>>;
 
 impl SqliteStore {
+    /// Take a shard, in the life that the store has now.
+    async fn acquire(&self, shard: ShardId, leaps: bool) -> Result<Loaded, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Member(Member::Acquire(shard, leaps, reply))).await.map_err(|_| closed())?;
+        let (range, state) = answer.await.map_err(|_| closed())??;
+        Ok(Loaded::Shard { range, state, life: self.life })
+    }
+
     /// Let the writer do something alone.
     async fn chore<T: Send + 'static>(
         &self,
@@ -280,14 +346,7 @@ impl Store for SqliteStore {
     fn load(&self, shard: ShardId, load: Load) -> Answer<'_, Loaded> {
         Box::pin(async move {
             let loaded = match load {
-                Load::AcquireShard => {
-                    let (reply, answer) = oneshot::channel();
-                    let sent = self.jobs.send(Job::Member(Member::Acquire(shard, reply))).await;
-                    match sent {
-                        Ok(()) => answer.await.map_err(|_| closed()),
-                        Err(_) => Err(closed()),
-                    }
-                }
+                Load::AcquireShard { leaps } => self.acquire(shard, leaps).await,
                 Load::Current(workflow) => read::current(&self.readers, &workflow).await,
                 Load::Run(run) => read::run(&self.readers, &run).await.map(Loaded::Run),
                 Load::Tasks { category, after, limit } => {
@@ -574,6 +633,10 @@ impl Store for SqliteStore {
                 writer::write(connection, runner, script).await
             })
         }))
+    }
+
+    fn life(&self) -> Answer<'_, Result<Life, Unavailable>> {
+        Box::pin(std::future::ready(Ok(self.life)))
     }
 
     fn begin_incarnation(&self, fresh: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

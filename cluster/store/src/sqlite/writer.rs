@@ -9,10 +9,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use replicator::{
-    ids::{BranchId, RecordVersion, RunId, WorkflowKey},
-    shard::io::Loaded,
-};
+use replicator::ids::{BranchId, RecordVersion, RunId, WorkflowKey};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::Mutex;
 
@@ -107,10 +104,7 @@ impl Writer {
             Member::Commit(transaction, _) => {
                 Outcome::Commit(plan.admit(&mut self.view, &trees, &mut self.numbers, transaction))
             }
-            Member::Acquire(shard, _) => {
-                let (range, state) = plan.acquire(&mut self.view, *shard);
-                Outcome::Acquired(Loaded::Shard { range, state })
-            }
+            Member::Acquire(shard, leaps, _) => Outcome::Acquired(plan.acquire(&mut self.view, *shard, *leaps)),
         });
         let outcomes = outcomes.collect();
         write(connection, &mut self.runner, script(plan)).await?;
@@ -124,7 +118,7 @@ impl Writer {
         for member in group {
             let (shard, transaction) = match member {
                 Member::Commit(transaction, _) => (transaction.shard, Some(transaction)),
-                Member::Acquire(shard, _) => (*shard, None),
+                Member::Acquire(shard, ..) => (*shard, None),
             };
             if !self.view.shards.contains_key(&shard) {
                 shards.insert(shard);

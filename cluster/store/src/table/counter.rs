@@ -16,6 +16,10 @@ pub(crate) enum Counter {
     /// Id of this cluster: sixteen bytes.
     #[cfg_attr(not(test), expect(dead_code, reason = "the number stands in a statement"))]
     Cluster = 4,
+    /// The life of the store, counted from 1.
+    Life = 5,
+    /// Where the store lay when that was counted, as a number that is another one elsewhere; 0: nobody looked.
+    Place = 6,
 }
 
 impl Counter {

@@ -12,6 +12,7 @@ mod oversized;
 mod ownership;
 mod quarantine;
 mod reapplication;
+mod recovery;
 mod reset;
 mod seeding;
 mod shard_counts;

@@ -93,7 +93,7 @@ fn only_who_has_the_shard_says_that_it_is_drained() {
         let reports = world.clusters[A].reports.len();
         if is_taken {
             // By another host, of which this one does not hear.
-            let _ = world.clusters[A].store.load(Load::AcquireShard);
+            let _ = world.clusters[A].store.load(Load::AcquireShard { leaps: false });
         }
         world.pause(B, 15);
         let lost = |report: &Report| matches!(report, Report::OwnershipLost { .. });

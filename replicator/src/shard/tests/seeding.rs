@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Clusters whose frames go whole, with their acknowledgements.
-fn wired(count: usize) -> World {
+pub(super) fn wired(count: usize) -> World {
     let mut world = World::new(count);
     world.is_wired = true;
     for cluster in 0..count {
@@ -21,7 +21,7 @@ fn wired(count: usize) -> World {
 }
 
 /// Deliver frames, and what follows from them, until there are none.
-fn exchange(world: &mut World) {
+pub(super) fn exchange(world: &mut World) {
     for _ in 0..2000 {
         exchange_some(world, usize::MAX);
         world.tick(60);
@@ -42,13 +42,13 @@ fn exchange_some(world: &mut World, count: usize) {
 }
 
 /// The streams between a cluster and all others break.
-fn cut(world: &mut World, cluster: usize) {
+pub(super) fn cut(world: &mut World, cluster: usize) {
     world.frames.retain(|(from, to, _)| *from != cluster && *to != cluster);
     tell_streams(world, cluster, &StreamEvent::Closed);
 }
 
 /// They are there again.
-fn reconnect(world: &mut World, cluster: usize) {
+pub(super) fn reconnect(world: &mut World, cluster: usize) {
     cut(world, cluster);
     tell_streams(world, cluster, &StreamEvent::Opened);
 }
@@ -83,7 +83,7 @@ fn write_runs(world: &mut World, cluster: usize) {
     world.try_end_activity(cluster, 0);
 }
 
-fn told_of(world: &World, cluster: usize, wanted: impl Fn(&Report) -> bool) -> usize {
+pub(super) fn told_of(world: &World, cluster: usize, wanted: impl Fn(&Report) -> bool) -> usize {
     world.clusters[cluster].reports.iter().filter(|report| wanted(report)).count()
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     history::{Branch, HistoryBatch, content},
-    ids::{BranchId, EventId, RangeId, RecordVersion, RunId, RunKey, TaskId, WorkflowKey},
+    ids::{BranchId, EventId, Life, RangeId, RecordVersion, RunId, RunKey, TaskId, WorkflowKey},
     shard::io::{BacklogTask, CommitOutcome, ItemKey, Load, Loaded, RunChange, StoredRun, Transaction},
     task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
     workflow::{MutableState, execution::Phase},
@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Store {
     range: i64,
     record: Bytes,
+    /// How often it was brought back from a copy.
+    pub(super) restored: i64,
     pub(super) current: BTreeMap<WorkflowKey, RunId>,
     runs: BTreeMap<RunKey, (RecordVersion, Bytes, BTreeMap<ItemKey, Bytes>)>,
     pub(super) tasks: BTreeMap<(Category, TaskKey), HistoryTask>,
@@ -44,11 +46,17 @@ struct Node {
 }
 
 impl Store {
+    /// Which life it lives.
+    pub(super) fn life(&self) -> Life {
+        Life::counted(1 + self.restored)
+    }
+
     pub(super) fn load(&mut self, load: Load) -> Loaded {
         match load {
-            Load::AcquireShard => {
-                self.range += 1;
-                Loaded::Shard { range: RangeId(self.range), state: self.record.clone() }
+            Load::AcquireShard { leaps } => {
+                self.range = RangeId(self.range).next(leaps).0;
+                let life = self.life();
+                Loaded::Shard { range: RangeId(self.range), state: self.record.clone(), life }
             }
             Load::Current(workflow) => {
                 let run = self.current.get(&workflow).map(|run| RunKey { workflow: workflow.clone(), run: *run });

@@ -171,6 +171,22 @@ impl World {
         self.reopen_to(index);
     }
 
+    /// The store is lost, and a copy of it takes its place. The cluster knows of the namespace what it knew then.
+    pub(super) fn restore(&mut self, index: usize, backup: &(Store, Namespace)) {
+        let (mut copy, namespace) = backup.clone();
+        copy.restored = self.clusters[index].store.restored + 1;
+        self.clusters[index].store = copy;
+        self.replace(index);
+        self.clusters[index].shard.handle_namespace(self.now, namespace);
+        self.clusters[index].shard.acquire();
+        self.settle(index);
+    }
+
+    /// A copy of what a cluster has.
+    pub(super) fn back_up(&self, index: usize) -> (Store, Namespace) {
+        (self.clusters[index].store.clone(), self.namespace.clone())
+    }
+
     /// A process that knows nothing yet is in the place of the one that died.
     fn replace(&mut self, index: usize) {
         // No start of a process draws the ids of another.

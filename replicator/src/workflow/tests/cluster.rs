@@ -92,6 +92,7 @@ impl Cluster {
             topology: &self.topology,
             read: &self.read,
             absent: &BTreeSet::new(),
+            recovers: false,
             buried: None,
             now: self.now,
             entropy: &mut self.entropy,
@@ -477,6 +478,7 @@ fn topology() -> Topology {
 /// A namespace in clusters `a` and `b`, active in `a`.
 pub(super) fn namespace() -> Namespace {
     Namespace {
+        resumed_in: None,
         id: NamespaceId(Entropy::new(1).uuid()),
         name: "shop".to_string(),
         state: crate::namespace::NamespaceState::Registered,

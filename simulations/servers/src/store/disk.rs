@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use replicator::{
     history::Branch,
-    ids::{EventId, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
+    ids::{EventId, Life, NamespaceId, RunId, ShardId, WorkflowId, WorkflowKey},
     shard::io::{CommitOutcome, Load, Loaded, Transaction},
 };
 use simulations::random::{Random, Range};
@@ -202,7 +202,7 @@ impl Store for Disk {
     fn load(&self, shard: ShardId, load: Load) -> Answer<'_, Loaded> {
         Box::pin(async move {
             let loaded = match &load {
-                Load::AcquireShard => self.write(|tables| tables.load(shard, &load)).await,
+                Load::AcquireShard { .. } => self.write(|tables| tables.load(shard, &load)).await,
                 load => self.read(|tables| tables.load(shard, load)).await,
             };
             loaded.unwrap_or_else(|cause| Loaded::Failed(cause.0))
@@ -330,6 +330,10 @@ impl Store for Disk {
 
     fn remove_members(&self, ids: Vec<Uuid>) -> Answer<'_, Result<(), Unavailable>> {
         Box::pin(self.write(move |tables| tables.shared.remove_members(&ids)))
+    }
+
+    fn life(&self) -> Answer<'_, Result<Life, Unavailable>> {
+        Box::pin(std::future::ready(Ok(Life::counted(1))))
     }
 
     fn begin_incarnation(&self, fresh: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

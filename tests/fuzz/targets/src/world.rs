@@ -11,7 +11,8 @@ use proto::temporal::{
 };
 use replicator::{
     ids::{
-        BranchId, ClusterId, EventId, NamespaceId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId, WorkflowKey,
+        BranchId, ClusterId, EventId, Life, NamespaceId, RangeId, RecordVersion, RunId, RunKey, ShardId, TaskId,
+        WorkflowKey,
     },
     namespace::Namespace,
     shard::{
@@ -291,9 +292,10 @@ impl World {
 
     fn load(&mut self, id: LoadId, load: Load) {
         let loaded = match load {
-            Load::AcquireShard => {
-                self.stored.range += 1;
-                Loaded::Shard { range: RangeId(self.stored.range), state: self.stored.shard.clone() }
+            Load::AcquireShard { leaps } => {
+                self.stored.range = RangeId(self.stored.range).next(leaps).0;
+                let life = Life::counted(1);
+                Loaded::Shard { range: RangeId(self.stored.range), state: self.stored.shard.clone(), life }
             }
             Load::Current(workflow) => {
                 let current = self.stored.current.get(&workflow).copied();

@@ -1,0 +1,171 @@
+//! A cluster loses its store, and a copy that is older takes its place.
+
+use std::{format, string::String, vec::Vec};
+
+use super::{
+    seeding::{exchange, reconnect, told_of, wired},
+    store::Store,
+    world::{A, B, C, World, done},
+};
+use crate::{
+    namespace::{Federation, Namespace, recovery::resume},
+    shard::io::{Failure, Report},
+};
+
+/// The cluster has asked all others, and goes on. Answers what it knows of the namespace then.
+fn go_on(world: &mut World, cluster: usize, backup: &(Store, Namespace)) -> Namespace {
+    let life = world.clusters[cluster].store.life();
+    let federation = Federation::alone(super::world::topology(cluster, world.clusters.len()));
+    let known = if world.namespace.failover_version > backup.1.failover_version { &world.namespace } else { &backup.1 };
+    let resumed = resume(known, life, world.now, &federation).expect("it rests").namespace;
+    // What is this cluster's own affair is not told.
+    let told = Namespace { resumed_in: None, ..resumed.clone() };
+    world.namespace = told;
+    let all: Vec<usize> = (0..world.clusters.len()).filter(|other| *other != cluster).collect();
+    world.hear(&all);
+    hear(world, cluster, resumed.clone());
+    resumed
+}
+
+fn hear(world: &mut World, cluster: usize, namespace: Namespace) {
+    world.clusters[cluster].shard.handle_namespace(world.now, namespace);
+    world.settle(cluster);
+}
+
+fn recovered(world: &World, cluster: usize) -> bool {
+    !world.clusters[cluster].shard.is_recovering()
+}
+
+/// `b` stands by. What it was told after the backup is not told again by a stream, and is all there in the end.
+#[test]
+fn a_standby_is_told_again_what_it_lost() {
+    let mut world = wired(2);
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    let backup = world.back_up(B);
+    world.signal(A, "one");
+    world.work(A, [done()].into());
+    let second = world.start(A, 0);
+    exchange(&mut world);
+    world.tick(5_000);
+    world.restore(B, &backup);
+    assert!(!world.has(B, second));
+    reconnect(&mut world, B);
+    exchange(&mut world);
+    world.agree();
+    assert!(world.has(B, run) && world.has(B, second) && recovered(&world, B));
+    assert_eq!(told_of(&world, B, |report| matches!(report, Report::Restored { namespaces: 1 })), 1);
+}
+
+/// `a` is active. It had given `one` the name 3@1, told `b`, and forgot. What it writes next must be named otherwise.
+#[test]
+fn no_event_is_named_like_one_that_is_forgotten() {
+    let mut world = wired(2);
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    let backup = world.back_up(A);
+    world.signal(A, "one");
+    exchange(&mut world);
+    world.restore(A, &backup);
+    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    go_on(&mut world, A, &backup);
+    world.signal(A, "two");
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(world.story(B, run), "1@1:Started 2@1:TaskScheduled 3@1:!one 4@10001:!two");
+}
+
+/// It goes on before `b` is there: it has no more than the backup, and waits.
+#[test]
+fn a_cluster_that_nobody_tells_what_it_lost_is_not_active() {
+    let mut world = wired(2);
+    world.start(A, 0);
+    exchange(&mut world);
+    let backup = world.back_up(A);
+    world.signal(A, "one");
+    exchange(&mut world);
+    world.restore(A, &backup);
+    let resumed = go_on(&mut world, A, &backup);
+    world.tick(60_000);
+    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    world.restart(A);
+    hear(&mut world, A, resumed);
+    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    world.signal(A, "two");
+    exchange(&mut world);
+    world.agree();
+}
+
+/// Of what `a` wrote after the backup `b` has everything and `c` nothing. `b` tells `a`, and `a` tells `c`.
+#[test]
+fn what_one_peer_has_every_peer_gets() {
+    let mut world = wired(3);
+    world.start(A, 0);
+    exchange(&mut world);
+    let backup = world.back_up(A);
+    super::seeding::cut(&mut world, C);
+    world.signal(A, "one");
+    exchange(&mut world);
+    world.restore(A, &backup);
+    reconnect(&mut world, A);
+    reconnect(&mut world, C);
+    exchange(&mut world);
+    go_on(&mut world, A, &backup);
+    exchange(&mut world);
+    world.agree();
+}
+
+/// Both lost their stores at once. Each waits for the other to tell what it has.
+#[test]
+fn two_clusters_that_were_brought_back_wait_for_each_other_and_go_on() {
+    let mut world = wired(2);
+    world.start(A, 0);
+    exchange(&mut world);
+    let backups = [A, B].map(|cluster| world.back_up(cluster));
+    world.signal(A, "one");
+    exchange(&mut world);
+    world.restore(A, &backups[A]);
+    world.restore(B, &backups[B]);
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    go_on(&mut world, A, &backups[A]);
+    exchange(&mut world);
+    assert!(recovered(&world, A) && recovered(&world, B));
+    world.signal(A, "two");
+    exchange(&mut world);
+    world.agree();
+}
+
+/// `b` was made active while `a` had no store. `a` hears of that and stands by.
+#[test]
+fn what_was_failed_over_meanwhile_stays_there() {
+    let mut world = wired(2);
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    let backup = world.back_up(A);
+    world.signal(A, "one");
+    exchange(&mut world);
+    super::seeding::cut(&mut world, A);
+    world.failover(B, &[B]);
+    world.signal(B, "two");
+    world.restore(A, &backup);
+    world.hear(&[A]);
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    world.agree();
+    assert!(recovered(&world, A));
+    assert_eq!(world.signals(A, run), "one two");
+}
+
+/// Why a signal is refused in `a`.
+fn refusal(world: &mut World) -> String {
+    match world.try_signal(A, None, "refused") {
+        Err(Failure::Unavailable(text)) => text,
+        reply => format!("{reply:?}"),
+    }
+}
