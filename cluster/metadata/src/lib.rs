@@ -20,6 +20,7 @@ mod confirm;
 mod detached;
 mod feed;
 mod pull;
+mod recall;
 mod refresh;
 
 pub mod endpoint;

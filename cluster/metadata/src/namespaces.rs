@@ -12,11 +12,11 @@ use prost::Message;
 use proto::temporal::server::api::replication::v1::NamespaceTaskAttributes;
 use replicator::{
     entropy::Entropy,
-    ids::NamespaceId,
+    ids::{Life, NamespaceId},
     namespace::{
         Change, Federation, Namespace, Refusal,
         merge::{self, Known},
-        replication, stored,
+        recovery, replication, stored,
     },
     time::Timestamp,
     version::ClusterName,
@@ -45,6 +45,8 @@ pub struct Namespaces {
 
 struct Shared {
     ports: Ports,
+    /// Which life of the store this is.
+    life: Life,
     clusters: Clusters,
     table: watch::Sender<Table>,
     writer: Mutex<Writer>,
@@ -81,9 +83,11 @@ impl Namespaces {
     /// When they cannot be read.
     pub async fn open(ports: Ports, clusters: Clusters) -> Result<Self, OpenError> {
         let stored = ports.store.namespaces().await.map_err(OpenError::Unavailable)?;
+        let life = ports.store.life().await.map_err(OpenError::Unavailable)?;
         let notification = stored.notification;
         let table = Table::decode(&stored).map_err(OpenError::Contradiction)?;
         let shared = Shared {
+            life,
             clusters,
             table: watch::Sender::new(table),
             writer: Mutex::new(Writer { notification, listeners: Vec::new() }),
@@ -92,6 +96,11 @@ impl Namespaces {
             ports,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Which life of the store this is.
+    pub(crate) fn life(&self) -> Life {
+        self.shared.life
     }
 
     /// The namespace of this name.
@@ -198,6 +207,22 @@ impl Namespaces {
         Ok(wrote.expect("a change is written"))
     }
 
+    /// Let a namespace go on after the store was brought back from a backup. Answers its failover version.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or the store is away.
+    pub(crate) async fn resume(&self, name: String, life: Life) -> Result<i64, Status> {
+        let clock = self.shared.ports.clock.clone();
+        let known = name.clone();
+        let resume = move |table: &Table, federation: &Federation| {
+            let old = table.by_name(&known).ok_or_else(|| Refusal::NotFound(known.clone()))?;
+            Ok(recovery::resume(old, life, clock(), federation))
+        };
+        self.write(resume).await?;
+        self.resolve(&name).map(|namespace| namespace.failover_version.0)
+    }
+
     /// Add a namespace: `decide` says which, from whether its name is taken.
     pub(crate) async fn add(
         &self,
@@ -207,7 +232,10 @@ impl Namespaces {
         let shared = self.shared.clone();
         let wrote = self
             .write(move |table, federation| {
-                decide(table.by_name.contains_key(&name), shared.fresh_id(table), federation).map(Some)
+                let mut change = decide(table.by_name.contains_key(&name), shared.fresh_id(table), federation)?;
+                // Nothing of a new namespace is forgotten.
+                change.namespace.resumed_in = (shared.life != Life::counted(1)).then_some(shared.life);
+                Ok(Some(change))
             })
             .await?;
         Ok(wrote.expect("a change is written"))

@@ -22,6 +22,7 @@ use crate::{
     namespaces::Namespaces,
     peer::Peer,
     ports::Ports,
+    recall::Recall,
 };
 
 /// Reads the queue of every connected peer.
@@ -30,6 +31,7 @@ pub(crate) struct Pullers {
     ports: Ports,
     clusters: Clusters,
     namespaces: Namespaces,
+    recall: Recall,
     stop: CancellationToken,
     aside: Arc<Mutex<VecDeque<SetAside>>>,
 }
@@ -47,7 +49,8 @@ pub struct SetAside {
 
 impl Pullers {
     pub(crate) fn new(ports: Ports, clusters: Clusters, namespaces: Namespaces, stop: CancellationToken) -> Self {
-        Self { ports, clusters, namespaces, stop, aside: Arc::default() }
+        let recall = Recall::new(namespaces.life(), clusters.clone(), namespaces.clone());
+        Self { ports, clusters, namespaces, recall, stop, aside: Arc::default() }
     }
 
     /// The same, until another moment.
@@ -110,6 +113,8 @@ impl Puller {
     async fn read(&self) {
         let mut place = NOTHING;
         let mut pause = Duration::ZERO;
+        let recall = &self.shared.recall;
+        let mut is_asked_for_all = false;
         loop {
             let asked = Instant::now();
             match self.ask(place).await {
@@ -123,6 +128,16 @@ impl Puller {
                     for task in messages.replication_tasks {
                         self.take(task).await;
                     }
+                    if is_asked_for_all {
+                        recall.note(&self.peer.name);
+                        is_asked_for_all = false;
+                    } else if recall.wants(&self.peer.name) {
+                        // Who names a place that is not there is told everything; a Temporal cluster tells what it has kept.
+                        place = if waited { i64::MAX } else { 0 };
+                        is_asked_for_all = true;
+                        continue;
+                    }
+                    recall.go_on().await;
                     if was_silent && !waited {
                         // A Temporal cluster answers at once, so it is asked once a second.
                         tokio::time::sleep_until(asked + POLL).await;

@@ -1,9 +1,10 @@
-//! `meridian schema`: prepares a database of PostgreSQL or MariaDB, and says how old its tables are.
+//! `meridian schema`: prepares a database of PostgreSQL or MariaDB, says how old its tables are, and that it was brought
+//! back from a backup.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use serde::Serialize;
-use store::{mysql, postgres, postgres::schema::Found};
+use store::{mysql, postgres, postgres::schema::Found, sqlite};
 
 use super::{Answer, Failed, Output};
 
@@ -16,6 +17,9 @@ pub enum Schema {
     Update(Database),
     /// Say which version the tables have.
     Version(Database),
+    /// Say that the database was brought back from a backup. No server may run on it meanwhile. When one starts, it asks all
+    /// other clusters what the backup does not have before it decides anything.
+    Restored(Stored),
 }
 
 /// Which database.
@@ -26,6 +30,21 @@ pub struct Database {
     /// and ?socket=/FILE.
     #[arg(long, env = "MERIDIAN_STORE", hide_env_values = true, value_name = "URL")]
     store: String,
+}
+
+/// Which database, or which file.
+#[derive(clap::Args)]
+pub struct Stored {
+    /// Where it is: as for the other commands, or the path of a SQLite file.
+    #[arg(long, env = "MERIDIAN_STORE", hide_env_values = true, value_name = "URL")]
+    store: String,
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Database {
@@ -54,10 +73,19 @@ impl Schema {
     ///
     /// [`Failed`] when nothing was done.
     pub async fn run(&self, output: Output) -> Result<(), Failed> {
-        let (Self::Setup(database) | Self::Update(database) | Self::Version(database)) = self;
-        let is_mysql = ["mysql:", "mariadb:"].iter().any(|scheme| database.store.starts_with(scheme));
-        let done =
-            if is_mysql { self.on_mysql(&database.store).await } else { self.on_postgres(&database.store).await };
+        let database = match self {
+            Self::Setup(database) | Self::Update(database) | Self::Version(database) => database,
+            Self::Restored(stored) => {
+                let life = restored(&stored.store).await.map_err(|failed| Failed(failed.0))?;
+                life.write(output);
+                return Ok(());
+            }
+        };
+        let done = if is_mysql(&database.store) {
+            self.on_mysql(&database.store).await
+        } else {
+            self.on_postgres(&database.store).await
+        };
         done.map_err(|failed| Failed(failed.0))?.write(output);
         Ok(())
     }
@@ -69,7 +97,7 @@ impl Schema {
         let version = match self {
             Self::Setup(_) => Some(schema::setup(&options).await?),
             Self::Update(_) => Some(schema::update(&options).await?),
-            Self::Version(_) => before,
+            Self::Version(_) | Self::Restored(_) => before,
         };
         Ok(Versions { store: options.to_string(), version, before, known: schema::VERSION })
     }
@@ -81,9 +109,44 @@ impl Schema {
         let version = match self {
             Self::Setup(_) => Some(schema::setup(&options).await?),
             Self::Update(_) => Some(schema::update(&options).await?),
-            Self::Version(_) => before,
+            Self::Version(_) | Self::Restored(_) => before,
         };
         Ok(Versions { store: options.to_string(), version, before, known: schema::VERSION })
+    }
+}
+
+/// Count another life of a store.
+async fn restored(store: &str) -> Result<Lives, store::Failed> {
+    let (store, life) = if is_mysql(store) {
+        let options = mysql::Options::from_url(store)?;
+        (options.to_string(), mysql::schema::restored(&options).await?)
+    } else if store.contains("://") {
+        let options = postgres::Options::from_url(store)?;
+        (options.to_string(), postgres::schema::restored(&options).await?)
+    } else {
+        (store.to_owned(), sqlite::restored(Path::new(store)).await?)
+    };
+    Ok(Lives { store, life })
+}
+
+fn is_mysql(store: &str) -> bool {
+    ["mysql:", "mariadb:"].iter().any(|scheme| store.starts_with(scheme))
+}
+
+/// How often a store was brought back, and one more.
+#[derive(Debug, Serialize)]
+struct Lives {
+    store: String,
+    life: i64,
+}
+
+impl fmt::Display for Lives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, life } = self;
+        write!(
+            f,
+            "{store} lives its life number {life}. Its cluster asks all others what it lacks before it is active again."
+        )
     }
 }
 
