@@ -47,6 +47,7 @@ pub const EXPECTED: &[&str] = &[
     "fault: link cut at a switch",
     "fault: link slow",
     "fault: shard moves",
+    "fault: store brought back from a backup",
     "fault: store full",
     "fault: store stalls",
     "fault: streams break",

@@ -154,6 +154,10 @@ pub enum What {
     Disconnect(usize, usize, #[serde(with = "written::time")] Duration),
     /// Every shard of a cluster ends at once; what was not synced is lost.
     Crash(usize, #[serde(with = "written::time")] Duration),
+    /// An operator keeps a copy of a cluster's store.
+    BackUp(usize),
+    /// A cluster's store is gone: it crashes, and starts with the last copy that was kept.
+    Restore(usize, #[serde(with = "written::time")] Duration),
     /// A cluster does nothing, and then all that it missed.
     Pause(usize, #[serde(with = "written::time")] Duration),
     /// Another host takes a shard, while the one that had it goes on for a while.
@@ -240,13 +244,14 @@ impl What {
             Self::Stall(..) => "fault: store stalls",
             Self::Full(..) => "fault: store full",
             // Counted when it happens.
-            Self::CutAtSwitch { .. } => return None,
+            Self::CutAtSwitch { .. } | Self::Restore(..) => return None,
             Self::Register(_)
             | Self::Client(_)
             | Self::FailOver { .. }
             | Self::HandOver { .. }
             | Self::AbortHandover(_)
             | Self::Join(_)
+            | Self::BackUp(_)
             | Self::Edit { .. } => return None,
         })
     }
@@ -273,6 +278,10 @@ impl fmt::Display for What {
                 write!(f, "operators disconnect {} and {} for {time:?}", name(*one), name(*other))
             }
             Self::Crash(cluster, time) => write!(f, "{} crashes for {time:?}", name(*cluster)),
+            Self::BackUp(cluster) => write!(f, "a copy of the store of {} is kept", name(*cluster)),
+            Self::Restore(cluster, time) => {
+                write!(f, "{} loses its store, and starts after {time:?} with the copy", name(*cluster))
+            }
             Self::Pause(cluster, time) => write!(f, "{} pauses for {time:?}", name(*cluster)),
             Self::Move(cluster, shard, time) => {
                 write!(f, "shard {}/{shard} moves, its old host goes on for {time:?}", name(*cluster))

@@ -191,6 +191,8 @@ fn drop_cluster(plan: &mut Plan, gone: usize) {
             What::Edit { by: cluster, .. }
             | What::Join(cluster)
             | What::Crash(cluster, _)
+            | What::BackUp(cluster)
+            | What::Restore(cluster, _)
             | What::Pause(cluster, _)
             | What::Move(cluster, ..)
             | What::Skew(cluster, _)
@@ -242,6 +244,7 @@ fn program(what: &mut What) -> Option<&mut Program> {
 fn lasts(what: &mut What) -> Option<&mut Duration> {
     match what {
         What::Crash(_, time)
+        | What::Restore(_, time)
         | What::Pause(_, time)
         | What::Move(_, _, time)
         | What::Cut(_, _, time)
@@ -259,6 +262,7 @@ fn lasts(what: &mut What) -> Option<&mut Duration> {
         | What::AbortHandover(_)
         | What::Edit { .. }
         | What::Join(_)
+        | What::BackUp(_)
         | What::Break(..)
         | What::Skew(..) => None,
     }

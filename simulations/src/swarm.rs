@@ -51,6 +51,9 @@ pub fn plan(seed: u64) -> Plan {
         add_silences(&mut plan, &mut Random::of(seed, "silences", 0));
         add_faults(&mut plan, &mut Random::of(seed, "faults", 0));
     }
+    if kind == Kind::Forced {
+        add_restore(&mut plan, &mut Random::of(seed, "restore", 0));
+    }
     // Who does not speak our newest fields cannot ask to be told what he was not there for, nor be asked.
     if plan.old_wire.contains(&true) {
         plan.backlog = None;
@@ -58,7 +61,8 @@ pub fn plan(seed: u64) -> Plan {
         add_late(&mut plan, &mut Random::of(seed, "late", 0));
     }
     // Who is told anew is not told what was deleted.
-    if !plan.late.is_empty() || plan.backlog.is_some() {
+    let is_restored = plan.steps.iter().any(|step| matches!(step.what, What::Restore(..)));
+    if !plan.late.is_empty() || plan.backlog.is_some() || is_restored {
         plan.steps.retain(|step| !matches!(&step.what, What::Client(wish) if wish.call == Ask::Delete));
     }
     plan.steps.sort_by_key(|step| step.at);
@@ -238,6 +242,20 @@ fn add_silences(plan: &mut Plan, random: &mut Random) {
         random.chance(100_000).then_some(Step { at, what: What::CutAtSwitch { namespace, time } })
     });
     plan.steps.extend(silences.collect::<Vec<Step>>());
+}
+
+/// A store is lost, and a copy takes its place. Whoever is told everything anew needs our newest fields for that.
+fn add_restore(plan: &mut Plan, random: &mut Random) {
+    if !random.chance(200_000) || plan.old_wire.contains(&true) {
+        return;
+    }
+    let cluster = random.index(plan.clusters());
+    let backup = random.duration(Range(Duration::from_secs(6), plan.duration));
+    let ages = pick(random, [Range::millis(1, 300), Range::millis(300, 10_000)]);
+    let age = random.duration(ages);
+    let down = random.duration(Range::millis(10, 5_000));
+    plan.steps.push(Step { at: backup, what: What::BackUp(cluster) });
+    plan.steps.push(Step { at: backup + age, what: What::Restore(cluster, down) });
 }
 
 fn add_edits(plan: &mut Plan, random: &mut Random) {

@@ -85,6 +85,8 @@ pub(crate) fn names(what: &What) -> (Vec<usize>, Option<usize>) {
         What::Edit { namespace, by } => (vec![*by], Some(*namespace)),
         What::Join(cluster)
         | What::Crash(cluster, _)
+        | What::BackUp(cluster)
+        | What::Restore(cluster, _)
         | What::Pause(cluster, _)
         | What::Move(cluster, ..)
         | What::Skew(cluster, _)

@@ -23,14 +23,16 @@ pub(super) struct Acknowledged {
     facts: Vec<Fact>,
     /// Workflows of which a run may be gone because somebody wanted that.
     deleting: BTreeSet<WorkflowKey>,
+    /// Workflows of which something is lost for good, because a store was and nobody else had it.
+    lost: BTreeSet<WorkflowKey>,
     /// Inputs of losing branches that nobody could be given, by workflow, as far as that was reported.
     reported_lost: BTreeMap<WorkflowKey, usize>,
 }
 
 impl Acknowledged {
     pub(super) fn new(may_conflict: bool) -> Self {
-        let (facts, deleting, reported_lost) = Default::default();
-        Self { may_conflict, facts, deleting, reported_lost }
+        let (facts, deleting, lost, reported_lost) = Default::default();
+        Self { may_conflict, facts, deleting, lost, reported_lost }
     }
 }
 
@@ -43,6 +45,7 @@ impl Checker for Acknowledged {
         match seen {
             Seen::TakenBack => self.may_conflict = true,
             Seen::Deleting { workflow } => drop(self.deleting.insert((*workflow).clone())),
+            Seen::Restored { lost, .. } => self.lost.extend(lost.iter().cloned()),
             Seen::Acknowledged { fact } => self.facts.push((*fact).clone()),
             Seen::Reported { report: Report::Reapplied { from, lost, .. }, .. } => {
                 *self.reported_lost.entry(from.workflow.clone()).or_default() += lost;
@@ -58,7 +61,8 @@ impl Checker for Acknowledged {
             let cluster = name(cluster);
             // An activity that signals and is tried again hears of one signal more than once.
             let mut missing: BTreeMap<&WorkflowKey, BTreeSet<&str>> = BTreeMap::new();
-            for fact in self.facts.iter().filter(|fact| !self.deleting.contains(fact.workflow())) {
+            let is_gone = |workflow: &WorkflowKey| self.deleting.contains(workflow) || self.lost.contains(workflow);
+            for fact in self.facts.iter().filter(|fact| !is_gone(fact.workflow())) {
                 match fact {
                     Fact::Signaled { workflow, request_id, .. } => {
                         if !told.has_signal(workflow, request_id) {

@@ -6,7 +6,7 @@ mod booked;
 mod branches;
 mod dispatched;
 mod granted;
-mod namespaces;
+pub(crate) mod namespaces;
 mod one_open_run;
 mod ordered;
 mod planned;
@@ -17,7 +17,10 @@ mod unbroken;
 mod watermark;
 mod zombies;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use replicator::{
     ids::{EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowId, WorkflowKey},
@@ -42,6 +45,17 @@ pub enum Seen<'a> {
         runs: &'a [MutableState],
         /// Everything that rests there.
         store: &'a Store,
+    },
+    /// A cluster's store was lost, and a copy took its place.
+    Restored {
+        /// Whose.
+        cluster: usize,
+        /// The runs that it has.
+        runs: &'a [MutableState],
+        /// Everything that rests there.
+        store: &'a Store,
+        /// Workflows of which something is lost for good: no other cluster had it.
+        lost: &'a BTreeSet<WorkflowKey>,
     },
     /// A client or a worker asks for a signal, the first time or again.
     Asked {

@@ -1,5 +1,7 @@
 //! Clusters come to know the same of a namespace, however they heard of it.
 
+use replicator::namespace::Namespace;
+
 use super::{AtRest, Checker, Finding, Seen};
 use crate::trace::name;
 
@@ -17,7 +19,9 @@ impl Checker for Namespaces {
 
     fn rest(&mut self, world: &AtRest<'_>) -> Result<(), Finding> {
         for (cluster, records) in world.records.iter().enumerate().skip(1) {
-            if let Some((id, ours)) = world.records[0].iter().find(|(id, ours)| records.get(id) != Some(*ours)) {
+            if let Some((id, ours)) =
+                world.records[0].iter().find(|(id, ours)| records.get(id).map(told) != Some(told(ours)))
+            {
                 let theirs = records.get(id);
                 let text = format!("{} knows {ours:?}, and {} {theirs:?}", name(0), name(cluster));
                 return Err(Finding::of_all(text));
@@ -25,4 +29,9 @@ impl Checker for Namespaces {
         }
         Ok(())
     }
+}
+
+/// What clusters tell each other of a namespace.
+pub(crate) fn told(namespace: &Namespace) -> Namespace {
+    Namespace { resumed_in: None, ..namespace.clone() }
 }

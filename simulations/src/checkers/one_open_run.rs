@@ -22,6 +22,12 @@ impl Checker for OneOpenRun {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        if let Seen::Restored { cluster, runs, .. } = seen {
+            self.open.retain(|(of, _), _| of != cluster);
+            for state in runs.iter().filter(|state| state.execution.phase == Phase::Running) {
+                self.open.entry((*cluster, state.run.workflow.clone())).or_default().insert(state.run.run);
+            }
+        }
         let Seen::Committed { cluster, transaction, runs, store } = seen else { return Ok(()) };
         for state in *runs {
             let open = self.open.entry((*cluster, state.run.workflow.clone())).or_default();

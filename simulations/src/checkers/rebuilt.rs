@@ -20,6 +20,9 @@ impl Checker for Rebuilt {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        if let Seen::Restored { cluster, .. } = seen {
+            self.states.retain(|(of, _), _| of != cluster);
+        }
         let Seen::Committed { cluster, transaction, runs, store } = seen else { return Ok(()) };
         for stored in *runs {
             let key = (*cluster, stored.run.clone());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use replicator::{
     ids::{RunKey, ShardId},
-    task::{Category, TaskKey},
+    task::{Category, HistoryTask, TaskKey},
     workflow::MutableState,
 };
 
@@ -25,13 +25,13 @@ impl Checker for Tasks {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
-        let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
-        let is_of_runs = |category| matches!(category, Category::Transfer | Category::Timer | Category::Divergence);
-        for task in transaction.tasks.iter().filter(|task| is_of_runs(task.kind.category())) {
-            let place = (transaction.shard, task.kind.category(), task.key);
-            self.by_run.entry((*cluster, task.run.clone())).or_default().insert(place);
-            self.runs.insert((*cluster, place), task.run.clone());
+        if let Seen::Restored { cluster, store, .. } = seen {
+            self.by_run.retain(|(of, _), _| of != cluster);
+            self.runs.retain(|(of, _), _| of != cluster);
+            store.tasks().for_each(|(shard, task)| self.add(*cluster, shard, task));
         }
+        let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
+        transaction.tasks.iter().for_each(|task| self.add(*cluster, transaction.shard, task));
         for (category, key) in &transaction.completed {
             let place = (transaction.shard, *category, *key);
             if let Some(run) = self.runs.remove(&(*cluster, place)) {
@@ -49,6 +49,17 @@ impl Checker for Tasks {
             }
         }
         Ok(())
+    }
+}
+
+impl Tasks {
+    fn add(&mut self, cluster: usize, shard: ShardId, task: &HistoryTask) {
+        let category = task.kind.category();
+        if matches!(category, Category::Transfer | Category::Timer | Category::Divergence) {
+            let place = (shard, category, task.key);
+            self.by_run.entry((cluster, task.run.clone())).or_default().insert(place);
+            self.runs.insert((cluster, place), task.run.clone());
+        }
     }
 }
 

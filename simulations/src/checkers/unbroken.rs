@@ -26,6 +26,13 @@ impl Checker for Unbroken {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        if let Seen::Restored { cluster, runs, .. } = seen {
+            self.ends.retain(|(of, _), _| of != cluster);
+            for BranchHistory { branch, versions } in runs.iter().flat_map(|state| state.histories.all()) {
+                let last = versions.last();
+                self.ends.insert((*cluster, branch.id), (last.event_id.0, last.version.0));
+            }
+        }
         let Seen::Committed { cluster, transaction, runs, store } = seen else { return Ok(()) };
         for state in *runs {
             for history in state.histories.all() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use replicator::{
     ids::{ClusterId, EventId, NamespaceId, RunKey, ShardId, TaskId, shard_of},
     shard::io::Report,
-    task::{Category, ReplicationTask, TaskKind},
+    task::{HistoryTask, ReplicationTask, TaskKind},
     version::{FailoverVersion, VersionHistories, VersionHistoryItem},
 };
 
@@ -108,9 +108,25 @@ impl Checker for Watermark {
                 self.forsaken.insert((*cluster, *namespace));
                 Ok(())
             }
+            Seen::Reported { cluster, report: Report::Recovered { .. } } => {
+                self.gaps.extend((0..self.shards.len()).map(|to| (*cluster, to)));
+                Ok(())
+            }
             Seen::Reported { cluster, report: Report::GapTold { to } } => {
                 let to = usize::try_from(to.0 - 1).expect("a known cluster");
                 self.gaps.insert((*cluster, to));
+                Ok(())
+            }
+            // It is told anew what it had, and tells on from where it was.
+            Seen::Restored { cluster, runs, store, .. } => {
+                self.late.insert(*cluster);
+                self.have.retain(|(of, _), _| of != cluster);
+                self.told.retain(|(of, _), _| of != cluster);
+                self.marks.retain(|(by, _, source, _), _| by != cluster && source != cluster);
+                self.have.extend(runs.iter().map(|state| ((*cluster, state.run.clone()), state.histories.clone())));
+                for (shard, task) in store.tasks() {
+                    self.told.entry((*cluster, shard)).or_default().extend(told_by(task));
+                }
                 Ok(())
             }
             Seen::Committed { cluster, transaction, runs, .. } => {
@@ -128,14 +144,7 @@ impl Checker for Watermark {
                     }
                 }
                 let told = self.told.entry((*cluster, transaction.shard)).or_default();
-                for task in transaction.tasks.iter().filter(|task| task.kind.category() == Category::Replication) {
-                    if let TaskKind::Replication(ReplicationTask::History(stretch)) = &task.kind {
-                        let last = stretch.batch.next.previous();
-                        let version = stretch.batch.versions.version_of(last).expect("it lies on its branch");
-                        let item = VersionHistoryItem { event_id: last, version };
-                        told.insert(task.key.id, Told { run: task.run.clone(), item, to: stretch.to });
-                    }
-                }
+                told.extend(transaction.tasks.iter().filter_map(told_by));
                 let Some(replicated) = transaction.replicated else { return Ok(()) };
                 let kept = told.split_off(&replicated.next());
                 let let_go = std::mem::replace(told, kept);
@@ -168,6 +177,15 @@ impl Checker for Watermark {
             _ => Ok(()),
         }
     }
+}
+
+/// What a task tells peers, if it tells them events.
+fn told_by(task: &HistoryTask) -> Option<(TaskId, Told)> {
+    let TaskKind::Replication(ReplicationTask::History(stretch)) = &task.kind else { return None };
+    let last = stretch.batch.next.previous();
+    let version = stretch.batch.versions.version_of(last).expect("it lies on its branch");
+    let item = VersionHistoryItem { event_id: last, version };
+    Some((task.key.id, Told { run: task.run.clone(), item, to: stretch.to }))
 }
 
 /// Of two items of one run's histories the later one is greater.

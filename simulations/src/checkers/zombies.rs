@@ -23,6 +23,11 @@ impl Checker for Zombies {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        if let Seen::Restored { cluster, runs, .. } = seen {
+            self.zombies.retain(|(of, _)| of != cluster);
+            let zombies = runs.iter().filter(|state| state.execution.phase == Phase::Zombie);
+            self.zombies.extend(zombies.map(|state| (*cluster, state.run.clone())));
+        }
         let Seen::Committed { cluster, transaction, runs, .. } = seen else { return Ok(()) };
         for state in *runs {
             let key = (*cluster, state.run.clone());

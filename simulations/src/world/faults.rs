@@ -41,6 +41,8 @@ impl World {
                     self.after(time, Event::Restart(cluster, incarnation));
                 }
             }
+            What::BackUp(cluster) => self.back_up(cluster),
+            What::Restore(cluster, time) => self.restore(cluster, time),
             What::Pause(cluster, time) => {
                 let here = &mut self.clusters[cluster];
                 here.paused_until = here.paused_until.max(now + time);

@@ -11,6 +11,7 @@ mod handovers;
 mod namespaces;
 mod paths;
 mod rest;
+mod restore;
 mod shards;
 mod storage;
 mod streams;
@@ -111,6 +112,10 @@ struct Cluster {
     full_until: Timestamp,
     matching: Matching,
     records: BTreeMap<NamespaceId, Namespace>,
+    /// What an operator kept of it.
+    backup: Option<restore::Backup>,
+    /// Since its store was brought back: clusters that it has not asked what they know of namespaces.
+    unasked: BTreeSet<usize>,
     /// Where each stored run stands.
     runs: BTreeMap<RunKey, Standing>,
     random: Random,
@@ -224,6 +229,10 @@ enum Event {
     Handover(usize, u64, handovers::News),
     /// A cluster starts again.
     Restart(usize, u64),
+    /// A cluster whose store was brought back asks another one what it knows of namespaces.
+    Recall(usize, usize),
+    /// It is told.
+    Recalled(usize, usize, Vec<NamespaceTaskAttributes>),
     /// A clock is a little further off, and so many times more.
     Drift(usize, i64, u32),
     /// A host that lost its shard ends.
@@ -355,6 +364,8 @@ impl World {
             Event::Join(cluster, number) => self.join_one(cluster, number),
             Event::Handover(namespace, id, news) => self.on_handover(namespace, id, news),
             Event::Restart(cluster, incarnation) => self.on_restart(cluster, incarnation),
+            Event::Recall(cluster, from) => self.on_recall(cluster, from),
+            Event::Recalled(cluster, from, told) => self.on_recalled(cluster, from, &told),
             Event::Drift(cluster, millionths, ticks) => self.on_drift(cluster, millionths, ticks),
             Event::Retire(node) => self.end_node(node),
             Event::Wake(cluster) => self.wake(cluster),
@@ -383,6 +394,8 @@ impl World {
             | Event::Offer(cluster, ..)
             | Event::Publish(cluster, ..)
             | Event::Published(_, cluster, _)
+            | Event::Recall(cluster, _)
+            | Event::Recalled(cluster, ..)
             | Event::Refresh(cluster, ..) => Some(*cluster),
             Event::Dial(line) => Some(line.target),
             Event::Handover(number, id, _) => self.driver_of(*number, *id),
@@ -482,6 +495,8 @@ impl Cluster {
             full_until: Timestamp::ZERO,
             matching: Matching::default(),
             records: BTreeMap::new(),
+            backup: None,
+            unasked: BTreeSet::new(),
             runs: BTreeMap::new(),
             random: Random::of(plan.seed, "cluster", number as u64),
         }

@@ -83,7 +83,7 @@ impl World {
     }
 
     /// A cluster makes its own of what it was told.
-    fn learn(&mut self, cluster: usize, task: &NamespaceTaskAttributes) {
+    pub(super) fn learn(&mut self, cluster: usize, task: &NamespaceTaskAttributes) {
         let id = NamespaceId::parse(&task.id).expect("told by a cluster of ours");
         let here = &mut self.clusters[cluster];
         let old = here.records.get(&id);
@@ -210,7 +210,7 @@ impl World {
 }
 
 /// A namespace as peers are told of it.
-fn attributes(record: &Namespace) -> NamespaceTaskAttributes {
+pub(super) fn attributes(record: &Namespace) -> NamespaceTaskAttributes {
     match replication::task(record, NamespaceOperation::Update).attributes {
         Some(Attributes::NamespaceTaskAttributes(attributes)) => attributes,
         _ => unreachable!("a namespace's task is about a namespace"),

@@ -6,7 +6,7 @@ use replicator::{namespace::Namespace, shard::io::QuarantinedTask};
 
 use super::{Event, World};
 use crate::{
-    checkers::{AtRest, Finding, agreement::GONE},
+    checkers::{AtRest, Finding, agreement::GONE, namespaces::told},
     plan::{Ask, Wish},
     trace::{Place, name},
 };
@@ -89,7 +89,8 @@ impl World {
                 if !self.clusters[tenant.active].records.get(&tenant.id).is_some_and(is_on) {
                     return Some(format!("{} is not in namespace {number}", name(cluster)));
                 }
-                if here.records.get(&tenant.id) != self.clusters[tenant.active].records.get(&tenant.id) {
+                let known = |cluster: &super::Cluster| cluster.records.get(&tenant.id).map(told);
+                if known(here) != known(&self.clusters[tenant.active]) {
                     return Some(format!("{} has not heard of namespace {number}", name(cluster)));
                 }
             }
@@ -118,9 +119,15 @@ impl World {
         if let Some(order) = self.orders.iter().position(|order| !order.is_done) {
             return Some(format!("request {order} is not answered"));
         }
+        if let Some(cluster) = self.clusters.iter().position(|here| !here.unasked.is_empty()) {
+            return Some(format!("{} has not heard what others know of namespaces", name(cluster)));
+        }
         for node in self.nodes.values() {
             if !node.core.is_ready() {
                 return Some(format!("{}/{} is not ready", name(node.cluster), node.shard));
+            }
+            if node.core.is_recovering() {
+                return Some(format!("{}/{} is catching up", name(node.cluster), node.shard));
             }
             // Of a run that was deleted, and of whose deletion nobody is left to tell, an operator has to let go.
             let waits = |kept: &QuarantinedTask| {
