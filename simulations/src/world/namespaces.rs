@@ -131,7 +131,13 @@ impl World {
     pub(super) fn join(&mut self, cluster: usize) {
         if self.late.remove(&cluster) {
             self.coverage.hit("path: cluster came late");
-            (0..self.namespaces.len()).for_each(|number| self.join_one(cluster, number));
+            for number in 0..self.namespaces.len() {
+                self.join_one(cluster, number);
+                // It reads what every other one has to tell of namespaces, from the beginning.
+                for from in (0..self.clusters.len()).filter(|from| *from != cluster) {
+                    self.after(Duration::ZERO, Event::Publish(from, cluster, number));
+                }
+            }
         }
     }
 
@@ -141,8 +147,7 @@ impl World {
         let Tenant { id, active, is_registered, .. } = self.namespaces[number];
         let here = &self.clusters[active];
         match here.records.get(&id).filter(|_| here.is_up) {
-            Some(record) if record.is_on(&name(cluster).into()) => return,
-            Some(record) if is_registered => {
+            Some(record) if is_registered && !record.is_on(&name(cluster).into()) => {
                 let mut request = UpdateNamespaceRequest::default();
                 let all = record.clusters.iter().map(ToString::to_string).chain([name(cluster).to_owned()]);
                 let clusters = all.map(|cluster_name| ClusterReplicationConfig { cluster_name, ..Default::default() });
