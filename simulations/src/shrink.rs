@@ -20,6 +20,8 @@ pub struct Shrunk {
     pub plan: Plan,
     /// How it breaks the promise.
     pub violation: Violation,
+    /// What happens until then.
+    pub happenings: u64,
     /// Plans that were tried.
     pub tries: u64,
 }
@@ -28,8 +30,10 @@ pub struct Shrunk {
 ///
 /// `goes_on` is asked before every try, with what there is so far; when it says no, that is the result.
 pub fn shrink(plan: &Plan, goes_on: &mut dyn FnMut(&Plan, u64) -> bool) -> Option<Shrunk> {
-    let violation = run::run(plan, false, None).violation?;
-    let mut search = Search { best: Shrunk { plan: plan.clone(), violation, tries: 0 }, goes_on, is_over: false };
+    let outcome = run::run(plan, false, None);
+    let (violation, happenings) = (outcome.violation?, outcome.happenings);
+    let best = Shrunk { plan: plan.clone(), violation, happenings, tries: 0 };
+    let mut search = Search { best, goes_on, is_over: false };
     loop {
         let before = search.best.plan.clone();
         search.drop_steps();
@@ -50,7 +54,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Take the best plan, changed, if it still breaks the promise. Whether it does.
+    /// Take the best plan, changed, if it still breaks the promise and no more happens until then. Whether it does.
     fn attempt(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
         let mut plan = self.best.plan.clone();
         change(&mut plan);
@@ -62,11 +66,14 @@ impl Search<'_> {
             return false;
         }
         self.best.tries += 1;
-        let broken = run::run(&plan, false, None).violation;
-        match broken.filter(|broken| broken.promise == self.best.violation.promise) {
+        let outcome = run::run(&plan, false, None);
+        let is_smaller = outcome.happenings <= self.best.happenings;
+        let same = |broken: &Violation| is_smaller && broken.promise == self.best.violation.promise;
+        match outcome.violation.filter(same) {
             Some(violation) => {
                 self.best.plan = plan;
                 self.best.violation = violation;
+                self.best.happenings = outcome.happenings;
                 true
             }
             None => false,
