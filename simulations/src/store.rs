@@ -163,8 +163,8 @@ impl Store {
         let first = RunKey { workflow: workflow.clone(), run: RunId::from_bytes([0; 16]) };
         let others = self.runs.range(first..).map(|(run, _)| run).take_while(|run| run.workflow == *workflow);
         let mut read: BTreeMap<BranchId, EventId> = BTreeMap::new();
-        for stored in others.filter_map(|run| self.run(run)) {
-            let state = MutableState::decode(stored).expect("a shard wrote it");
+        // What is no run of a shard's has no branches: the contract is tested with bytes of all kinds.
+        for state in others.filter_map(|run| MutableState::decode(self.run(run)?).ok()) {
             for range in state.histories.all().iter().flat_map(|history| history.branch.ranges(EventId::FIRST, LAST)) {
                 let end = read.entry(range.branch).or_insert(range.end);
                 *end = range.end.max(*end);
