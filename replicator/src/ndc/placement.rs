@@ -10,7 +10,7 @@ use crate::{
     version::Topology,
     workflow::{
         MutableState,
-        draft::{Draft, Run},
+        draft::{Draft, Run, Transition},
         execution::Phase,
         reapplied,
         request::terminate,
@@ -110,22 +110,40 @@ fn suppress(draft: &mut Draft<'_>, id: RunId, by: RunId) {
     let ends = draft.runs.get(&id).is_some_and(|run| ends_by_us(draft, &run.state, target));
     let Some(mut transition) = draft.transition(id) else { return };
     if ends {
-        transition.version = transition.run.state.last_write_version();
-        terminate::terminate(
-            &mut transition,
-            terminate::Order {
-                reason: reapplied::LOST.into(),
-                details: None,
-                identity: terminate::SERVER.into(),
-                links: alloc::vec::Vec::new(),
-            },
-        );
+        end_loser(&mut transition);
     } else {
         transition.run.state.execution.phase = Phase::Zombie;
         transition.run.changes.passive = true;
         transition.run.changes.changed = true;
     }
     transition.run.changes.regenerate = true;
+}
+
+/// A zombie whose last event this cluster wrote, and which it has forgotten with its store, is ended after all: nobody else
+/// does that. Its peers have told it since.
+pub fn end_forgotten(draft: &mut Draft<'_>, id: RunId) {
+    let Some(current) = draft.current.filter(|current| *current != id) else { return };
+    let Some(target) = draft.runs.get(&current).map(|run| RunClock::of(&run.state)) else { return };
+    let is_forgotten = |run: &Run| run.state.execution.phase == Phase::Zombie && ends_by_us(draft, &run.state, target);
+    if !draft.runs.get(&id).is_some_and(is_forgotten) {
+        return;
+    }
+    let Some(mut transition) = draft.transition(id) else { return };
+    transition.run.state.execution.phase = Phase::Running;
+    end_loser(&mut transition);
+    transition.run.changes.regenerate = true;
+    note_loss(draft, id);
+}
+
+fn end_loser(transition: &mut Transition<'_>) {
+    transition.version = transition.run.state.last_write_version();
+    let order = terminate::Order {
+        reason: reapplied::LOST.into(),
+        details: None,
+        identity: terminate::SERVER.into(),
+        links: alloc::vec::Vec::new(),
+    };
+    terminate::terminate(transition, order);
 }
 
 /// Whether an open run that gives way is ended here. One of the same version is not: the event that ends it would make it

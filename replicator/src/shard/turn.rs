@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     ids::{RunId, RunKey, TaskId, WorkflowKey},
-    ndc::reapplication::{self, Reapplied},
+    ndc::{
+        placement,
+        reapplication::{self, Reapplied},
+    },
     shard::io::Dispatch,
     stream::{
         receive::{self, Conflict, Received},
@@ -438,16 +441,27 @@ impl Turn {
                 decide_moved(draft, run.run);
                 self.works.push(Work::Moved(run));
             }
-            Work::Seed(run, to) => match seeding::seed(draft, run.run, to) {
-                Seed::Tasks(tasks) => {
-                    self.mode = mode;
-                    self.seeds.extend(tasks);
-                    self.seeded.push((to, run.clone()));
-                    self.works.push(Work::Seed(run, to));
-                }
-                Seed::Later => self.stop = Some(Stop::AfterWrite(Work::Seed(run, to))),
-                Seed::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Seed(run, to), Need::Stretch(stretch))),
-            },
+            Work::Seed(run, to) => {
+                placement::end_forgotten(draft, run.run);
+                self.seed(draft, run, to, mode);
+            }
+        }
+    }
+
+    /// Tell a peer all of a run.
+    fn seed(&mut self, draft: &mut Draft<'_>, run: RunKey, to: StreamKey, mode: Mode) {
+        match seeding::seed(draft, run.run, to) {
+            Seed::Tasks(tasks) => {
+                self.mode = mode;
+                self.seeds.extend(tasks);
+                self.seeded.push((to, run.clone()));
+                self.works.push(Work::Seed(run, to));
+            }
+            Seed::Later => {
+                self.mode = mode;
+                self.stop = Some(Stop::AfterWrite(Work::Seed(run, to)));
+            }
+            Seed::Needs(stretch) => self.stop = Some(Stop::Needs(Work::Seed(run, to), Need::Stretch(stretch))),
         }
     }
 

@@ -352,7 +352,8 @@ fn begin(draft: &mut Draft<'_>, id: RunId, batches: &[HistoryBatch], request_id:
 
 /// Whether the peer made something else of the same events. Nothing can be said of it while activities are pending whose
 /// attempts one of the two may not have heard of, since no event tells of them: those made under another version than the
-/// events, all of a run that was written on both sides of a failover, and all of one that was deleted here and came back.
+/// events, all of a run that was written on both sides of a failover, and all of what was deleted here, or forgotten with the
+/// store, and came back.
 fn differs(draft: &Draft<'_>, run: RunId, told: Option<u64>) -> bool {
     let Some((state, told)) = draft.runs.get(&run).map(|run| &run.state).zip(told) else { return false };
     let last = state.last_write_version();
@@ -360,6 +361,7 @@ fn differs(draft: &Draft<'_>, run: RunId, told: Option<u64>) -> bool {
     let is_comparable = pending.is_empty()
         || state.histories.all().len() == 1
             && draft.buried.is_none()
+            && !draft.recovers
             && pending.iter().all(|(_, activity)| activity.version == last);
     is_comparable && state.digest() != told
 }
