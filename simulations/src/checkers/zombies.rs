@@ -33,8 +33,12 @@ impl Checker for Zombies {
             let key = (*cluster, state.run.clone());
             let is_zombie = state.execution.phase == Phase::Zombie;
             let was_zombie = if is_zombie { !self.zombies.insert(key) } else { self.zombies.remove(&key) };
+            // Telling a peer of it anew changes nothing.
             let is_told = transaction.tasks.iter().any(|task| {
-                task.run == state.run && matches!(task.kind, TaskKind::Replication(ReplicationTask::History(_)))
+                let is_news = |kind: &TaskKind| {
+                    matches!(kind, TaskKind::Replication(ReplicationTask::History(stretch)) if stretch.to.is_none())
+                };
+                task.run == state.run && is_news(&task.kind)
             });
             if was_zombie && is_zombie && is_told {
                 return Err(Finding::of(&state.run, format!("cluster {cluster} writes to it")));
