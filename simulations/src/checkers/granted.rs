@@ -37,6 +37,10 @@ impl Checker for Granted {
     }
 
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Finding> {
+        if let Seen::Restored { cluster, lost, .. } = seen {
+            // What nobody else knows of begins anew.
+            self.holders.retain(|(of, attempt), _| of != cluster || !lost.contains(&attempt.run.workflow));
+        }
         let Seen::Granted { cluster, attempt, request_id } = seen else { return Ok(()) };
         let holder = self.holders.entry((*cluster, (*attempt).clone())).or_insert_with(|| (*request_id).to_owned());
         if holder == request_id {
