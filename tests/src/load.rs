@@ -116,14 +116,20 @@ impl Stubborn {
         }
         let outcome = self.client.as_ref()?.call(rpc, request).await;
         if let Err(refusal) = &outcome
-            && [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded, Code::Unknown, Code::ResourceExhausted]
+            && ([Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded, Code::Unknown, Code::ResourceExhausted]
                 .contains(&refusal.code)
+                || is_broken_off(refusal))
         {
             self.client = None;
             return None;
         }
         Some(outcome)
     }
+}
+
+/// Whether the connection ended in the middle of a call, which no server answers. Every SDK tries again then.
+fn is_broken_off(refusal: &Refusal) -> bool {
+    refusal.code == Code::Internal && refusal.message.starts_with("h2 protocol error")
 }
 
 /// A load that goes on.
