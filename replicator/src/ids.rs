@@ -175,6 +175,9 @@ impl RangeId {
 }
 
 impl Life {
+    /// The first one: the store was never brought back.
+    pub const FIRST: Self = Self(Uuid::from_u128(1));
+
     /// The life of that number, of one store.
     #[must_use]
     pub fn counted(number: i64) -> Self {

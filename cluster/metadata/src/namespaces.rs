@@ -212,8 +212,8 @@ impl Namespaces {
     /// # Errors
     ///
     /// When it is not there, or the store is away.
-    pub(crate) async fn resume(&self, name: String, life: Life) -> Result<i64, Status> {
-        let clock = self.shared.ports.clock.clone();
+    pub(crate) async fn resume(&self, name: String) -> Result<i64, Status> {
+        let (clock, life) = (self.shared.ports.clock.clone(), self.shared.life);
         let known = name.clone();
         let resume = move |table: &Table, federation: &Federation| {
             let old = table.by_name(&known).ok_or_else(|| Refusal::NotFound(known.clone()))?;
@@ -234,7 +234,7 @@ impl Namespaces {
             .write(move |table, federation| {
                 let mut change = decide(table.by_name.contains_key(&name), shared.fresh_id(table), federation)?;
                 // Nothing of a new namespace is forgotten.
-                change.namespace.resumed_in = (shared.life != Life::counted(1)).then_some(shared.life);
+                change.namespace.resumed_in = (shared.life != Life::FIRST).then_some(shared.life);
                 Ok(Some(change))
             })
             .await?;

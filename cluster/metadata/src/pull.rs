@@ -49,7 +49,7 @@ pub struct SetAside {
 
 impl Pullers {
     pub(crate) fn new(ports: Ports, clusters: Clusters, namespaces: Namespaces, stop: CancellationToken) -> Self {
-        let recall = Recall::new(namespaces.life(), clusters.clone(), namespaces.clone());
+        let recall = Recall::new(clusters.clone(), namespaces.clone());
         Self { ports, clusters, namespaces, recall, stop, aside: Arc::default() }
     }
 

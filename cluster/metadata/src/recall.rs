@@ -12,15 +12,14 @@ use crate::{clusters::Clusters, namespaces::Namespaces};
 /// Who was asked in this life of the store.
 #[derive(Clone)]
 pub(crate) struct Recall {
-    life: Life,
     clusters: Clusters,
     namespaces: Namespaces,
     heard: Arc<Mutex<BTreeSet<ClusterName>>>,
 }
 
 impl Recall {
-    pub(crate) fn new(life: Life, clusters: Clusters, namespaces: Namespaces) -> Self {
-        let recall = Self { life, clusters, namespaces, heard: Arc::default() };
+    pub(crate) fn new(clusters: Clusters, namespaces: Namespaces) -> Self {
+        let recall = Self { clusters, namespaces, heard: Arc::default() };
         for (namespace, others) in recall.unresumed() {
             tracing::warn!(
                 namespace,
@@ -49,7 +48,7 @@ impl Recall {
             if !others.is_subset(&heard) {
                 continue;
             }
-            match self.namespaces.resume(namespace.clone(), self.life).await {
+            match self.namespaces.resume(namespace.clone()).await {
                 Ok(version) => tracing::info!(namespace, version, "goes on after the backup was brought back"),
                 // The next answer of a peer brings it about.
                 Err(status) => tracing::warn!(namespace, cause = status.message(), "cannot go on yet"),
@@ -59,8 +58,10 @@ impl Recall {
 
     /// Namespaces that rest, and the other clusters of each.
     fn unresumed(&self) -> Vec<(String, BTreeSet<ClusterName>)> {
-        let me = &self.clusters.own().name;
-        let resting = self.namespaces.list().into_iter().filter(|known| recovery::is_wanted(known, self.life));
+        let (me, life) = (&self.clusters.own().name, self.namespaces.life());
+        // Asked with every answer of a peer, and there is nothing to look for in a store that was never brought back.
+        let all = if life == Life::FIRST { Vec::new() } else { self.namespaces.list() };
+        let resting = all.into_iter().filter(|known| recovery::is_wanted(known, life));
         let others =
             |known: &replicator::namespace::Namespace| known.members().filter(|name| *name != me).cloned().collect();
         resting.map(|known| (known.name.clone(), others(&known))).collect()

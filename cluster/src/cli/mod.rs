@@ -45,7 +45,7 @@ pub enum Command {
     Server(server::Server),
     /// Check a configuration file and start nothing.
     ValidateConfig(validate_config::ValidateConfig),
-    /// Prepare a database of PostgreSQL or MariaDB, and say how old its tables are.
+    /// Prepare a database of PostgreSQL or MariaDB, and say that a store was brought back from a backup.
     #[command(subcommand)]
     Schema(schema::Schema),
     /// Look at the processes of a cluster.

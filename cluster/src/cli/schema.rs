@@ -8,18 +8,26 @@ use store::{mysql, postgres, postgres::schema::Found, sqlite};
 
 use super::{Answer, Failed, Output};
 
-/// The commands about the tables of a database server. A SQLite file is prepared by whoever opens it.
+/// The commands about the store of a cluster.
 #[derive(Debug, clap::Subcommand)]
 pub enum Schema {
+    /// Those about its tables.
+    #[command(flatten)]
+    Tables(Tables),
+    /// Say that the database was brought back from a backup. No server may run on it meanwhile. When one starts, it asks all
+    /// other clusters what the backup does not have before it decides anything.
+    Restored(Database),
+}
+
+/// Those about the tables of a database server. A SQLite file is prepared by whoever opens it.
+#[derive(Debug, clap::Subcommand)]
+pub enum Tables {
     /// Make the tables in an empty database.
     Setup(Database),
     /// Bring the tables to the version of this program. No server may run on them meanwhile.
     Update(Database),
     /// Say which version the tables have.
     Version(Database),
-    /// Say that the database was brought back from a backup. No server may run on it meanwhile. When one starts, it asks all
-    /// other clusters what the backup does not have before it decides anything.
-    Restored(Stored),
 }
 
 /// Which database.
@@ -27,24 +35,9 @@ pub enum Schema {
 pub struct Database {
     /// Where it is: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS and
     /// ?host=/FOLDER for a socket; or mysql://USER:PASSWORD@HOST:PORT/DATABASE, with ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
-    /// and ?socket=/FILE.
+    /// and ?socket=/FILE. `restored` takes the path of a SQLite file as well.
     #[arg(long, env = "MERIDIAN_STORE", hide_env_values = true, value_name = "URL")]
     store: String,
-}
-
-/// Which database, or which file.
-#[derive(clap::Args)]
-pub struct Stored {
-    /// Where it is: as for the other commands, or the path of a SQLite file.
-    #[arg(long, env = "MERIDIAN_STORE", hide_env_values = true, value_name = "URL")]
-    store: String,
-}
-
-impl fmt::Debug for Stored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
-        f.debug_struct("Stored").finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Database {
@@ -73,21 +66,22 @@ impl Schema {
     ///
     /// [`Failed`] when nothing was done.
     pub async fn run(&self, output: Output) -> Result<(), Failed> {
-        let database = match self {
-            Self::Setup(database) | Self::Update(database) | Self::Version(database) => database,
-            Self::Restored(stored) => {
-                let life = restored(&stored.store).await.map_err(|failed| Failed(failed.0))?;
-                life.write(output);
-                return Ok(());
-            }
-        };
-        let done = if is_mysql(&database.store) {
+        match self {
+            Self::Tables(tables) => tables.run().await.map(|done| done.write(output)),
+            Self::Restored(database) => restored(&database.store).await.map(|done| done.write(output)),
+        }
+        .map_err(|failed| Failed(failed.0))
+    }
+}
+
+impl Tables {
+    async fn run(&self) -> Result<Versions, store::Failed> {
+        let (Self::Setup(database) | Self::Update(database) | Self::Version(database)) = self;
+        if is_mysql(&database.store) {
             self.on_mysql(&database.store).await
         } else {
             self.on_postgres(&database.store).await
-        };
-        done.map_err(|failed| Failed(failed.0))?.write(output);
-        Ok(())
+        }
     }
 
     async fn on_postgres(&self, url: &str) -> Result<Versions, store::Failed> {
@@ -97,7 +91,7 @@ impl Schema {
         let version = match self {
             Self::Setup(_) => Some(schema::setup(&options).await?),
             Self::Update(_) => Some(schema::update(&options).await?),
-            Self::Version(_) | Self::Restored(_) => before,
+            Self::Version(_) => before,
         };
         Ok(Versions { store: options.to_string(), version, before, known: schema::VERSION })
     }
@@ -109,7 +103,7 @@ impl Schema {
         let version = match self {
             Self::Setup(_) => Some(schema::setup(&options).await?),
             Self::Update(_) => Some(schema::update(&options).await?),
-            Self::Version(_) | Self::Restored(_) => before,
+            Self::Version(_) => before,
         };
         Ok(Versions { store: options.to_string(), version, before, known: schema::VERSION })
     }
@@ -205,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_url_is_not_shown() {
-        let schema = Schema::Setup(Database { store: "postgres://u:hunter2@h/d".into() });
+        let schema = Schema::Tables(Tables::Setup(Database { store: "postgres://u:hunter2@h/d".into() }));
         assert!(!format!("{schema:?}").contains("hunter2"));
     }
 }

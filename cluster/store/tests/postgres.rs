@@ -50,5 +50,25 @@ async fn a_database_that_was_brought_back_lives_another_life() {
     let before = scratch.open().await.life().await.expect("it says");
     assert_eq!(schema::restored(&scratch.0).await, Ok(2));
     let after = scratch.open().await.life().await;
-    assert_eq!((before, after), (Life::counted(1), Ok(Life::counted(2))));
+    assert_eq!((before, after), (Life::FIRST, Ok(Life::counted(2))));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_database_lives_another_life() {
+    let server = scratch_postgres::shared();
+    let original = Options::from_url(&server.database()).expect("a URL");
+    let life = async |options: &Options| {
+        schema::setup(options).await.expect("prepared");
+        let spawner: Spawner = Arc::new(|task| drop(tokio::spawn(task)));
+        let store = postgres::open(options, &spawner).await.expect("opens");
+        let life = store.life().await;
+        store.close().await;
+        life
+    };
+    assert_eq!(life(&original).await, Ok(Life::FIRST));
+    let copy = format!("copy_of_{}", original.database());
+    server.query("postgres", &format!("CREATE DATABASE {copy} TEMPLATE {}", original.database()));
+    let copy = Options::from_url(&server.url(&copy)).expect("a URL");
+    assert_eq!((life(&copy).await, life(&copy).await), (Ok(Life::counted(2)), Ok(Life::counted(2))));
+    assert_eq!(life(&original).await, Ok(Life::FIRST));
 }

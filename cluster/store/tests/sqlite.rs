@@ -60,7 +60,7 @@ async fn a_file_that_was_brought_back_lives_another_life() {
         store.close().await;
         life
     };
-    assert_eq!((life().await, life().await), (Life::counted(1), Life::counted(1)));
+    assert_eq!((life().await, life().await), (Life::FIRST, Life::FIRST));
     let (file, copy) = (scratch.0.path().join("cluster.db"), scratch.0.path().join("copy.db"));
     std::fs::copy(&file, &copy).expect("copied");
     std::fs::rename(&copy, &file).expect("moved");

@@ -13,7 +13,7 @@ use crate::{ids::Life, time::Timestamp};
 /// first.
 #[must_use]
 pub fn is_wanted(namespace: &Namespace, life: Life) -> bool {
-    namespace.is_replicated() && life != Life::counted(1) && namespace.resumed_in != Some(life)
+    namespace.is_replicated() && life != Life::FIRST && namespace.resumed_in != Some(life)
 }
 
 /// Every other cluster was asked, in this life of the store: go on, under a new version if the namespace is active here.

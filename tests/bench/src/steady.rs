@@ -14,7 +14,6 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use proto::temporal::api::workflowservice::v1::{PollActivityTaskQueueRequest, PollWorkflowTaskQueueRequest};
 use serde_json::{Value, json};
 use tests::{
     raw::{Client as Raw, Refusal},
@@ -26,7 +25,7 @@ use tonic::{Code, Status};
 use crate::{
     load::{connect, input_of, result, start},
     replication::RETRIED,
-    worker::{self, Client, Place, queue_named, result_for},
+    worker::{self, Client, Place, result_for},
 };
 
 /// A load that goes on.
@@ -245,14 +244,9 @@ async fn drive(mut client: Client, place: &Place, number: usize) -> anyhow::Resu
 /// Takes workflow tasks until it is aborted: workflows that are under way need it to the last.
 async fn workflow_worker(mut client: Client, place: Place, shared: Arc<Shared>) {
     loop {
-        let poll = PollWorkflowTaskQueueRequest {
-            namespace: place.namespace.clone(),
-            task_queue: Some(queue_named(&place.queue)),
-            identity: "bench".to_owned(),
-            ..Default::default()
-        };
         let outcome =
-            match client.poll_workflow_task_queue(worker::with_deadline(poll)).await.map(tonic::Response::into_inner) {
+            match client.poll_workflow_task_queue(worker::workflow_poll(&place)).await.map(tonic::Response::into_inner)
+            {
                 Ok(task) if task.task_token.is_empty() => continue,
                 Ok(task) => {
                     // The event that says that it was started carries the version under which it was.
@@ -270,14 +264,9 @@ async fn workflow_worker(mut client: Client, place: Place, shared: Arc<Shared>) 
 
 async fn activity_worker(mut client: Client, place: Place, shared: Arc<Shared>) {
     loop {
-        let poll = PollActivityTaskQueueRequest {
-            namespace: place.namespace.clone(),
-            task_queue: Some(queue_named(&place.queue)),
-            identity: "bench".to_owned(),
-            ..Default::default()
-        };
         let outcome =
-            match client.poll_activity_task_queue(worker::with_deadline(poll)).await.map(tonic::Response::into_inner) {
+            match client.poll_activity_task_queue(worker::activity_poll(&place)).await.map(tonic::Response::into_inner)
+            {
                 Ok(task) if task.task_token.is_empty() => continue,
                 Ok(task) => client.respond_activity_task_completed(worker::work(task, &place)).await.map(drop),
                 Err(status) => Err(status),

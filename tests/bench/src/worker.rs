@@ -44,21 +44,35 @@ pub(crate) fn start(workflow: &Client, activity: &Client, place: &Place, pollers
     workers
 }
 
+/// A poll for a workflow task.
+pub(crate) fn workflow_poll(place: &Place) -> Request<PollWorkflowTaskQueueRequest> {
+    with_deadline(PollWorkflowTaskQueueRequest {
+        namespace: place.namespace.clone(),
+        task_queue: Some(queue_named(&place.queue)),
+        identity: "bench".to_owned(),
+        ..Default::default()
+    })
+}
+
+/// A poll for an activity task.
+pub(crate) fn activity_poll(place: &Place) -> Request<PollActivityTaskQueueRequest> {
+    with_deadline(PollActivityTaskQueueRequest {
+        namespace: place.namespace.clone(),
+        task_queue: Some(queue_named(&place.queue)),
+        identity: "bench".to_owned(),
+        ..Default::default()
+    })
+}
+
 /// Ends only with an error that no worker survives.
 async fn workflow_worker(mut client: Client, place: Place) -> Status {
     loop {
-        let poll = PollWorkflowTaskQueueRequest {
-            namespace: place.namespace.clone(),
-            task_queue: Some(queue_named(&place.queue)),
-            identity: "bench".to_owned(),
-            ..Default::default()
-        };
-        let answered = match client.poll_workflow_task_queue(with_deadline(poll)).await.map(tonic::Response::into_inner)
-        {
-            Ok(task) if task.task_token.is_empty() => continue,
-            Ok(task) => client.respond_workflow_task_completed(decide(task, &place)).await.map(drop),
-            Err(status) => Err(status),
-        };
+        let answered =
+            match client.poll_workflow_task_queue(workflow_poll(&place)).await.map(tonic::Response::into_inner) {
+                Ok(task) if task.task_token.is_empty() => continue,
+                Ok(task) => client.respond_workflow_task_completed(decide(task, &place)).await.map(drop),
+                Err(status) => Err(status),
+            };
         if let Err(status) = survive(answered).await {
             return status;
         }
@@ -68,18 +82,12 @@ async fn workflow_worker(mut client: Client, place: Place) -> Status {
 /// Ends only with an error that no worker survives.
 async fn activity_worker(mut client: Client, place: Place) -> Status {
     loop {
-        let poll = PollActivityTaskQueueRequest {
-            namespace: place.namespace.clone(),
-            task_queue: Some(queue_named(&place.queue)),
-            identity: "bench".to_owned(),
-            ..Default::default()
-        };
-        let answered = match client.poll_activity_task_queue(with_deadline(poll)).await.map(tonic::Response::into_inner)
-        {
-            Ok(task) if task.task_token.is_empty() => continue,
-            Ok(task) => client.respond_activity_task_completed(work(task, &place)).await.map(drop),
-            Err(status) => Err(status),
-        };
+        let answered =
+            match client.poll_activity_task_queue(activity_poll(&place)).await.map(tonic::Response::into_inner) {
+                Ok(task) if task.task_token.is_empty() => continue,
+                Ok(task) => client.respond_activity_task_completed(work(task, &place)).await.map(drop),
+                Err(status) => Err(status),
+            };
         if let Err(status) = survive(answered).await {
             return status;
         }

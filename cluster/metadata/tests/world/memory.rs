@@ -286,7 +286,7 @@ impl Store for MemoryStore {
     }
 
     fn life(&self) -> Answer<'_, Result<Life, Unavailable>> {
-        Box::pin(std::future::ready(Ok(Life::counted(1))))
+        Box::pin(std::future::ready(Ok(Life::FIRST)))
     }
 
     fn begin_incarnation(&self, _: Uuid) -> Answer<'_, Result<Identity, Unavailable>> {

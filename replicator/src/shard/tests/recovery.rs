@@ -3,11 +3,12 @@
 use std::{format, string::String, vec::Vec};
 
 use super::{
-    seeding::{exchange, reconnect, told_of, wired},
+    seeding::{cut, exchange, reconnect, told_of, wired},
     store::Store,
     world::{A, B, C, World, done},
 };
 use crate::{
+    ids::{RangeId, RunId},
     namespace::{Federation, Namespace, recovery::resume},
     shard::io::{Failure, Report},
 };
@@ -30,6 +31,21 @@ fn go_on(world: &mut World, cluster: usize, backup: &(Store, Namespace)) -> Name
 fn hear(world: &mut World, cluster: usize, namespace: Namespace) {
     world.clusters[cluster].shard.handle_namespace(world.now, namespace);
     world.settle(cluster);
+}
+
+/// So many clusters, of which `lost` loses its store. A copy is from before a signal that the others know.
+fn forgetful(count: usize, lost: usize) -> (World, RunId, (Store, Namespace)) {
+    let mut world = wired(count);
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    let backup = world.back_up(lost);
+    if count > 2 {
+        // One of the others does not hear of it.
+        cut(&mut world, C);
+    }
+    world.signal(A, "one");
+    exchange(&mut world);
+    (world, run, backup)
 }
 
 fn recovered(world: &World, cluster: usize) -> bool {
@@ -60,17 +76,14 @@ fn a_standby_is_told_again_what_it_lost() {
 /// `a` is active. It had given `one` the name 3@1, told `b`, and forgot. What it writes next must be named otherwise.
 #[test]
 fn no_event_is_named_like_one_that_is_forgotten() {
-    let mut world = wired(2);
-    let run = world.start(A, 0);
-    exchange(&mut world);
-    let backup = world.back_up(A);
-    world.signal(A, "one");
-    exchange(&mut world);
+    let (mut world, run, backup) = forgetful(2, A);
     world.restore(A, &backup);
-    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    let leapt = |report: &Report| matches!(report, Report::Ready { range, .. } if *range > RangeId(1).next(true));
+    assert_eq!(told_of(&world, A, leapt), 1, "nor does any id of a task come twice");
+    assert_eq!(refusal(&mut world), CATCHES_UP);
     reconnect(&mut world, A);
     exchange(&mut world);
-    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    assert_eq!(refusal(&mut world), CATCHES_UP);
     go_on(&mut world, A, &backup);
     world.signal(A, "two");
     exchange(&mut world);
@@ -81,19 +94,14 @@ fn no_event_is_named_like_one_that_is_forgotten() {
 /// It goes on before `b` is there: it has no more than the backup, and waits.
 #[test]
 fn a_cluster_that_nobody_tells_what_it_lost_is_not_active() {
-    let mut world = wired(2);
-    world.start(A, 0);
-    exchange(&mut world);
-    let backup = world.back_up(A);
-    world.signal(A, "one");
-    exchange(&mut world);
+    let (mut world, _, backup) = forgetful(2, A);
     world.restore(A, &backup);
     let resumed = go_on(&mut world, A, &backup);
     world.tick(60_000);
-    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    assert_eq!(refusal(&mut world), CATCHES_UP);
     world.restart(A);
     hear(&mut world, A, resumed);
-    assert_eq!(refusal(&mut world), "the store was brought back from a backup and is catching up");
+    assert_eq!(refusal(&mut world), CATCHES_UP);
     reconnect(&mut world, A);
     exchange(&mut world);
     world.signal(A, "two");
@@ -104,13 +112,7 @@ fn a_cluster_that_nobody_tells_what_it_lost_is_not_active() {
 /// Of what `a` wrote after the backup `b` has everything and `c` nothing. `b` tells `a`, and `a` tells `c`.
 #[test]
 fn what_one_peer_has_every_peer_gets() {
-    let mut world = wired(3);
-    world.start(A, 0);
-    exchange(&mut world);
-    let backup = world.back_up(A);
-    super::seeding::cut(&mut world, C);
-    world.signal(A, "one");
-    exchange(&mut world);
+    let (mut world, _, backup) = forgetful(3, A);
     world.restore(A, &backup);
     reconnect(&mut world, A);
     reconnect(&mut world, C);
@@ -144,13 +146,8 @@ fn two_clusters_that_were_brought_back_wait_for_each_other_and_go_on() {
 /// `b` was made active while `a` had no store. `a` hears of that and stands by.
 #[test]
 fn what_was_failed_over_meanwhile_stays_there() {
-    let mut world = wired(2);
-    let run = world.start(A, 0);
-    exchange(&mut world);
-    let backup = world.back_up(A);
-    world.signal(A, "one");
-    exchange(&mut world);
-    super::seeding::cut(&mut world, A);
+    let (mut world, run, backup) = forgetful(2, A);
+    cut(&mut world, A);
     world.failover(B, &[B]);
     world.signal(B, "two");
     world.restore(A, &backup);
@@ -169,3 +166,6 @@ fn refusal(world: &mut World) -> String {
         reply => format!("{reply:?}"),
     }
 }
+
+/// What callers are told meanwhile.
+const CATCHES_UP: &str = "the store was brought back from a backup and is catching up";

@@ -294,7 +294,7 @@ impl World {
         let loaded = match load {
             Load::AcquireShard { leaps } => {
                 self.stored.range = RangeId(self.stored.range).next(leaps).0;
-                let life = Life::counted(1);
+                let life = Life::FIRST;
                 Loaded::Shard { range: RangeId(self.stored.range), state: self.stored.shard.clone(), life }
             }
             Load::Current(workflow) => {
