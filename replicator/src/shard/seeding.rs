@@ -29,7 +29,7 @@ use crate::{
     history::{HistoryBatch, Stretch},
     ids::{ClusterId, EventId, NamespaceId, RunId, RunKey, ShardId, TaskId, WorkflowId, shard_of},
     namespace::Namespace,
-    stream::seeds::{Place, Progress, Seeds},
+    stream::seeds::{Place, Progress, Question, Seeds},
     task::{HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
     time::Timestamp,
     version::{VersionHistoryItem, histories::BranchHistory},
@@ -39,8 +39,8 @@ use crate::{
 /// What one peer's shard asked for on the stream that is open.
 #[derive(Debug, Default)]
 pub(super) struct Seeder {
-    /// Namespaces, and behind which run each goes on.
-    asked: BTreeMap<NamespaceId, Option<Place>>,
+    /// The last question about each namespace.
+    asked: BTreeMap<NamespaceId, Question>,
     /// The one that is being told.
     walk: Option<Walk>,
     /// Pages that the peer is to hear the end of, each once everything below its mark was sent.
@@ -51,6 +51,8 @@ pub(super) struct Seeder {
 #[derive(Debug)]
 struct Walk {
     namespace: NamespaceId,
+    /// The question that it answers.
+    question: u64,
     /// The last run of the page.
     after: Option<Place>,
     /// Whether there are no more after the page.
@@ -150,10 +152,11 @@ impl Shard {
 
     /// What is asked with the next acknowledgement.
     pub(super) fn questions(seeds: &mut Seeds, key: StreamKey) -> Vec<WantedWire> {
-        let wanted = seeds.take_unasked(key).into_iter().map(|(namespace, after)| WantedWire {
-            namespace_id: namespace.to_string(),
-            workflow_id: after.as_ref().map(|(workflow, _)| workflow.as_str().into()).unwrap_or_default(),
-            run_id: after.map(|(_, run)| run.to_string()).unwrap_or_default(),
+        let wanted = seeds.take_unasked(key).into_iter().map(|question| WantedWire {
+            namespace_id: question.namespace.to_string(),
+            workflow_id: question.after.as_ref().map(|(workflow, _)| workflow.as_str().into()).unwrap_or_default(),
+            run_id: question.after.map(|(_, run)| run.to_string()).unwrap_or_default(),
+            question: question.number,
         });
         wanted.collect()
     }
@@ -179,7 +182,7 @@ impl Shard {
             let Ok(namespace) = NamespaceId::parse(&wanted.namespace_id) else { continue };
             let after = RunId::parse(&wanted.run_id).ok().map(|run| (WorkflowId::from(wanted.workflow_id), run));
             // Whoever asks again has lost the answer.
-            seeder.asked.insert(namespace, after);
+            seeder.asked.insert(namespace, Question { namespace, after, number: wanted.question });
             if seeder.walk.as_ref().is_some_and(|walk| walk.namespace == namespace) {
                 seeder.walk = None;
             }
@@ -214,8 +217,7 @@ impl Shard {
             let namespaces = &self.namespaces;
             let is_shared = |id: &NamespaceId| namespaces.get(id).is_some_and(|known| known.clusters.contains(peer));
             let Some(next) = seeder.asked.keys().copied().find(is_shared) else { return };
-            let after = seeder.asked.remove(&next).flatten();
-            seeder.walk = Some(Walk::new(next, after));
+            seeder.walk = seeder.asked.remove(&next).map(Walk::new);
         }
         let is_due = |walk: &&mut Walk| !walk.is_last && !walk.is_busy() && walk.is_told(source.sent);
         let Some(walk) = seeder.walk.as_mut().filter(is_due) else { return };
@@ -272,8 +274,8 @@ impl Shard {
         let Some(seeder) = self.seeders.get_mut(&key) else { return };
         let Some(walk) = seeder.walk.as_mut().filter(|walk| !walk.is_busy() && walk.mark.is_none()) else { return };
         walk.mark = Some(end);
-        let (namespace, after, is_complete) = (walk.namespace, walk.after.clone(), walk.is_last);
-        seeder.owes.push((end, Progress { namespace, after, is_complete }));
+        let (namespace, question, is_complete) = (walk.namespace, walk.question, walk.is_last);
+        seeder.owes.push((end, Progress { namespace, question, after: walk.after.clone(), is_complete }));
         self.pump_soon(now);
     }
 
@@ -309,10 +311,11 @@ impl Seeder {
 }
 
 impl Walk {
-    fn new(namespace: NamespaceId, after: Option<Place>) -> Self {
+    fn new(question: Question) -> Self {
         Self {
-            namespace,
-            after,
+            namespace: question.namespace,
+            question: question.number,
+            after: question.after,
             is_last: false,
             loading: None,
             writing: BTreeSet::new(),
@@ -339,6 +342,7 @@ pub(super) fn seeded(progress: Progress) -> Seeded {
         workflow_id: progress.after.as_ref().map(|(workflow, _)| workflow.as_str().into()).unwrap_or_default(),
         run_id: progress.after.map(|(_, run)| run.to_string()).unwrap_or_default(),
         is_complete: progress.is_complete,
+        question: progress.question,
     }
 }
 
@@ -346,7 +350,7 @@ pub(super) fn seeded(progress: Progress) -> Seeded {
 pub(super) fn progress(seeded: Seeded) -> Option<Progress> {
     let after = RunId::parse(&seeded.run_id).ok().map(|run| (WorkflowId::from(seeded.workflow_id), run));
     let namespace = NamespaceId::parse(&seeded.namespace_id).ok()?;
-    Some(Progress { namespace, after, is_complete: seeded.is_complete })
+    Some(Progress { namespace, question: seeded.question, after, is_complete: seeded.is_complete })
 }
 
 /// Tasks that tell a peer all of a run: every branch, and attempts of activities, of which no event tells.

@@ -21,11 +21,24 @@ use crate::{
 /// A place in the runs of a namespace, which are ordered by workflow and run.
 pub type Place = (WorkflowId, RunId);
 
+/// What is asked of a peer: all runs of a namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// Behind this run; `None`: from the first.
+    pub after: Option<Place>,
+    /// Tells it from the questions before, which may be answered still.
+    pub number: u64,
+}
+
 /// Runs of a namespace, up to a place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// The namespace.
     pub namespace: NamespaceId,
+    /// The question that it answers; zero: the peer does not know of numbers.
+    pub question: u64,
     /// The last run; `None`: none at all.
     pub after: Option<Place>,
     /// Whether there are no more.
@@ -39,14 +52,16 @@ pub struct Seeds {
     seeded: BTreeSet<NamespaceId>,
     /// What peers are to tell.
     wanted: BTreeMap<(NamespaceId, StreamKey), Wanted>,
+    /// Questions that were asked.
+    asked: u64,
 }
 
 #[derive(Debug, Default)]
 struct Wanted {
     /// The last run that is durable here.
     after: Option<Place>,
-    /// Whether the peer knows.
-    asked: bool,
+    /// The question that the peer was asked.
+    asked: Option<u64>,
 }
 
 impl Seeds {
@@ -58,7 +73,7 @@ impl Seeds {
             let key = StreamKey { cluster, shard: ShardId(row.shard_id), role: StreamRole::Target };
             let run = row.run.as_ref().try_into().ok().map(RunId::from_bytes);
             let after = run.map(|run| (WorkflowId::from(row.workflow.as_str()), run));
-            Some(((id(&row.namespace)?, key), Wanted { after, asked: false }))
+            Some(((id(&row.namespace)?, key), Wanted { after, asked: None }))
         });
         for (key, wanted) in wanted {
             self.wanted.entry(key).or_insert(wanted);
@@ -106,12 +121,13 @@ impl Seeds {
     }
 
     /// What is to be asked on a stream and was not. It counts as asked from now on.
-    pub fn take_unasked(&mut self, stream: StreamKey) -> Vec<(NamespaceId, Option<Place>)> {
-        let unasked = self.wanted.iter_mut().filter(|((_, of), wanted)| *of == stream && !wanted.asked);
+    pub fn take_unasked(&mut self, stream: StreamKey) -> Vec<Question> {
+        let unasked = self.wanted.iter_mut().filter(|((_, of), wanted)| *of == stream && wanted.asked.is_none());
         unasked
             .map(|((namespace, _), wanted)| {
-                wanted.asked = true;
-                (*namespace, wanted.after.clone())
+                self.asked += 1;
+                wanted.asked = Some(self.asked);
+                Question { namespace: *namespace, after: wanted.after.clone(), number: self.asked }
             })
             .collect()
     }
@@ -119,20 +135,24 @@ impl Seeds {
     /// Whether something is to be asked on a stream.
     #[must_use]
     pub fn owes_question(&self, stream: StreamKey) -> bool {
-        self.wanted.iter().any(|((_, of), wanted)| *of == stream && !wanted.asked)
+        self.wanted.iter().any(|((_, of), wanted)| *of == stream && wanted.asked.is_none())
     }
 
     /// The stream opened: whatever it is to tell is asked again.
     pub fn on_opened(&mut self, stream: StreamKey) {
         for (_, wanted) in self.wanted.iter_mut().filter(|((_, of), _)| *of == stream) {
-            wanted.asked = false;
+            wanted.asked = None;
         }
     }
 
-    /// Runs up to a place were told on a stream and are durable here. Whether that is news.
+    /// Runs up to a place were told on a stream and are durable here. Whether that is news: what answers a question before
+    /// the last one was told before the peer let go of something, and says nothing of that.
     pub fn on_told(&mut self, stream: StreamKey, progress: Progress) -> bool {
         let key = (progress.namespace, stream);
         let Some(wanted) = self.wanted.get_mut(&key) else { return false };
+        if progress.question != 0 && wanted.asked != Some(progress.question) {
+            return false;
+        }
         wanted.after = progress.after.max(wanted.after.take());
         if progress.is_complete {
             self.wanted.remove(&key);
@@ -183,8 +203,13 @@ mod tests {
         NamespaceId::from_bytes([7; 16])
     }
 
-    fn told(after: u8, is_complete: bool) -> Progress {
-        Progress { namespace: namespace(), after: Some(place(after)), is_complete }
+    fn told(question: u64, after: u8, is_complete: bool) -> Progress {
+        Progress { namespace: namespace(), question, after: Some(place(after)), is_complete }
+    }
+
+    /// Where the question that is asked next begins.
+    fn ask(seeds: &mut Seeds, shard: u32) -> Option<(u64, Option<Place>)> {
+        seeds.take_unasked(stream(shard)).pop().map(|question| (question.number, question.after))
     }
 
     #[test]
@@ -192,12 +217,13 @@ mod tests {
         let mut seeds = Seeds::default();
         seeds.want(stream(1), namespace());
         seeds.want(stream(2), namespace());
-        assert_eq!(seeds.take_unasked(stream(1)), [(namespace(), None)]);
-        assert_eq!(seeds.take_unasked(stream(1)), []);
-        assert!(seeds.on_told(stream(1), told(9, true)));
-        assert!(!seeds.on_told(stream(1), told(9, true)), "it is no news");
+        assert_eq!(ask(&mut seeds, 1), Some((1, None)));
+        assert_eq!(ask(&mut seeds, 1), None);
+        assert!(seeds.on_told(stream(1), told(1, 9, true)));
+        assert!(!seeds.on_told(stream(1), told(1, 9, true)), "it is no news");
         assert_eq!(seeds.wanted().collect::<Vec<_>>(), [(namespace(), stream(2))]);
-        assert!(seeds.on_told(stream(2), told(9, true)));
+        assert_eq!(ask(&mut seeds, 2), Some((2, None)));
+        assert!(seeds.on_told(stream(2), told(2, 9, true)));
         assert!(seeds.is_known(namespace()) && seeds.wanted().next().is_none());
     }
 
@@ -205,25 +231,47 @@ mod tests {
     fn a_restart_goes_on_where_it_was() {
         let mut seeds = Seeds::default();
         seeds.want(stream(1), namespace());
-        seeds.take_unasked(stream(1));
-        seeds.on_told(stream(1), told(3, false));
+        assert_eq!(ask(&mut seeds, 1), Some((1, None)));
+        seeds.on_told(stream(1), told(1, 3, false));
         let mut record = ShardRecord::default();
         seeds.store(&mut record);
         let mut seeds = restored(&record);
-        assert_eq!(seeds.take_unasked(stream(1)), [(namespace(), Some(place(3)))]);
+        assert_eq!(ask(&mut seeds, 1), Some((1, Some(place(3)))));
         seeds.on_opened(stream(1));
         assert!(seeds.owes_question(stream(1)), "a new stream is asked again");
-        seeds.on_told(stream(1), Progress { namespace: namespace(), after: None, is_complete: true });
+        assert_eq!(ask(&mut seeds, 1), Some((2, Some(place(3)))));
+        seeds.on_told(stream(1), Progress { namespace: namespace(), question: 2, after: None, is_complete: true });
         seeds.store(&mut record);
         assert!(record.seeding.is_empty());
         assert!(restored(&record).is_known(namespace()));
     }
 
     #[test]
+    fn an_answer_to_an_earlier_question_is_none_to_the_last_one() {
+        let mut seeds = Seeds::default();
+        seeds.want(stream(1), namespace());
+        assert_eq!(ask(&mut seeds, 1), Some((1, None)));
+        seeds.want(stream(1), namespace());
+        assert!(!seeds.on_told(stream(1), told(1, 9, true)), "what was let go since is asked next");
+        assert_eq!(ask(&mut seeds, 1), Some((2, None)));
+        assert!(!seeds.on_told(stream(1), told(1, 9, true)));
+        assert!(seeds.on_told(stream(1), told(2, 9, true)));
+        assert!(seeds.is_seeded(namespace()));
+    }
+
+    #[test]
+    fn a_peer_that_knows_no_numbers_is_believed() {
+        let mut seeds = Seeds::default();
+        seeds.want(stream(1), namespace());
+        assert!(seeds.on_told(stream(1), told(0, 9, true)));
+    }
+
+    #[test]
     fn what_left_and_comes_back_is_wanted_again() {
         let mut seeds = Seeds::default();
         seeds.want(stream(1), namespace());
-        seeds.on_told(stream(1), told(1, true));
+        ask(&mut seeds, 1);
+        seeds.on_told(stream(1), told(1, 1, true));
         assert!(seeds.forget(namespace()));
         assert!(!seeds.is_known(namespace()));
         seeds.want(stream(1), namespace());

@@ -288,6 +288,7 @@ fn told_anew(seeds: &mut Seeds) {
         workflow_id: "workflow".into(),
         run_id: world::run().run.to_string(),
         is_complete,
+        question: 1,
     };
     let gap = StreamExtension { gap: true, ..StreamExtension::default() };
     let page = StreamExtension { seeded: vec![seeded(false), seeded(true)], ..StreamExtension::default() };
@@ -300,6 +301,7 @@ fn told_anew(seeds: &mut Seeds) {
         namespace_id: namespace_id.clone(),
         workflow_id: after.into(),
         run_id: if after.is_empty() { String::new() } else { world::run().run.to_string() },
+        question: 1,
     };
     let mut steps = Vec::new();
     chunks::add(&mut steps, tag(Step::Tasks), &tell(100, gap));
