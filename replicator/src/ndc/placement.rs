@@ -124,7 +124,10 @@ fn suppress(draft: &mut Draft<'_>, id: RunId, by: RunId) {
 pub fn end_forgotten(draft: &mut Draft<'_>, id: RunId) {
     let Some(current) = draft.current.filter(|current| *current != id) else { return };
     let Some(target) = draft.runs.get(&current).map(|run| RunClock::of(&run.state)) else { return };
-    let is_forgotten = |run: &Run| run.state.execution.phase == Phase::Zombie && ends_by_us(draft, &run.state, target);
+    // What a peer told of it is written first, and told to nobody.
+    let is_forgotten = |run: &Run| {
+        run.state.execution.phase == Phase::Zombie && !run.changes.is_touched() && ends_by_us(draft, &run.state, target)
+    };
     if !draft.runs.get(&id).is_some_and(is_forgotten) {
         return;
     }

@@ -287,6 +287,10 @@ fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
     if !topology.is_mine(last) {
         return false;
     }
+    // What it tells and what a peer told are two writes.
+    if transition.run.changes.is_touched() {
+        return failover::keeps_back(&transition);
+    }
     transition.version = last;
     failover::demote(&mut transition)
 }

@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn seeds_count_when_they_are_durable() {
         let mut target = target();
-        let progress = Progress { namespace: NamespaceId::from_bytes([9; 16]), question: 1, after: None, is_complete: true };
+        let progress =
+            Progress { namespace: NamespaceId::from_bytes([9; 16]), question: 1, after: None, is_complete: true };
         target.on_task(TaskId(3));
         target.on_watermark(TaskId(5));
         target.on_seeded(TaskId(5), progress.clone());

@@ -34,13 +34,17 @@ pub fn on_version_change(transition: &mut Transition<'_>) -> bool {
 /// transition has been given, while that is still ours to do (MU-7). Else what waits would be lost, for peers never hear
 /// of it. Whether anything changed.
 pub fn demote(transition: &mut Transition<'_>) -> bool {
-    let task = transition.run.state.workflow_task.pending.as_ref();
-    let is_started = task.is_some_and(|task| task.started.is_some());
-    if !is_started || !transition.has_buffered() || !transition.run.state.is_open() {
-        return false;
+    let keeps_back = keeps_back(transition);
+    if keeps_back {
+        end_task(transition);
     }
-    end_task(transition);
-    true
+    keeps_back
+}
+
+/// Whether something waits for the started workflow task.
+#[must_use]
+pub fn keeps_back(transition: &Transition<'_>) -> bool {
+    transition.is_buffering() && transition.has_buffered()
 }
 
 /// The version under which a run keeps events back, if it does: all that wait behind one task have one (MU-6).

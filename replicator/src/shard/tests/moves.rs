@@ -37,6 +37,36 @@ fn what_is_kept_back_is_written_though_nobody_has_it_in_memory() {
     }
 }
 
+/// A signal waits for a started workflow task of which no event tells, for it is not the first attempt. The task times out,
+/// and the disk does not take that. Meanwhile the other cluster, promoted, makes an attempt of an activity and goes on. Both are
+/// heard at once, and only then of the failover. What waited is told.
+#[test]
+fn what_is_kept_back_is_told_though_an_attempt_is_heard_with_what_follows_it() {
+    let mut world = World::new(2);
+    world.stream();
+    let run = world.start(A, 0);
+    world.work(A, vec![activity("pack")]);
+    world.signal(A, "first");
+    world.poll(A);
+    world.tick_far(11);
+    world.poll(A);
+    world.exchange();
+    world.link(false);
+    world.signal(A, "kept");
+    world.failover(B, &[B]);
+    world.try_start_activity(B).unwrap().unwrap();
+    world.signal(B, "later");
+    world.clusters[A].store.fails_after(0);
+    world.tick_far(11);
+    world.link(true);
+    while world.deliver_frame() {}
+    world.hear(&[A]);
+    world.clusters[A].store.works();
+    world.exchange();
+    assert_eq!((world.tree(B, run), world.tree(B, run).matches('|').count()), (world.tree(A, run), 1));
+    world.agree();
+}
+
 /// A host goes on with what it knew of a workflow while the next one has the shard, and reads a run that the next one
 /// wrote. It finds out that it lost the shard, and has harmed nobody.
 #[test]
