@@ -376,7 +376,8 @@ pub(super) fn seed(draft: &mut Draft<'_>, id: RunId, key: StreamKey) -> Seed {
             continue;
         }
         let Some(batches) = draft.read.get(&stretch) else { return Seed::Needs(stretch) };
-        let digest = (history.branch == current.branch && attempted.is_empty()).then(|| state.digest());
+        let is_told = history.branch == current.branch && attempted.is_empty() && state.is_comparable();
+        let digest = is_told.then(|| state.digest());
         tasks.extend(history_tasks(state, history, batches, digest, draft.now, key));
     }
     for scheduled in attempted {

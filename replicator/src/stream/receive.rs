@@ -363,7 +363,7 @@ fn differs(draft: &Draft<'_>, run: RunId, told: Option<u64>) -> bool {
     let last = state.last_write_version();
     let pending = &state.activities.table;
     let is_comparable = pending.is_empty()
-        || state.histories.all().len() == 1
+        || state.is_comparable()
             && draft.buried.is_none()
             && !draft.recovers
             && pending.iter().all(|(_, activity)| activity.version == last);

@@ -232,7 +232,8 @@ impl Closed {
         let last = changes.batches.len().saturating_sub(1);
         for (index, batch) in changes.batches.iter().enumerate().skip(usize::from(is_carried)) {
             let is_end = index == last;
-            let digest = (is_end && synced().next().is_none()).then_some(state.local.digest);
+            let is_told = is_end && synced().next().is_none() && state.is_comparable();
+            let digest = is_told.then_some(state.local.digest);
             let mut batch_told = written(state, batch, digest);
             let new_run = if is_end { new_run.take() } else { None };
             let base = changes.base.clone().filter(|_| index == 0);

@@ -73,6 +73,13 @@ const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 impl MutableState {
+    /// Whether peers make the same of the run's events. While activities are pending nothing can be said of one that was written
+    /// on both sides of a failover: no event tells of attempts, and the branch that lost had others.
+    #[must_use]
+    pub fn is_comparable(&self) -> bool {
+        self.activities.table.is_empty() || self.histories.all().len() == 1
+    }
+
     /// Number that stands for the replicated state. Costs what the record holds; tables keep their part up to date.
     #[must_use]
     pub fn digest(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! What was acknowledged is there, on every cluster, and had its effect once: nothing is lost unseen, nothing is doubled.
 //!
 //! An event that was acknowledged stays in its run for ever, if only on a branch that lost. A signal is more than its
-//! event: it is in what survived of the workflow once, wherever its caller or a failover took it, or its loss was reported.
+//! event: it is in what survived of the workflow once, wherever its caller or a failover took it, or its loss was reported. Whoever dies before it reports a loss that it has
+//! written says so in the record of the run that lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use proto::temporal::api::history::v1::{HistoryEvent, history_event::Attributes}
 use replicator::{
     history::event::next_run,
     ids::{EventId, RunId, RunKey, WorkflowKey},
+    ndc::divergence::Fate,
     shard::io::Report,
     workflow::reapplied::Origin,
 };
@@ -56,6 +58,10 @@ impl Checker for Acknowledged {
     }
 
     fn rest(&mut self, world: &AtRest<'_>) -> Result<(), Finding> {
+        let mut noted = BTreeSet::new();
+        for store in &world.stores {
+            noted.append(&mut noted_lost(store)?);
+        }
         for (cluster, store) in world.stores.iter().enumerate() {
             let mut told = Told::by(store)?;
             let cluster = name(cluster);
@@ -74,10 +80,13 @@ impl Checker for Acknowledged {
             }
             for (workflow, requests) in missing {
                 let reported = self.reported_lost.get(workflow).copied().unwrap_or(0);
-                if requests.len() > reported {
+                let unnoted = requests.iter().filter(|request| !told.is_noted(&noted, workflow, request)).count();
+                let noted = requests.len() - unnoted;
+                if unnoted > reported.saturating_sub(noted) {
                     let subject = Some(workflow.workflow.clone());
                     let count = requests.len();
-                    let text = format!("{cluster} lacks {count} signals, {requests:?}, and reported {reported}");
+                    let said = format!("reported {reported} and noted {noted}");
+                    let text = format!("{cluster} lacks {count} signals, {requests:?}, and {said}");
                     return Err(Finding { subject, text });
                 }
             }
@@ -86,6 +95,17 @@ impl Checker for Acknowledged {
         }
         Ok(())
     }
+}
+
+/// Inputs of which records of runs that lost say that nobody could be given them.
+fn noted_lost(store: &Store) -> Result<BTreeSet<Origin>, Finding> {
+    let mut noted = BTreeSet::new();
+    for run in store.runs() {
+        let state = state_of(store, run)?;
+        let lost = state.local.fates.iter().filter(|(_, outcome)| outcome.fate == Fate::Over);
+        noted.extend(lost.map(|(origin, _)| *origin));
+    }
+    Ok(noted)
 }
 
 /// What the histories of a cluster say.
@@ -242,6 +262,13 @@ impl Told {
         let own_end = self.branches.iter().filter(|(run, _)| run.workflow == *workflow && !self.lost.contains(run));
         let mut own_end = own_end.flat_map(|(_, lines)| lines).filter(|line| line.is_current);
         survived.into_iter().any(|(_, signal)| is_it(signal)) || own_end.any(|line| line.signals.iter().any(is_it))
+    }
+
+    /// Whether the loss of a signal is noted, wherever it was written.
+    fn is_noted(&self, noted: &BTreeSet<Origin>, workflow: &WorkflowKey, request_id: &str) -> bool {
+        let lines = self.branches.iter().filter(|(run, _)| run.workflow == *workflow).flat_map(|(_, lines)| lines);
+        let mut signals = lines.flat_map(|line| &line.signals);
+        signals.any(|(origin, request)| request == request_id && noted.contains(origin))
     }
 
     fn none_doubled(&self, may_conflict: bool) -> Result<(), Finding> {

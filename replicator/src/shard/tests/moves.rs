@@ -122,6 +122,28 @@ fn a_sign_of_life_under_another_version_is_not_compared() {
     assert_eq!((version(&world, A), version(&world, B)), (1, 2));
 }
 
+/// What a run with a branch that lost made of attempts is not what a cluster makes of them that never had the branch.
+#[test]
+fn a_run_that_was_written_on_both_sides_is_told_without_a_digest_while_activities_are_pending() {
+    for is_pending in [false, true] {
+        let mut world = World::new(2);
+        world.start(A, 0);
+        world.work(A, if is_pending { vec![activity("pack")] } else { vec![] });
+        world.deliver_all();
+        world.failover(B, &[B]);
+        world.signal(A, "lost");
+        world.signal(B, "won");
+        world.deliver_all();
+        world.failover(A, &[A, B]);
+        world.deliver_all();
+        world.signal(A, "next");
+        world.flush();
+        let extensions = world.wires.iter().filter_map(|wire| wire.task.meridian.as_ref());
+        let digests: Vec<bool> = extensions.map(|told| !told.state_digest.is_empty()).collect();
+        assert_eq!(digests, [!is_pending], "pending: {is_pending}");
+    }
+}
+
 #[test]
 fn whoever_hears_of_a_newer_attempt_starts_none_under_an_older_version() {
     let mut world = World::new(2);
