@@ -207,6 +207,7 @@ impl World {
             (tenant.active, tenant.version, tenant.moved) = (to, version, self.now);
         }
         match step {
+            Step::Stop { until } => self.after(until.since(now), Event::EndPause(cluster, number)),
             Step::Switch { .. } => self.cut_off(number, cluster),
             Step::TakeBack { .. } => self.show(&Seen::TakenBack),
             _ => {}
@@ -292,6 +293,21 @@ impl World {
     /// The process that drove them is gone.
     pub(super) fn forget_handovers(&mut self, cluster: usize) {
         self.handovers.retain(|_, running| running.cluster != cluster);
+    }
+
+    /// Writes are taken again, if they were to be held back until now at most and nobody has said so.
+    pub(super) fn end_pause(&mut self, cluster: usize, number: usize) {
+        let (id, now) = (self.namespaces[number].id, self.local(cluster));
+        let here = &mut self.clusters[cluster];
+        let Some(record) = here.records.get_mut(&id).filter(|_| here.is_up) else { return };
+        match record.replication_state.pause().map(|pause| pause.until) {
+            Some(until) if until <= now => {
+                *record = change::release(record).namespace;
+                self.announce(cluster, id);
+            }
+            Some(until) => self.after(until.since(now), Event::EndPause(cluster, number)),
+            None => {}
+        }
     }
 
     /// A process that starts takes writes again where an earlier one held them back.

@@ -227,6 +227,8 @@ enum Event {
     Join(usize, usize),
     /// Something happens to a handover of a namespace.
     Handover(usize, u64, handovers::News),
+    /// A cluster looks whether writes to a namespace were to be held back until now.
+    EndPause(usize, usize),
     /// A cluster starts again.
     Restart(usize, u64),
     /// A cluster whose store was brought back asks another one what it knows of namespaces.
@@ -363,6 +365,7 @@ impl World {
             Event::Refresh(cluster, from, namespace) => self.on_refresh(cluster, from, namespace),
             Event::Join(cluster, number) => self.join_one(cluster, number),
             Event::Handover(namespace, id, news) => self.on_handover(namespace, id, news),
+            Event::EndPause(cluster, number) => self.end_pause(cluster, number),
             Event::Restart(cluster, incarnation) => self.on_restart(cluster, incarnation),
             Event::Recall(cluster, from) => self.on_recall(cluster, from),
             Event::Recalled(cluster, from, told) => self.on_recalled(cluster, from, &told),
@@ -396,6 +399,7 @@ impl World {
             | Event::Published(_, cluster, _)
             | Event::Recall(cluster, _)
             | Event::Recalled(cluster, ..)
+            | Event::EndPause(cluster, _)
             | Event::Refresh(cluster, ..) => Some(*cluster),
             Event::Dial(line) => Some(line.target),
             Event::Handover(number, id, _) => self.driver_of(*number, *id),
