@@ -152,6 +152,10 @@ impl Item<Origin> for Outcome {
     fn deadline(&self) -> Option<Timestamp> {
         None
     }
+
+    fn weight(&self, _: &Origin) -> usize {
+        0
+    }
 }
 
 /// Why an event of a branch that lost counts no more.

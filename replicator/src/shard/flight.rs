@@ -110,6 +110,8 @@ impl Shard {
         }
         self.settle();
         self.pump_soon(now);
+        // What was written can be forgotten.
+        self.slots.evict_some();
         if self.ownership.is_exhausted() && self.in_flight.is_empty() {
             // A new range brings new ids; nothing is under way that the old one could fence.
             self.renew();

@@ -13,7 +13,7 @@ use super::{
     ownership::Ownership,
     recovery::{self, Recoveries},
     shard::Wanted,
-    slot::Phase,
+    slot::{Phase, Slot},
     work::Work,
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
         MutableState,
         draft::{Changes, Run},
         execution::Phase as RunPhase,
+        weight::Stored,
     },
 };
 
@@ -263,6 +264,10 @@ impl Shard {
                 self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             }
         }
+        if self.slots.get(key).is_some_and(Slot::is_idle) {
+            return self.slots.remove(key);
+        }
+        self.slots.weigh(key);
         if self.slots.get(key).is_some_and(|slot| !slot.parked.is_empty()) {
             self.try_again(now, key);
         }
@@ -341,8 +346,9 @@ fn is_incoming(work: &Work) -> bool {
 
 fn decode(stored: StoredRun) -> Result<Run, alloc::string::String> {
     let key: RunKey = stored.run.clone();
+    let rows = Stored::of(&stored.state, &stored.items);
     let state = MutableState::decode(stored).map_err(|error| alloc::format!("run {}: {error}", key.run))?;
-    Ok(Run { state, changes: Changes::default(), queries: BTreeMap::new() })
+    Ok(Run { state, changes: Changes::default(), stored: rows, queries: BTreeMap::new() })
 }
 
 /// Tasks per read of a queue.

@@ -19,6 +19,7 @@ use super::{
     recovery::Recoveries,
     seeding::Seeder,
     slot::{Phase, Slot},
+    slots::Slots,
     strangers::Strangers,
     tombstones::Tombstones,
     work::Work,
@@ -59,7 +60,7 @@ pub struct Shard {
     /// The namespaces, as far as this shard was told.
     pub(super) namespaces: BTreeMap<NamespaceId, Namespace>,
     /// The workflows in memory.
-    pub(super) slots: BTreeMap<WorkflowKey, Slot>,
+    pub(super) slots: Slots,
     /// Waiting tasks.
     pub(super) queues: Queues,
     /// Whether the queues hold all that the store does.
@@ -116,10 +117,19 @@ pub struct Shard {
     pub(super) chores: Chores,
     /// Whether other hosts may take the shard without a word.
     pub(super) has_rivals: bool,
-    /// Turns taken; orders slots by use.
-    pub(super) turns: u64,
     /// Next transaction and load.
     next_id: u64,
+}
+
+/// What of a shard's workflows is in memory.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Cache {
+    /// How many.
+    pub workflows: usize,
+    /// About how many bytes they take.
+    pub bytes: usize,
+    /// How many were forgotten for others, so far.
+    pub evicted: u64,
 }
 
 /// What a read was for.
@@ -166,7 +176,7 @@ impl Shard {
             entropy: Entropy::new(seed),
             ownership: Ownership::None,
             namespaces: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            slots: Slots::new(),
             queues: Queues::default(),
             queues_read: false,
             quarantine: Quarantine::default(),
@@ -195,7 +205,6 @@ impl Shard {
             retries: BTreeSet::new(),
             chores: Chores::default(),
             has_rivals: false,
-            turns: 0,
             next_id: 1,
         }
     }
@@ -211,6 +220,22 @@ impl Shard {
     #[must_use]
     pub fn with_rivals(self) -> Self {
         Self { has_rivals: true, ..self }
+    }
+
+    /// Keep about so many bytes of workflows in memory from now on. What waits for something is kept all the same.
+    pub fn limit_cache(&mut self, bytes: usize) {
+        self.slots.limit(bytes);
+    }
+
+    /// Forget of the workflows in memory whatever is above the limit. Each turn does so for some.
+    pub fn trim(&mut self) {
+        self.slots.evict(usize::MAX);
+    }
+
+    /// What of workflows is in memory.
+    #[must_use]
+    pub fn cache(&self) -> Cache {
+        Cache { workflows: self.slots.len(), bytes: self.slots.weight(), evicted: self.slots.evicted() }
     }
 
     /// Others believed this host dead, so one of them may have had the shard: forget what is in memory, and take it again.
@@ -404,18 +429,18 @@ impl Shard {
 
     /// Let `work` wait at its slot, and decide if the slot is ready.
     pub(super) fn park(&mut self, now: Timestamp, key: WorkflowKey, work: Work) {
-        self.slots.entry(key.clone()).or_default().parked.push_back(work);
+        self.slots.at(&key).parked.push_back(work);
         self.advance(now, &key);
     }
 
     /// Let `work` wait at its slot before everything else.
     pub(super) fn park_first(&mut self, key: &WorkflowKey, work: Work) {
-        self.slots.entry(key.clone()).or_default().parked.push_front(work);
+        self.slots.at(key).parked.push_front(work);
     }
 
     /// Let `work` wait at its slot, whose turn comes anyhow.
     pub(super) fn park_quietly(&mut self, key: &WorkflowKey, work: Work) {
-        self.slots.entry(key.clone()).or_default().parked.push_back(work);
+        self.slots.at(key).parked.push_back(work);
     }
 
     /// Try again in a while what waits at a workflow, however much is told of it meanwhile.
@@ -459,20 +484,6 @@ impl Shard {
         }
     }
 
-    /// A slot that waits for nothing may be forgotten; the least used quarter is, when there are too many.
-    pub(super) fn evict(&mut self) {
-        if self.slots.len() <= MAX_SLOTS {
-            return;
-        }
-        let mut idle: Vec<(u64, WorkflowKey)> =
-            self.slots.iter().filter(|(_, slot)| slot.is_idle()).map(|(key, slot)| (slot.used, key.clone())).collect();
-        idle.sort_unstable();
-        idle.truncate(MAX_SLOTS / 4);
-        for (_, key) in idle {
-            self.slots.remove(&key);
-        }
-    }
-
     /// Which work of a namespace goes on.
     pub(super) fn passage(&self, namespace: NamespaceId) -> fn(&Work) -> bool {
         if self.recoveries.hold(namespace) {
@@ -497,10 +508,7 @@ impl Shard {
             self.reject(now, id, flight);
         }
         self.loads.clear();
-        for slot in self.slots.values_mut() {
-            slot.forget_fetches();
-            slot.unload();
-        }
+        self.slots.unload();
         self.queues.clear();
         self.quarantine.clear();
         self.tombstones.clear();
@@ -538,6 +546,3 @@ impl Shard {
 
 /// A shard that was silent for so long sees whether it is still its host's.
 const PROOF: Duration = Duration::from_secs(5);
-
-/// Workflows in memory per shard. A slot of a small run takes a few kilobytes.
-const MAX_SLOTS: usize = 4096;

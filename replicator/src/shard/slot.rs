@@ -47,8 +47,10 @@ pub(super) struct Slot {
     pub(super) read: Stretches,
     /// A write or a read of it failed, and what waits is tried again when the shard's list of retries says so.
     pub(super) rests: bool,
-    /// When it was last of use, as a count of the shard's turns.
+    /// When it was last of use, as a count of uses.
     pub(super) used: u64,
+    /// What it weighed when it was last weighed.
+    pub(super) weighed: usize,
 }
 
 /// Both ends exclusive; open where nothing is known.
@@ -89,6 +91,24 @@ impl Slot {
         self.current = None;
         self.reading = None;
         self.read.clear();
+    }
+
+    /// About how many bytes it takes, and its place among the others. What is parked and fetched does not count: its bounds are
+    /// elsewhere.
+    pub(super) fn weight(&self, key: &WorkflowKey) -> usize {
+        let runs: usize = self.runs.values().map(Run::weight).sum();
+        2 * (size_of::<WorkflowKey>() + size_of::<Self>()) + key.workflow.0.len() + runs
+    }
+
+    /// Forget runs that are over and that others have followed, when there are many: a workflow that goes on for ever has no
+    /// end of them. They are read again when they are asked for.
+    pub(super) fn forget_predecessors(&mut self) {
+        if self.runs.len() <= MAX_RUNS {
+            return;
+        }
+        let current = self.current;
+        let goes_on = |run: &Run| run.state.is_open() || !run.queries.is_empty();
+        self.runs.retain(|id, run| Some(*id) == current || goes_on(run));
     }
 
     /// Whether forgetting the slot would lose nothing.
@@ -154,6 +174,9 @@ impl Slot {
         }
     }
 }
+
+/// Runs of a workflow in memory.
+const MAX_RUNS: usize = 4;
 
 fn load(workflow: &WorkflowKey, stretch: &Stretch, first: EventId) -> Load {
     Load::Branch { workflow: workflow.clone(), branch: stretch.branch.clone(), first, end: stretch.end }

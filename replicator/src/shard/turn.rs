@@ -148,8 +148,6 @@ impl Shard {
         let Some(namespace) = self.namespaces.get(&key.namespace) else { return };
         let Ownership::Owned { range, ids, .. } = &mut self.ownership else { return };
         let Some(slot) = self.slots.get_mut(key) else { return };
-        self.turns += 1;
-        slot.used = self.turns;
         let (range, lowest) = (*range, ids.peek());
         let was_current = slot.current;
         let mut current = slot.current;
@@ -293,8 +291,14 @@ impl Shard {
                 }
             }
         }
+        if stop.is_none()
+            && let Some(slot) = self.slots.get_mut(key)
+        {
+            slot.forget_predecessors();
+        }
         self.stop_turn(now, key, stop);
-        self.evict();
+        self.slots.weigh(key);
+        self.slots.evict_some();
     }
 
     /// See to what stopped a turn.

@@ -2,6 +2,7 @@
 
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
+use prost::Message;
 use proto::temporal::api::{
     common::v1::Payloads,
     enums::v1::TimeoutType,
@@ -15,7 +16,8 @@ use proto::temporal::api::{
 use super::{
     apply::{At, Reason},
     digest::Digest,
-    table::{Item, Table},
+    table::{Item, NAME, Table},
+    weight,
 };
 use crate::{
     ids::EventId,
@@ -322,6 +324,20 @@ impl Item<EventId> for Activity {
             return None;
         }
         self.timeouts().map(|(time, _)| time).min()
+    }
+
+    fn weight(&self, _: &EventId) -> usize {
+        let attributes = &self.attributes;
+        let details = self.heartbeat.as_ref().and_then(|heartbeat| heartbeat.details.as_ref());
+        let payloads = weight::count(attributes.input.as_ref()) + weight::count(details);
+        let payloads = payloads + weight::count_headers(attributes.header.as_ref());
+        let texts = attributes.encoded_len() + details.map_or(0, Message::encoded_len) + attributes.activity_id.len();
+        let start = self.started.as_ref().map_or(0, |start| start.request_id.len() + start.identity.len());
+        // What a failure says is spread over many small parts.
+        let failure =
+            self.last_failure.as_deref().map_or(0, |failure| size_of::<Failure>() + 2 * failure.encoded_len());
+        let fixed = size_of::<ActivityTaskScheduledEventAttributes>() + NAME;
+        fixed + texts + start + self.last_worker_identity.len() + failure + payloads * weight::PAYLOAD
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     signal::Signals,
     timer::Timers,
     transition::{EventMeta, born},
+    weight::Stored,
     workflow_task::WorkflowTasks,
 };
 use crate::{
@@ -82,7 +83,7 @@ impl Run {
     pub fn received(run: RunKey, branch: Branch, request_id: String, batch: HistoryBatch) -> Result<Self, ApplyError> {
         let state = MutableState::begin(run, branch, request_id, &batch.events()[0])?;
         let changes = Changes { created: true, visibility: true, ..Changes::default() };
-        let mut run = Self { state, changes, queries: BTreeMap::new() };
+        let mut run = Self { state, changes, stored: Stored::default(), queries: BTreeMap::new() };
         run.follow_from(batch, 1)?;
         Ok(run)
     }
@@ -137,7 +138,7 @@ impl Draft<'_> {
             visibility: true,
             ..Changes::default()
         };
-        self.runs.insert(run, Run { state, changes, queries: BTreeMap::new() });
+        self.runs.insert(run, Run { state, changes, stored: Stored::default(), queries: BTreeMap::new() });
         self.carry_over(*self.current, run, false);
         *self.current = Some(run);
         run

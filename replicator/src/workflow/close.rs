@@ -201,7 +201,9 @@ impl Closed {
         let expected = (!changes.created).then_some(state.local.record);
         state.local.record = RecordVersion(state.local.record.0 + 1);
         state.local.state_transitions += i64::from(!changes.uncounted);
-        self.runs.push(RunWrite { run: state.run.clone(), expected, change: put(state, changes.created) });
+        let change = put(state, changes.created);
+        run.stored.note(&change);
+        self.runs.push(RunWrite { run: state.run.clone(), expected, change });
         if changes.created || changes.visibility {
             self.visibility.push(state.visibility());
         }

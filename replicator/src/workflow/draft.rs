@@ -12,7 +12,7 @@ use alloc::{
 
 use proto::temporal::api::query::v1::WorkflowQuery;
 
-use super::{MutableState, reset::Base};
+use super::{MutableState, reset::Base, weight::Stored};
 use crate::{
     defects::{Defect, planted},
     entropy::Entropy,
@@ -73,6 +73,8 @@ pub struct Run {
     pub state: MutableState,
     /// What the draft did to it.
     pub changes: Changes,
+    /// How long its rows are.
+    pub stored: Stored,
     /// Questions that wait for a workflow task. They are in memory only; losing them is answered UNAVAILABLE.
     pub queries: BTreeMap<String, BufferedQuery>,
 }

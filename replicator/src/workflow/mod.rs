@@ -23,6 +23,7 @@ pub mod task_generation;
 pub mod timer;
 pub mod transition;
 mod visibility;
+pub mod weight;
 pub mod workflow_task;
 
 mod activity_attempt;

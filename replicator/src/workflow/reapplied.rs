@@ -231,6 +231,10 @@ impl Item<Origin> for Knowledge {
     fn deadline(&self) -> Option<Timestamp> {
         None
     }
+
+    fn weight(&self, _: &Origin) -> usize {
+        0
+    }
 }
 
 /// Whether an event is put into the winning branch when its own loses (RE-2). What the server itself ended is not: it was

@@ -22,6 +22,7 @@ use super::{
     reapplied::Origin,
     rebuild,
     request::{SERVER, find, record_transient, start_pending, terminate},
+    weight::Stored,
 };
 use crate::{
     history::{
@@ -129,7 +130,7 @@ pub fn fork(
     // What the base has further on, or on another branch, this run has not: whoever resets it may have had it or not.
     state.reapplied.carry_over(&base.reapplied, true);
     let changes = Changes { created: true, changed: true, visibility: true, regenerate: true, ..Changes::default() };
-    Ok(Run { state, changes, queries: BTreeMap::new() })
+    Ok(Run { state, changes, stored: Stored::default(), queries: BTreeMap::new() })
 }
 
 /// A run was made by a reset of another one, which shows it. `passive`: a peer says so.

@@ -37,4 +37,8 @@ impl Item<String> for () {
     fn deadline(&self) -> Option<Timestamp> {
         None
     }
+
+    fn weight(&self, key: &String) -> usize {
+        key.len()
+    }
 }

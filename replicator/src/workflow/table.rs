@@ -15,6 +15,9 @@ pub trait Item<K> {
 
     /// When the item is to be looked at, if ever.
     fn deadline(&self) -> Option<Timestamp>;
+
+    /// About how many bytes it takes beside its own size, those of its key included.
+    fn weight(&self, key: &K) -> usize;
 }
 
 /// Items by key.
@@ -31,6 +34,8 @@ pub struct Table<K, V> {
     stale: BTreeSet<K>,
     /// Sum of the digests of all items that are not stale.
     digest: u64,
+    /// Sum of the weights of all items that are not stale.
+    weight: usize,
     /// Deadlines of all items that are not stale.
     deadlines: BTreeSet<(Timestamp, K)>,
 }
@@ -39,6 +44,7 @@ pub struct Table<K, V> {
 struct Slot<V> {
     value: V,
     digest: u64,
+    weight: usize,
     deadline: Option<Timestamp>,
 }
 
@@ -54,6 +60,7 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
         let slot = self.items.get_mut(key)?;
         if self.stale.insert(key.clone()) {
             self.digest = self.digest.wrapping_sub(slot.digest);
+            self.weight -= slot.weight;
             if let Some(deadline) = slot.deadline {
                 self.deadlines.remove(&(deadline, key.clone()));
             }
@@ -75,6 +82,7 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
         let slot = self.items.remove(key)?;
         if !self.stale.remove(key) {
             self.digest = self.digest.wrapping_sub(slot.digest);
+            self.weight -= slot.weight;
             if let Some(deadline) = slot.deadline {
                 self.deadlines.remove(&(deadline, key.clone()));
             }
@@ -116,7 +124,9 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
             let slot = self.items.get_mut(&key).expect("stale keys are present");
             slot.digest = slot.value.digest(&key);
             slot.deadline = slot.value.deadline();
+            slot.weight = weight(&key, &slot.value);
             self.digest = self.digest.wrapping_add(slot.digest);
+            self.weight += slot.weight;
             if let Some(deadline) = slot.deadline {
                 self.deadlines.insert((deadline, key));
             }
@@ -126,8 +136,10 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
 
     /// An item that was loaded: present, and not changed. Its key is new.
     pub fn restore(&mut self, key: K, value: V) {
-        let slot = Slot { digest: value.digest(&key), deadline: value.deadline(), value };
+        let (digest, deadline, weight) = (value.digest(&key), value.deadline(), weight(&key, &value));
+        let slot = Slot { value, digest, weight, deadline };
         self.digest = self.digest.wrapping_add(slot.digest);
+        self.weight += slot.weight;
         if let Some(deadline) = slot.deadline {
             self.deadlines.insert((deadline, key.clone()));
         }
@@ -153,6 +165,12 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.stale().fold(self.digest, |sum, (key, value)| sum.wrapping_add(value.digest(key)))
+    }
+
+    /// About how many bytes the items take, those excepted that a transaction is changing.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The earliest deadline, and whose it is.
@@ -184,9 +202,15 @@ impl<K, V> Default for Table<K, V> {
             changed: BTreeSet::new(),
             stale: BTreeSet::new(),
             digest: 0,
+            weight: 0,
             deadlines: BTreeSet::new(),
         }
     }
+}
+
+/// What an item takes in the table: its own size, that of its key, once more with its deadline, and the room that a map leaves.
+fn weight<K, V: Item<K>>(key: &K, value: &V) -> usize {
+    (size_of::<Slot<V>>() + 2 * size_of::<K>() + size_of::<Timestamp>()) * 3 / 2 + value.weight(key)
 }
 
 /// What changed is bookkeeping; two tables are equal when their items are.
@@ -196,6 +220,9 @@ impl<K: PartialEq, V: PartialEq> PartialEq for Table<K, V> {
             && self.items.iter().zip(&other.items).all(|(a, b)| a.0 == b.0 && a.1.value == b.1.value)
     }
 }
+
+/// What an entry takes in a map from names to keys, beside the name.
+pub(super) const NAME: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -212,6 +239,10 @@ mod tests {
 
         fn deadline(&self) -> Option<Timestamp> {
             (!self.0.is_multiple_of(3)).then_some(Timestamp((self.0 / 3) as i64))
+        }
+
+        fn weight(&self, _: &i64) -> usize {
+            self.0 as usize
         }
     }
 
@@ -250,6 +281,9 @@ mod tests {
                 }
                 let sum = table.iter().fold(0u64, |sum, (key, note)| sum.wrapping_add(note.digest(key)));
                 prop_assert_eq!(table.digest(), sum);
+                let stale: Vec<i64> = table.stale().map(|(key, _)| *key).collect();
+                let weighed = table.iter().filter(|(key, _)| !stale.contains(key));
+                prop_assert_eq!(table.weight(), weighed.map(|(key, note)| weight(key, note)).sum::<usize>());
                 let mut all: Vec<_> =
                     table.iter().filter_map(|(key, note)| Some((note.deadline()?, *key))).collect();
                 all.sort();

@@ -7,7 +7,7 @@ use proto::temporal::api::history::v1::TimerStartedEventAttributes;
 use super::{
     apply::{At, Reason},
     digest::Digest,
-    table::{Item, Table},
+    table::{Item, NAME, Table},
 };
 use crate::{
     defects::{Defect, planted},
@@ -108,5 +108,10 @@ impl Item<EventId> for Timer {
 
     fn deadline(&self) -> Option<Timestamp> {
         (!self.is_firing).then_some(self.expiry)
+    }
+
+    fn weight(&self, _: &EventId) -> usize {
+        // Once in the item, once in the map of names.
+        2 * self.id.len() + NAME
     }
 }

@@ -112,6 +112,8 @@ enum Network {
 #[track_caller]
 fn run(clusters: usize, steps: &[Step], mut order: u64, network: Network) {
     let mut world = World::new(clusters);
+    // One of them has no room for anything.
+    world.clusters[clusters - 1].shard.limit_cache(0);
     let mut taken: Vec<String> = Vec::new();
     world.start(0, 0);
     for (index, step) in steps.iter().enumerate() {
