@@ -350,6 +350,11 @@ impl Cluster {
         &self.metrics
     }
 
+    /// Its shards that are on this host.
+    pub(crate) fn history(&self) -> History {
+        self.history.clone()
+    }
+
     /// The hosts of it, as this one sees them.
     #[must_use]
     pub fn membership(&self) -> &Membership {
@@ -381,6 +386,7 @@ impl Cluster {
         families.loaded_task_queue_count.set(gauge(queues));
         families.pending_polls.set(gauge(polls));
         families.approximate_backlog_count.set(gauge(tasks));
+        families.memory(&self.history.memory());
         self.measure_replication().await;
         self.metrics.render()
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use config::{Config, Dynamic, DynamicFile, Problem, Setting};
 use frontend::{Limit, Limits};
+use history::History;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -48,14 +49,16 @@ impl DynamicConfig {
                 Limit::NamespaceRps => Setting::NamespaceRps,
                 Limit::NamespaceCount => Setting::NamespaceCount,
             };
-            now.lock().unwrap_or_else(PoisonError::into_inner).get(setting, namespace)
+            let value = now.lock().unwrap_or_else(PoisonError::into_inner).get(setting, namespace)?;
+            Some(u32::try_from(value).unwrap_or(u32::MAX))
         })
     }
 
-    /// Look at the file from now on.
-    pub(crate) fn watch(&self, spawn: &Spawner, metrics: &Metrics) {
+    /// Look at the file from now on. The shards of this host are told what it says.
+    pub(crate) fn watch(&self, spawn: &Spawner, metrics: &Metrics, history: History) {
         let Some(file) = self.file.clone() else { return };
         let (now, metrics) = (self.now.clone(), metrics.clone());
+        tell(&history, &now.lock().unwrap_or_else(PoisonError::into_inner));
         spawn(Box::pin(async move {
             let mut said = Vec::new();
             loop {
@@ -67,6 +70,7 @@ impl DynamicConfig {
                         if *now != dynamic {
                             info!(before = ?*now, after = ?dynamic, "the dynamic configuration has changed");
                             *now = dynamic;
+                            tell(&history, &now);
                         }
                         false
                     }
@@ -85,4 +89,9 @@ impl DynamicConfig {
             }
         }));
     }
+}
+
+fn tell(history: &History, dynamic: &Dynamic) {
+    let bytes = dynamic.get(Setting::HistoryCacheBytes, "");
+    history.limit_cache(bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)));
 }

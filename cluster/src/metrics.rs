@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use frontend::metrics::Meter;
+use history::Memory;
 use metadata::Metadata;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -71,6 +72,18 @@ pub struct Families {
     pub replication_lag_bytes: IntGaugeVec,
     /// Age of the oldest of them.
     pub replication_namespace_lag_seconds: prometheus::GaugeVec,
+    /// Bytes that a cache may hold.
+    pub cache_size: IntGaugeVec,
+    /// Bytes that it holds.
+    pub cache_usage: IntGaugeVec,
+    /// Things in it.
+    pub cache_entries: IntGaugeVec,
+    /// Things that were taken out of it to make room.
+    pub cache_evictions: IntGaugeVec,
+    /// Bytes of requests that wait for a shard's answer.
+    pub history_requests_waiting_bytes: IntGauge,
+    /// Requests that were refused because too much waits.
+    pub history_requests_refused: IntGauge,
     /// Polls that wait.
     pub pending_polls: IntGauge,
     /// Task queues in memory.
@@ -306,9 +319,23 @@ impl Families {
         self.replication_namespace_lag_seconds.with_label_values(&labels).set(age.as_secs_f64());
     }
 
+    /// What the shards of this host have in memory.
+    pub fn memory(&self, memory: &Memory) {
+        let of_workflows = ["mutablestate"];
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let total = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.cache_size.with_label_values(&of_workflows).set(gauge(memory.limit));
+        self.cache_usage.with_label_values(&of_workflows).set(gauge(memory.cached));
+        self.cache_entries.with_label_values(&of_workflows).set(gauge(memory.workflows));
+        self.cache_evictions.with_label_values(&of_workflows).set(total(memory.evicted));
+        self.history_requests_waiting_bytes.set(gauge(memory.waiting));
+        self.history_requests_refused.set(total(memory.refused));
+    }
+
     fn register(registry: &Registry) -> Self {
         let request = ["operation", "namespace", "service_name"];
         let error = ["operation", "namespace", "service_name", "error_type"];
+        let cache = ["cache_type"];
         Self {
             dynamic_config_update_failure: plain(
                 registry,
@@ -384,6 +411,20 @@ impl Families {
                 let opts = Opts::new("replication_namespace_lag_seconds", help);
                 registered(registry, prometheus::GaugeVec::new(opts, &["namespace", "to_cluster"]).expect(CONSTANT))
             },
+            cache_size: gauge(registry, "cache_size", "Bytes that a cache may hold", &cache),
+            cache_usage: gauge(registry, "cache_usage", "Bytes that a cache holds", &cache),
+            cache_entries: gauge(registry, "cache_entries", "Things in a cache", &cache),
+            cache_evictions: gauge(registry, "cache_evictions", "Things taken out of a cache to make room", &cache),
+            history_requests_waiting_bytes: plain(
+                registry,
+                "history_requests_waiting_bytes",
+                "Bytes of requests that wait for a shard's answer",
+            ),
+            history_requests_refused: plain(
+                registry,
+                "history_requests_refused",
+                "Requests that were refused because too much waits",
+            ),
             pending_polls: plain(registry, "pending_polls", "Polls that wait"),
             loaded_task_queue_count: plain(registry, "loaded_task_queue_count", "Task queues in memory"),
             approximate_backlog_count: plain(registry, "approximate_backlog_count", "Tasks that wait for a worker"),

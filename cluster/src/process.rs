@@ -152,7 +152,7 @@ impl Member {
             }
         }
         span.in_scope(|| security.watch(&ports, cluster.counters()));
-        dynamic.watch(&ports.spawn, cluster.counters());
+        dynamic.watch(&ports.spawn, cluster.counters(), cluster.history());
         let sockets = [
             (listeners.grpc, cluster.routes(), security.frontend, "frontend"),
             (listeners.internal, cluster.internal_routes(), security.inside, "internode"),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,13 +57,32 @@ pub enum Setting {
     NamespaceRps,
     /// Calls of one kind that wait for a namespace.
     NamespaceCount,
+    /// Bytes of workflows that a host keeps in memory.
+    HistoryCacheBytes,
+}
+
+impl Setting {
+    /// Whether it may be said for single namespaces.
+    fn is_by_namespace(self) -> bool {
+        match self {
+            Self::Rps | Self::HistoryCacheBytes => false,
+            Self::NamespaceRps | Self::NamespaceCount => true,
+        }
+    }
+
+    fn range(self) -> RangeInclusive<i64> {
+        match self {
+            Self::Rps | Self::NamespaceRps | Self::NamespaceCount => 1..=1_000_000_000,
+            Self::HistoryCacheBytes => 0..=1 << 40,
+        }
+    }
 }
 
 /// What the file says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Dynamic {
     /// By setting, and by namespace if the value is not meant for all.
-    values: BTreeMap<(Setting, Option<String>), u32>,
+    values: BTreeMap<(Setting, Option<String>), u64>,
 }
 
 impl Dynamic {
@@ -114,15 +134,15 @@ impl Dynamic {
 
     /// A setting for a namespace, if the file says it.
     #[must_use]
-    pub fn get(&self, setting: Setting, namespace: &str) -> Option<u32> {
+    pub fn get(&self, setting: Setting, namespace: &str) -> Option<u64> {
         let own = self.values.get(&(setting, Some(namespace.to_owned())));
         own.or_else(|| self.values.get(&(setting, None))).copied()
     }
 }
 
 /// A value, and the namespace for which it is meant; nothing when it is meant for nothing that is looked up.
-fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> Option<Option<(Option<String>, u32)>> {
-    let value = entry.integer("value", 1..=1_000_000_000, report);
+fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> Option<Option<(Option<String>, u64)>> {
+    let value = entry.integer("value", setting.range(), report);
     let constraints = entry.section("constraints", report).and_then(|mut constraints| {
         let namespace = constraints.text("namespace", report);
         let mut is_foreign = false;
@@ -132,8 +152,8 @@ fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> 
         let path = constraints.path("");
         constraints.finish(report);
         let namespace = namespace.map(|name| Some(name).filter(|name| !name.is_empty()))?;
-        if is_foreign || namespace.is_some() && setting == Setting::Rps {
-            let by = if setting == Setting::Rps { "without constraints" } else { "by namespace alone" };
+        if is_foreign || namespace.is_some() && !setting.is_by_namespace() {
+            let by = if setting.is_by_namespace() { "by namespace alone" } else { "without constraints" };
             report
                 .notice(path.trim_end_matches('.').to_owned(), format!("has no effect: the setting is looked up {by}"));
             return Some(None);
@@ -141,15 +161,16 @@ fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> 
         Some(Some(namespace))
     });
     entry.finish(report);
-    let value = u32::try_from(value?).expect("in range");
+    let value = u64::try_from(value?).expect("in range");
     Some(constraints?.map(|namespace| (namespace, value)))
 }
 
 /// Keys, in any case of letters.
-const SETTINGS: [(&str, Setting); 3] = [
+const SETTINGS: [(&str, Setting); 4] = [
     ("frontend.rps", Setting::Rps),
     ("frontend.namespaceRPS", Setting::NamespaceRps),
     ("frontend.namespaceCount", Setting::NamespaceCount),
+    ("history.hostLevelCacheMaxSizeBytes", Setting::HistoryCacheBytes),
 ];
 
 /// By what else Temporal looks settings up.
@@ -187,11 +208,13 @@ Frontend.NamespaceRps:
   - value: 70
 frontend.namespacecount:
   - {value: 3, constraints: {namespace: slow}}
+history.hostLevelCacheMaxSizeBytes: [{value: 8589934592}]
 ";
         let (dynamic, notices) = Dynamic::parse(text).expect("it reads");
         assert_eq!(notices, []);
         let get = |setting, namespace| dynamic.get(setting, namespace);
         assert_eq!((get(Setting::Rps, ""), get(Setting::Rps, "slow")), (Some(100), Some(100)));
+        assert_eq!(get(Setting::HistoryCacheBytes, ""), Some(8 << 30));
         assert_eq!((get(Setting::NamespaceRps, "slow"), get(Setting::NamespaceRps, "other")), (Some(5), Some(50)));
         assert_eq!((get(Setting::NamespaceCount, "slow"), get(Setting::NamespaceCount, "other")), (Some(3), None));
     }
@@ -209,6 +232,10 @@ frontend.namespacecount:
         check(
             "frontend.rps: [{}]",
             "! frontend.rps[0].value: is missing; a whole number from 1 to 1000000000 is required",
+        );
+        check(
+            "history.hostLevelCacheMaxSizeBytes: [{value: -1}]",
+            "! history.hostLevelCacheMaxSizeBytes[0].value: is -1; a whole number from 0 to 1099511627776 is required",
         );
         check("history.rps: [{value: 5}]", "~ history.rps: has no effect here");
         check(

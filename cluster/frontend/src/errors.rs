@@ -166,7 +166,11 @@ fn refused(failure: Failure) -> Status {
             let detail = detail::QueryFailedFailure { failure: failure.map(|failure| *failure) };
             status(Code::InvalidArgument, message, &detail)
         }
-        Failure::ResourceExhausted { message, cause } => exhausted(message, cause, ResourceExhaustedScope::Namespace),
+        Failure::ResourceExhausted { message, cause } => {
+            let is_host = cause == i32::from(ResourceExhaustedCause::SystemOverloaded);
+            let scope = if is_host { ResourceExhaustedScope::System } else { ResourceExhaustedScope::Namespace };
+            exhausted(message, cause, scope)
+        }
         Failure::Moved => moved(),
         Failure::Unavailable(message) => plain(Code::Unavailable, message),
         Failure::Unimplemented(message) => plain(Code::Unimplemented, message),
@@ -361,6 +365,10 @@ mod tests {
         let status = Status::from(Error::from(Failure::ResourceExhausted { message: "busy".into(), cause }));
         assert_eq!(status.metadata().get("x-resource-exhausted-cause").unwrap(), "BusyWorkflow");
         assert_eq!(status.metadata().get("x-resource-exhausted-scope").unwrap(), "Namespace");
+        let cause = ResourceExhaustedCause::SystemOverloaded.into();
+        let status = Status::from(Error::from(Failure::ResourceExhausted { message: "full".into(), cause }));
+        assert_eq!(status.metadata().get("x-resource-exhausted-cause").unwrap(), "SystemOverloaded");
+        assert_eq!(status.metadata().get("x-resource-exhausted-scope").unwrap(), "System");
     }
 
     #[test]

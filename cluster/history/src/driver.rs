@@ -32,13 +32,14 @@ use crate::{
     history::{Occasion, Ports},
     quarantine::Ask,
     recent::Recent,
+    room::{Share, Waiting},
     watches::Watches,
 };
 
 /// Everything that can wake a shard.
 pub(crate) enum Event {
-    /// A caller wants something.
-    Request(Box<Request>, oneshot::Sender<Reply>),
+    /// A caller wants something, and has room to wait.
+    Request(Box<Request>, oneshot::Sender<Reply>, Waiting),
     /// A namespace is new or has changed.
     Namespace(Box<Namespace>),
     /// A stream opened; frames for the other end go there. The number tells it from later ones of the same key.
@@ -95,7 +96,8 @@ pub(crate) struct Driver {
     underway: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     recent: Arc<Mutex<Recent>>,
     watches: Arc<Watches>,
-    callers: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    callers: BTreeMap<RequestId, (oneshot::Sender<Reply>, Option<Waiting>)>,
+    share: Share,
     streams: BTreeMap<StreamKey, (u64, mpsc::UnboundedSender<Frame>)>,
     /// Batches of writes under way.
     writing: BTreeMap<TransactionId, Vec<HistoryWrite>>,
@@ -104,7 +106,13 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(shard: Shard, ports: Ports, recent: Arc<Mutex<Recent>>, watches: Arc<Watches>) -> Self {
+    pub(crate) fn new(
+        shard: Shard,
+        ports: Ports,
+        recent: Arc<Mutex<Recent>>,
+        watches: Arc<Watches>,
+        share: Share,
+    ) -> Self {
         Self {
             shard,
             ports,
@@ -112,6 +120,7 @@ impl Driver {
             recent,
             watches,
             callers: BTreeMap::new(),
+            share,
             streams: BTreeMap::new(),
             writing: BTreeMap::new(),
             next_request: 0,
@@ -151,9 +160,14 @@ impl Driver {
                     let view = clusters.borrow_and_update().clone();
                     self.shard.handle_topology(view.federation.topology.clone());
                 }
+                () = self.share.pressed() => {
+                    self.keep_to_share();
+                    self.shard.trim();
+                }
                 () = sleep => self.shard.handle_timeout((self.ports.clock)()),
             }
             self.drain();
+            self.keep_to_share();
             if self.hold == Hold::Releasing && !self.shard.is_writing() {
                 return self.end(inbox);
             }
@@ -164,15 +178,22 @@ impl Driver {
     fn end(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         inbox.close();
         while let Ok(event) = inbox.try_recv() {
-            if let Event::Request(_, caller) = event {
+            if let Event::Request(_, caller, _) = event {
                 let _ = caller.send(Err(Failure::Moved));
             }
         }
-        for caller in std::mem::take(&mut self.callers).into_values() {
+        for (caller, _) in std::mem::take(&mut self.callers).into_values() {
             let _ = caller.send(Err(Failure::Moved));
         }
         self.watches.end(self.shard.id());
         tracing::info!(shard = self.shard.id().0, "shard is let go");
+    }
+
+    /// Say what the shard has in memory, and tell it what it may have.
+    fn keep_to_share(&mut self) {
+        let limit = self.share.set((self.ports.clock)(), self.shard.cache());
+        self.shard.limit_cache(limit);
+        self.shard.limit_tail(self.share.batches());
     }
 
     fn release(&mut self) {
@@ -188,7 +209,7 @@ impl Driver {
                 let batches = self.writing.remove(&id).unwrap_or_default();
                 if outcome == CommitOutcome::Committed {
                     let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-                    batches.iter().for_each(|batch| recent.add(batch));
+                    batches.iter().for_each(|batch| recent.add(batch, self.share.batches()));
                 }
                 if let Hold::Kept(occasion) = &mut self.hold
                     && outcome == CommitOutcome::ShardOwnershipLost
@@ -205,9 +226,9 @@ impl Driver {
         let now = (self.ports.clock)();
         match event {
             // A caller that is gone does not want to know.
-            Event::Request(_, caller) if self.hold == Hold::Releasing => drop(caller.send(Err(Failure::Moved))),
-            Event::Request(request, caller) => {
-                let id = self.expect_reply(caller);
+            Event::Request(_, caller, _) if self.hold == Hold::Releasing => drop(caller.send(Err(Failure::Moved))),
+            Event::Request(request, caller, waiting) => {
+                let id = self.expect_reply(caller, Some(waiting));
                 self.shard.handle_request(now, id, *request);
             }
             Event::Namespace(namespace) => self.shard.handle_namespace(now, *namespace),
@@ -249,17 +270,17 @@ impl Driver {
             Ask::List(caller) => drop(caller.send(self.shard.quarantined().collect())),
             Ask::Retry(task, caller) => drop(caller.send(self.shard.retry_quarantined(now, task))),
             Ask::Skip(tasks, caller) => {
-                let id = self.expect_reply(caller);
+                let id = self.expect_reply(caller, None);
                 self.shard.skip_quarantined(id, &tasks);
             }
         }
     }
 
     /// The id by which the shard will answer a caller.
-    fn expect_reply(&mut self, caller: oneshot::Sender<Reply>) -> RequestId {
+    fn expect_reply(&mut self, caller: oneshot::Sender<Reply>, waiting: Option<Waiting>) -> RequestId {
         self.next_request += 1;
         let id = RequestId(self.next_request);
-        self.callers.insert(id, caller);
+        self.callers.insert(id, (caller, waiting));
         id
     }
 
@@ -275,7 +296,7 @@ impl Driver {
                 Output::Commit(transaction) => self.commit(*transaction),
                 Output::Reply(id, reply) => {
                     // A caller that is gone does not want to know.
-                    if let Some(caller) = self.callers.remove(&id) {
+                    if let Some((caller, _)) = self.callers.remove(&id) {
                         let _ = caller.send(*reply);
                     }
                 }

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use metadata::clusters::View;
+use proto::temporal::api::enums::v1::ResourceExhaustedCause;
 use replicator::{
     history::branch::BranchRange,
     ids::{EventId, NamespaceId, RunKey, ShardId, WorkflowKey},
@@ -26,6 +27,7 @@ use tokio::sync::oneshot;
 use crate::{
     driver::Event,
     recent::Recent,
+    room::Memory,
     shards::{Handle, Shards},
     watches::{RunWatch, Watches},
 };
@@ -123,11 +125,15 @@ impl History {
     /// Ask the workflow's shard and wait for the answer; what the answer promises is durable.
     ///
     /// Never waits for ever: a shard that is not held here says [`Failure::Moved`], one that is gone
-    /// [`Failure::Unavailable`]. A caller that stops waiting takes nothing back.
+    /// [`Failure::Unavailable`]. When too much waits on this host already it is [`Failure::ResourceExhausted`]. A caller that stops waiting takes nothing back.
     pub async fn call(&self, request: Request) -> Reply {
         let (answer, reply) = oneshot::channel();
         let handle = self.handle(self.shard_of(&request.workflow)).ok_or(Failure::Moved)?;
-        let sent = handle.events.send(Event::Request(Box::new(request), answer));
+        let Some(waiting) = self.shards.room().admit(request.weight()) else {
+            let message = "too many requests wait for their answers on this host".into();
+            return Err(Failure::ResourceExhausted { message, cause: ResourceExhaustedCause::SystemOverloaded.into() });
+        };
+        let sent = handle.events.send(Event::Request(Box::new(request), answer, waiting));
         sent.map_err(|_| Failure::Moved)?;
         reply.await.unwrap_or_else(|_| Err(Failure::Unavailable("the shard is shutting down".into())))
     }
@@ -279,6 +285,17 @@ impl History {
             }
         }
         answers
+    }
+
+    /// What the shards of this host have in memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.shards.room().memory()
+    }
+
+    /// The workflows of all shards may take so many bytes from now on; `None`: as many as if nobody says.
+    pub fn limit_cache(&self, bytes: Option<usize>) {
+        self.shards.room().limit_cache(bytes);
     }
 
     /// Shard of a workflow.

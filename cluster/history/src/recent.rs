@@ -20,15 +20,15 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    /// A batch is durable.
-    pub(crate) fn add(&mut self, write: &HistoryWrite) {
+    /// A batch is durable. At most `limit` bytes are kept.
+    pub(crate) fn add(&mut self, write: &HistoryWrite, limit: usize) {
         let key = (write.branch, write.node);
         self.bytes += write.events.len();
         match self.batches.insert(key, (write.next, write.events.clone())) {
             Some((_, replaced)) => self.bytes -= replaced.len(),
             None => self.order.push_back(key),
         }
-        while self.bytes > MAX_BYTES || self.order.len() > MAX_BATCHES {
+        while self.bytes > limit.min(MAX_BYTES) || self.order.len() > MAX_BATCHES {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some((_, events)) = self.batches.remove(&oldest) {
                 self.bytes -= events.len();

@@ -16,6 +16,7 @@ use crate::{
     driver::{Driver, Event},
     history::Ports,
     recent::Recent,
+    room::{Room, Share},
     streams,
     watches::Watches,
 };
@@ -25,6 +26,7 @@ pub(crate) struct Shards {
     count: u32,
     ports: Ports,
     watches: Arc<Watches>,
+    room: Arc<Room>,
     state: RwLock<State>,
 }
 
@@ -50,7 +52,12 @@ pub(crate) struct Handle {
 
 impl Shards {
     pub(crate) fn new(count: u32, ports: Ports, watches: Arc<Watches>) -> Self {
-        Self { count, ports, watches, state: RwLock::default() }
+        Self { count, ports, watches, room: Arc::new(Room::new()), state: RwLock::default() }
+    }
+
+    /// The memory that they share.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -96,7 +103,8 @@ impl Shards {
         *life += 1;
         let shard = Shard::new(id, topology, seed).with_backlog_limit(self.ports.backlog_limit);
         let shard = if self.ports.claim.is_some() { shard.with_rivals() } else { shard };
-        let driver = Driver::new(shard, self.ports.clone(), Arc::clone(&recent), Arc::clone(&self.watches));
+        let (watches, share) = (Arc::clone(&self.watches), Share::new(Arc::clone(&self.room)));
+        let driver = Driver::new(shard, self.ports.clone(), Arc::clone(&recent), watches, share);
         for namespace in state.namespaces.values() {
             // Its task has not begun.
             let _ = events.send(Event::Namespace(Box::new(namespace.clone())));

@@ -20,7 +20,7 @@ use crate::{
     defects::{Defect, planted},
     ids::{ClusterId, RunKey, ShardId, TaskId, WorkflowKey},
     namespace::Namespace,
-    stream::{Backlog, Seeds, Source, Tail},
+    stream::{Backlog, Seeds, Source},
     task::{Category, HistoryTask, TaskKey},
     time::Timestamp,
     workflow::{
@@ -77,7 +77,7 @@ impl Shard {
         }
         // Everything that an earlier range wrote is only in the store.
         let Ownership::Owned { ids, .. } = &self.ownership else { return };
-        self.tail = Tail::starting_after(TaskId(ids.peek().0 - 1));
+        self.tail = self.tail.again_after(TaskId(ids.peek().0 - 1));
         self.sources.values_mut().for_each(Source::rewind);
         self.read_queue(Category::Transfer, None);
     }

@@ -19,6 +19,7 @@ mod ownership;
 mod quarantine;
 mod recovery;
 mod report;
+mod request;
 mod seeding;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod shard;

@@ -7,6 +7,8 @@ use alloc::{
 };
 use core::time::Duration;
 
+use proto::temporal::api::enums::v1::ResourceExhaustedCause;
+
 use super::{
     flight::InFlight,
     gate::Gate,
@@ -227,6 +229,11 @@ impl Shard {
         self.slots.limit(bytes);
     }
 
+    /// Keep at most so many bytes of the newest replication tasks in memory from now on. Others are read when a peer is told of them.
+    pub fn limit_tail(&mut self, bytes: usize) {
+        self.tail.limit(bytes);
+    }
+
     /// Forget of the workflows in memory whatever is above the limit. Each turn does so for some.
     pub fn trim(&mut self) {
         self.slots.evict(usize::MAX);
@@ -290,6 +297,15 @@ impl Shard {
         }
         if self.recoveries.hold(key.namespace) {
             let failure = Failure::Unavailable("the store was brought back from a backup and is catching up".into());
+            self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
+            return;
+        }
+        let waiting = self.slots.get(&key).map_or(0, |slot| slot.parked.len());
+        if waiting >= MAX_PARKED && !request.call.is_of_worker() {
+            let failure = Failure::ResourceExhausted {
+                message: "Workflow is busy.".into(),
+                cause: ResourceExhaustedCause::BusyWorkflow.into(),
+            };
             self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             return;
         }
@@ -513,7 +529,7 @@ impl Shard {
         self.quarantine.clear();
         self.tombstones.clear();
         self.queues_read = false;
-        self.tail = Tail::default();
+        self.tail = self.tail.again_after(TaskId(0));
         self.handovers.forget_marks();
         for source in self.sources.values_mut() {
             source.rewind();
@@ -543,6 +559,9 @@ impl Shard {
                 && !slot.parked.iter().any(|work| matches!(work, Work::Moved(..)))
     }
 }
+
+/// What may wait at a workflow before callers are told to come later. Workers are not: with what they bring it gets less.
+const MAX_PARKED: usize = 2_000;
 
 /// A shard that was silent for so long sees whether it is still its host's.
 const PROOF: Duration = Duration::from_secs(5);

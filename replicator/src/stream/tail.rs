@@ -19,13 +19,20 @@ pub struct Tail {
     size: usize,
     /// Every task with a higher id is in `rows`; those up to it are only in the store.
     floor: TaskId,
+    /// What `size` may be, if it may not be what it usually may.
+    limit: Option<usize>,
 }
 
 impl Tail {
-    /// A queue of which everything up to `floor` is only in the store.
+    /// A queue of which everything up to `floor` is only in the store, and which may be as large as this one.
     #[must_use]
-    pub fn starting_after(floor: TaskId) -> Self {
-        Self { floor, ..Self::default() }
+    pub fn again_after(&self, floor: TaskId) -> Self {
+        Self { floor, limit: self.limit, ..Self::default() }
+    }
+
+    /// Keep at most so many bytes from now on, and never more than [`MAX_BYTES`].
+    pub fn limit(&mut self, bytes: usize) {
+        self.limit = Some(bytes);
     }
 
     /// A task became durable. Transactions commit in any order, so it may come before others.
@@ -35,7 +42,8 @@ impl Tail {
         }
         self.size += weight(&row);
         self.rows.insert(row.task.key.id, row);
-        while self.size > MAX_BYTES || self.rows.len() > MAX_ROWS {
+        let limit = self.limit.unwrap_or(MAX_BYTES).min(MAX_BYTES);
+        while self.size > limit || self.rows.len() > MAX_ROWS {
             let Some((id, row)) = self.rows.pop_first() else { break };
             self.size -= weight(&row);
             self.floor = id;

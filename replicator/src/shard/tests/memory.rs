@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::{format, string::ToString, vec, vec::Vec};
 
 use proto::temporal::api::{
+    enums::v1::ResourceExhaustedCause,
     query::v1::WorkflowQuery,
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1 as api,
@@ -11,6 +12,7 @@ use proto::temporal::api::{
 
 use super::world::{A, World, activity, go_on, signal_call, timer, workflow};
 use crate::{
+    ids::EventId,
     shard::io::{Call, Dispatch, Failure, Reply, Request, Response, StartedWorkflowTask},
     time::proto_duration,
     workflow::MutableState,
@@ -170,4 +172,23 @@ fn a_workflow_that_goes_on_for_ever_stays_small() {
     assert!(most[1] <= most[0] + most[0] / 10, "{most:?}");
     assert!(matches!(world.call(A, Some(first), Call::View), Ok(Response::View(view)) if !view.is_open));
     assert!(!matches!(world.try_signal(A, None, "goes on"), Err(Failure::NotFound(_))));
+}
+
+/// Callers signal a workflow faster than it can be written. They are told to come later, and the worker is not.
+#[test]
+fn a_busy_workflow_refuses_callers_and_not_its_worker() {
+    let mut world = World::new(1);
+    let run = world.start(A, 0);
+    world.slow(A, true);
+    let ask = |world: &mut World, call| world.ask(A, Request { workflow: workflow(), run: Some(run), call });
+    let asked: Vec<_> = (0..2_010).map(|number| ask(&mut world, signal_call(&format!("{number}")))).collect();
+    let (scheduled, poll) = (EventId(2), api::PollWorkflowTaskQueueRequest::default().into());
+    let taken = ask(&mut world, Call::StartWorkflowTask { scheduled, request_id: "poll".to_string(), poll });
+    let busy = ResourceExhaustedCause::BusyWorkflow.into();
+    let is_busy = |reply: &Reply| matches!(reply, Err(Failure::ResourceExhausted { cause, .. }) if *cause == busy);
+    let refused = asked.iter().filter_map(|asked| world.reply(A, *asked)).filter(is_busy).count();
+    assert_eq!(refused, 9, "one is under way, and 2,000 wait");
+    world.written(A);
+    assert!(matches!(world.reply(A, taken), Some(Ok(_))));
+    assert_eq!(world.signals(A, run).split(' ').count(), 2_001);
 }
