@@ -67,6 +67,7 @@ use crate::{
     joining,
     metrics::Metrics,
     operations::Operations,
+    persistence::{Counted, Counts},
     ports::Ports,
     reflection,
     security::Introduced,
@@ -132,12 +133,14 @@ impl Cluster {
     /// [`StartError`].
     pub async fn start_on(store: Arc<dyn Store>, config: &Config, ports: Ports) -> Result<Self, StartError> {
         let mut entropy = Entropy::new(ports.seed);
+        let metrics = Metrics::new(&config.cluster.name);
+        let counts = Counts::new(&metrics);
+        let store: Arc<dyn Store> = Arc::new(Counted { store, counts: counts.clone() });
         let identity = store.begin_incarnation(entropy.uuid()).await.map_err(StartError::Unavailable)?;
         let membership = joining::join(config, &ports, &store, identity.id).await?;
         let shards = config.persistence.num_history_shards;
         let hosts = config.host.map(|_| Hosts::new(membership.clone(), shards, ports.inside.clone()));
         let own = own(config, identity.id);
-        let metrics = Metrics::new(&config.cluster.name);
 
         let metadata_ports = metadata::Ports {
             store: store.clone(),
@@ -148,6 +151,7 @@ impl Cluster {
             tell: hosts.clone().map(|hosts| inside::tell(hosts, ports.spawn.clone())),
         };
         let metadata = Metadata::open(metadata_ports, own).await?;
+        counts.know(metadata.namespaces().clone());
         let matching = Matching::new(ports.now.clone());
         if hosts.is_none() {
             // Another host may be handing a namespace over.

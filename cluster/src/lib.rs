@@ -15,6 +15,7 @@ mod dynamic;
 mod failover;
 mod joining;
 mod operations;
+mod persistence;
 mod reflection;
 mod security;
 mod status;

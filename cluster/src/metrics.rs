@@ -137,13 +137,9 @@ impl Metrics {
         &self.families
     }
 
-    /// Add what another part of the cluster counts.
-    ///
-    /// # Panics
-    ///
-    /// When two parts count under one name.
-    pub fn register(&self, collector: Box<dyn Collector>) {
-        self.registry.register(collector).expect("every name is counted in one place");
+    /// Where other parts of the cluster register what they count.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// As Prometheus reads them.
@@ -507,12 +503,14 @@ impl Families {
     }
 }
 
-fn times(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+/// Times, in seconds.
+pub(crate) fn times(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     let opts = HistogramOpts::new(name, help).buckets(LATENCIES.to_vec());
     registered(registry, HistogramVec::new(opts, labels).expect(CONSTANT))
 }
 
-fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+/// Something that is counted.
+pub(crate) fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     registered(registry, IntCounterVec::new(Opts::new(name, help), labels).expect(CONSTANT))
 }
 
