@@ -6,6 +6,7 @@
 //!   of those.
 //! - [`secured`], [`certificates`]: two clusters that are reached by TLS alone, and what everybody shows there.
 //! - [`proxy`]: a link between two of them that can be cut.
+//! - [`written`], [`pages`]: what each host wrote, as its database saw it; what a server counts.
 //! - [`sdk`]: the Python and the TypeScript SDK behind one line protocol; [`cli`]: the command lines.
 //! - [`raw`], [`request`]: the public API without an SDK; [`load`]: many calls that outlive a server; [`wait`]: waiting for a
 //!   condition with a deadline.
@@ -17,6 +18,7 @@ pub mod apart;
 pub mod certificates;
 pub mod cli;
 pub mod load;
+pub mod pages;
 pub mod pair;
 pub mod process;
 pub mod provision;
@@ -28,3 +30,4 @@ pub mod sdk;
 pub mod secured;
 pub mod server;
 pub mod wait;
+pub mod written;

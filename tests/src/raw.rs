@@ -31,12 +31,17 @@ static POOL: LazyLock<DescriptorPool> =
 const SERVICES: [&str; 2] =
     ["temporal.api.workflowservice.v1.WorkflowService", "temporal.api.operatorservice.v1.OperatorService"];
 
+/// By this name hosts pass calls of the public API on.
+const INSIDE: &str = "meridian.internal.v1.WorkflowService";
+
 /// A connection to one cluster.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
     metadata: BTreeMap<&'static str, &'static str>,
     deadline: Duration,
+    /// As another host of the cluster, which passes calls on.
+    is_inside: bool,
 }
 
 /// An error as a client sees it.
@@ -58,7 +63,7 @@ impl Client {
     /// When nobody listens there.
     pub async fn connect(address: &str) -> Result<Self, Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(Duration::from_secs(5));
-        Ok(Self { channel: endpoint.connect().await?, metadata: BTreeMap::new(), deadline: DEADLINE })
+        Ok(Self { channel: endpoint.connect().await?, metadata: BTreeMap::new(), deadline: DEADLINE, is_inside: false })
     }
 
     /// The same connection for calls that the cluster must answer from its own store, not from the active one's.
@@ -79,6 +84,12 @@ impl Client {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }
+    }
+
+    /// The same connection, which is to the internal port of a host, for calls that it must answer itself.
+    #[must_use]
+    pub fn inside(&self) -> Self {
+        Self { is_inside: true, ..self.clone() }
     }
 
     /// Call an RPC by its bare name.
@@ -149,7 +160,9 @@ impl Client {
         for (&key, &value) in &self.metadata {
             request.metadata_mut().insert(MetadataKey::from_static(key), MetadataValue::from_static(value));
         }
-        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let public = method.parent_service().full_name().to_owned();
+        let service = if self.is_inside { INSIDE.to_owned() } else { public };
+        let path = format!("/{service}/{}", method.name());
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let answer = grpc.unary(request, path.parse().expect("a path"), Verbatim).await?;

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     certificates::{Authority, Environment},
     cli,
+    pages::Metrics,
     pair::{deployed, moved},
     provision,
     server::{Server, free_port},
@@ -146,9 +147,7 @@ impl Secured {
     /// When it does not answer.
     #[must_use]
     pub fn metric(&self, name: &str) -> f64 {
-        let text = page(&self.metrics, "/metrics");
-        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        text.lines().filter(of_name).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+        Metrics::read(&self.metrics).sum(name, &[])
     }
 
     /// Stop it and start it again, with the certificates that are there now.
@@ -158,14 +157,4 @@ impl Secured {
         self.server.restart();
         wait::until_eq(&(before + 1), || self.count(r#""message":"started""#));
     }
-}
-
-/// What a page of HTTP says.
-fn page(address: &str, path: &str) -> String {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address).expect("connect");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("ask");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
 }

@@ -270,7 +270,7 @@ pub fn free_port(clusters: u16) -> u16 {
         let place = process::id() * 131 + ASKED.fetch_add(1, Ordering::Relaxed) * 1_009;
         let port = 10_000 + u16::try_from(place % 20_000).expect("below 20,000");
         let mut wanted =
-            (0..clusters).flat_map(|cluster| [0, 10, 20].map(|offset| port + cluster * CLUSTER_STEP + offset));
+            (0..clusters).flat_map(|cluster| [0, 10, 20, 30].map(|offset| port + cluster * CLUSTER_STEP + offset));
         if wanted.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return port;
         }

@@ -1,15 +1,19 @@
 //! A cluster of several processes over PostgreSQL, under load: they are killed, stopped for a while, and restarted one after
 //! the other. What was acknowledged is there afterwards, once, and every workflow finishes.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
     apart::Apart,
     load::{Load, Stubborn},
     raw::Client,
+    request::{self, merged},
     server::Server,
+    wait,
+    written::{self, Written},
 };
+use tokio::task::JoinSet;
 
 /// As operators run a small cluster.
 const EIGHT: [&str; 8] = ["frontend", "frontend", "history", "history", "history", "matching", "matching", "worker"];
@@ -46,25 +50,67 @@ async fn every_host_is_drained_and_restarted_under_load() {
     end(load, &cluster).await;
 }
 
-/// A history host does not run for a while, and its shards go to others. When it runs again it writes nothing under what it
-/// knew, and is one of the hosts as before.
+/// A host does not run for a while, and what it had goes to others. When it runs again it writes nothing under what it knew:
+/// the database says who wrote each row, and whose the shard was then. And it tries, for calls lay in its socket meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_was_stopped_writes_nothing_that_others_did_not_expect() {
-    let cluster = start("stopped-host").await;
-    let load = Load::on(&cluster.addresses());
+    let database = scratch_postgres::shared();
+    let cluster = register(Apart::start_noted("stopped-host", database, &EIGHT)).await;
+    let addresses = cluster.addresses();
+    let idle = start_idle(&addresses).await;
+    let load = Load::on(&addresses);
+    let mut refused = 0.0;
     for host in [2, 3, 5] {
         load.more(A_WHILE).await;
         say("stopped", &cluster, host);
+        let owned = || written::owned(&cluster, database, &cluster.user(host));
+        assert_eq!(!owned().is_empty(), cluster.hosts[host].0 == "history");
+        let inside = Client::connect(&cluster.internal_address(host)).await.expect("connect").inside();
         signal(&cluster.hosts[host].1, "-STOP");
+        let calls: JoinSet<_> = idle.iter().map(|id| ask(inside.clone(), request::signal(id))).collect();
         load.more(3 * A_WHILE).await;
+        wait::until_eq(&BTreeSet::new(), owned);
         signal(&cluster.hosts[host].1, "-CONT");
+        let _ = calls.join_all().await;
+        let lost = [("error_type", "persistence_ShardOwnershipLostError")];
+        refused += cluster.metrics(host).sum("persistence_error_with_type", &lost);
     }
+    check(&Written::read(&cluster, database, &addresses[0]).await, &cluster);
+    assert!(refused > 0.0, "nobody tried");
     load.more(3 * A_WHILE).await;
     end(load, &cluster).await;
+    check(&Written::read(&cluster, database, &addresses[0]).await, &cluster);
+}
+
+fn check(written: &Written, cluster: &Apart) {
+    let foreign: Vec<_> = written.foreign().iter().map(ToString::to_string).collect();
+    assert!(foreign.is_empty(), "{}", foreign.join("\n"));
+    for host in [2, 3, 4] {
+        assert_ne!(written.rows(&cluster.user(host)), 0, "host {host}");
+    }
+}
+
+/// Start workflows that nobody works on, in most shards.
+async fn start_idle(addresses: &[String]) -> Vec<String> {
+    let mut client = Stubborn::new(addresses.to_vec());
+    let ids: Vec<_> = (0..60).map(|number| format!("idle-{number}")).collect();
+    for id in &ids {
+        let patch = json!({"workflowType": {"name": "idle"}});
+        client.call("StartWorkflowExecution", merged(request::start(id, "idle"), patch)).await.expect("started");
+    }
+    ids
+}
+
+/// What it answers does not matter: it may have the shard again, or not.
+async fn ask(host: Client, signal: Value) {
+    let _ = host.call("SignalWorkflowExecution", signal).await;
 }
 
 async fn start(name: &str) -> Apart {
-    let cluster = Apart::start(name, scratch_postgres::shared(), &EIGHT);
+    register(Apart::start(name, scratch_postgres::shared(), &EIGHT)).await
+}
+
+async fn register(cluster: Apart) -> Apart {
     let request = json!({"namespace": "default", "workflowExecutionRetentionPeriod": "86400s"});
     Stubborn::new(cluster.addresses()).call("RegisterNamespace", request).await.expect("registered");
     cluster
