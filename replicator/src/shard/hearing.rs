@@ -126,6 +126,8 @@ impl Shard {
         for (key, told) in seeded {
             self.on_seeds_told(now, key, told);
         }
+        // What was heard of whoever wants to be told everything has to be durable first.
+        self.walk_all();
     }
 
     /// Tell sources how far everything is durable.

@@ -217,6 +217,10 @@ impl Shard {
             let namespaces = &self.namespaces;
             let is_shared = |id: &NamespaceId| namespaces.get(id).is_some_and(|known| known.clusters.contains(peer));
             let Some(next) = seeder.asked.keys().copied().find(is_shared) else { return };
+            // A cluster that lost its store is told what it wrote and is not durable here yet, too.
+            if self.targets.values().any(|target| target.key.cluster == key.cluster && target.owes_earlier()) {
+                return;
+            }
             seeder.walk = seeder.asked.remove(&next).map(Walk::new);
         }
         let is_due = |walk: &&mut Walk| !walk.is_last && !walk.is_busy() && walk.is_told(source.sent);

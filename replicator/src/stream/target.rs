@@ -154,6 +154,12 @@ impl Target {
         self.done.get(&namespace).is_some_and(|done| *done >= version)
     }
 
+    /// Whether something that was heard on a stream that is gone is not durable.
+    #[must_use]
+    pub fn owes_earlier(&self) -> bool {
+        self.pending.values().any(|is_of_this_stream| !is_of_this_stream || !self.is_open)
+    }
+
     /// Tasks that were heard and are not durable.
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -189,13 +195,17 @@ mod tests {
         assert!(target.on_task(TaskId(3)));
         target.on_watermark(TaskId(4));
         assert!(target.on_task(TaskId(4)));
+        assert!(!target.owes_earlier());
         target.close();
+        assert!(target.owes_earlier());
         target.open();
         target.on_applied(TaskId(4));
+        assert!(target.owes_earlier());
         assert!(!target.on_task(TaskId(3)));
         target.on_watermark(TaskId(6));
         assert_eq!((target.take_ack(), target.done()), (Some(TaskId(3)), 0), "4 was not told on this stream");
         check(&mut target, 3, Some(6));
+        assert!(!target.owes_earlier());
         assert_eq!(target.done(), 1);
     }
 

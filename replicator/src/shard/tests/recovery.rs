@@ -122,6 +122,26 @@ fn what_one_peer_has_every_peer_gets() {
     world.agree();
 }
 
+/// `b` has heard what `a` wrote after the backup, and its disk takes nothing. It tells `a` everything when it has that, too.
+#[test]
+fn what_a_peer_has_heard_and_not_written_yet_is_told_too() {
+    let mut world = wired(2);
+    let backup = world.back_up(A);
+    world.clusters[B].store.fails_after(0);
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    world.restore(A, &backup);
+    reconnect(&mut world, A);
+    go_on(&mut world, A, &backup);
+    exchange(&mut world);
+    assert!(!recovered(&world, A));
+    world.clusters[B].store.works();
+    world.tick(5_000);
+    exchange(&mut world);
+    assert!(world.has(A, run) && recovered(&world, A));
+    world.agree();
+}
+
 /// Both lost their stores at once. Each waits for the other to tell what it has.
 #[test]
 fn two_clusters_that_were_brought_back_wait_for_each_other_and_go_on() {
