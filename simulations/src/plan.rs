@@ -219,6 +219,12 @@ impl Plan {
         self.shards.len()
     }
 
+    /// Whether clusters have several hosts, so that one may take a shard from another that does not know.
+    #[must_use]
+    pub fn has_rivals(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.what, What::Move(..)))
+    }
+
     /// Whether both sides of a failover may write.
     #[must_use]
     pub fn may_conflict(&self) -> bool {

@@ -58,6 +58,8 @@ use workers::Job;
 pub struct World {
     plan: Plan,
     steps: VecDeque<What>,
+    /// Whether hosts may take shards from each other.
+    has_rivals: bool,
     now: Timestamp,
     agenda: Agenda<Event>,
     clusters: Vec<Cluster>,
@@ -254,6 +256,7 @@ impl World {
     #[must_use]
     pub fn new(mut plan: Plan, keeps_lines: bool) -> Self {
         let seed = plan.seed;
+        let has_rivals = plan.has_rivals();
         let steps = std::mem::take(&mut plan.steps);
         let clusters: Vec<Cluster> = (0..plan.clusters()).map(|number| Cluster::new(&plan, number)).collect();
         let tenant = |(number, active): (usize, &usize)| Tenant {
@@ -265,6 +268,7 @@ impl World {
         };
         let mut world = Self {
             steps: VecDeque::new(),
+            has_rivals,
             now: BEGIN,
             agenda: Agenda::default(),
             nodes: BTreeMap::new(),

@@ -93,6 +93,7 @@ impl World {
             here.records.insert(id, new);
             self.note(Place::Cluster(cluster), "learns", None, format_args!("active in {active} under {version}"));
             self.announce(cluster, id);
+            self.resume_if_asked(cluster, id);
         }
     }
 

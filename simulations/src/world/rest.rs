@@ -127,7 +127,8 @@ impl World {
                 return Some(format!("{}/{} is not ready", name(node.cluster), node.shard));
             }
             if node.core.is_recovering() {
-                return Some(format!("{}/{} is catching up", name(node.cluster), node.shard));
+                let wanted: Vec<_> = node.core.seeding().collect();
+                return Some(format!("{}/{} is catching up, and wants {wanted:?}", name(node.cluster), node.shard));
             }
             // Of a run that was deleted, and of whose deletion nobody is left to tell, an operator has to let go.
             let waits = |kept: &QuarantinedTask| {

@@ -101,14 +101,14 @@ impl World {
         }
         told.iter().for_each(|task| self.learn(cluster, task));
         self.clusters[cluster].unasked.remove(&from);
-        if self.clusters[cluster].unasked.is_empty() {
-            (0..self.namespaces.len()).for_each(|number| self.resume(cluster, number));
-        }
+        let all: Vec<NamespaceId> = self.namespaces.iter().map(|tenant| tenant.id).collect();
+        all.into_iter().for_each(|id| self.resume_if_asked(cluster, id));
     }
 
-    /// All others were asked: what is active here goes on.
-    fn resume(&mut self, cluster: usize, number: usize) {
-        let (now, id) = (self.local(cluster), self.namespaces[number].id);
+    /// When all others were asked, what is active here goes on.
+    pub(super) fn resume_if_asked(&mut self, cluster: usize, id: NamespaceId) {
+        let Some(number) = self.tenant_of(id).filter(|_| self.clusters[cluster].unasked.is_empty()) else { return };
+        let now = self.local(cluster);
         let here = &mut self.clusters[cluster];
         let federation = Federation::alone(here.topology.clone());
         let Some(change) =

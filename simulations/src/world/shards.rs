@@ -41,6 +41,9 @@ impl World {
         let id = NodeId(self.fresh());
         let seed = self.plan.seed ^ (id.0 << 20);
         let mut core = Shard::new(ShardId(shard), self.clusters[cluster].topology.clone(), seed);
+        if self.has_rivals {
+            core = core.with_rivals();
+        }
         if let Some(rows) = self.plan.backlog {
             core = core.with_backlog_limit(BacklogLimit { rows, ..BacklogLimit::default() });
         }
