@@ -128,8 +128,9 @@ impl Feed {
     async fn everything(&self) -> Result<ReplicationMessages, Status> {
         let store = &self.ports.store;
         // What is in the queue may not be in the table yet, and whoever goes on after it would never hear of it.
-        let _settled = self.namespaces.settled().await;
+        let mut settled = self.namespaces.settled().await;
         let mut last = store.last_published().await.map_err(|cause| unavailable(&cause))?;
+        settled.read().await?;
         let namespaces = self.namespaces.list().into_iter();
         let told = namespaces.filter(|namespace| namespace.is_global && namespace.state != NamespaceState::Deleted);
         let tasks: Vec<_> = told.map(|namespace| replication::task(&namespace, NamespaceOperation::Update)).collect();

@@ -62,9 +62,17 @@ struct Writer {
     listeners: Vec<Listener>,
 }
 
-/// No change of a namespace is under way.
+/// No change of a namespace is under way in this process.
 pub(crate) struct Settled<'a> {
-    _writer: MutexGuard<'a, Writer>,
+    shared: &'a Shared,
+    writer: MutexGuard<'a, Writer>,
+}
+
+impl Settled<'_> {
+    /// Make visible in here what the store holds: another host may have written it.
+    pub(crate) async fn read(&mut self) -> Result<(), Status> {
+        self.shared.reload(&mut self.writer).await
+    }
 }
 
 /// The namespaces of one moment.
@@ -166,9 +174,9 @@ impl Namespaces {
         writer.listeners.push(listener);
     }
 
-    /// As long as the answer is held nothing changes, and what the store holds is visible in here.
+    /// As long as the answer is held this process changes nothing.
     pub(crate) async fn settled(&self) -> Settled<'_> {
-        Settled { _writer: self.shared.writer.lock().await }
+        Settled { shared: &self.shared, writer: self.shared.writer.lock().await }
     }
 
     /// Something that steps whenever there is something new for peers.

@@ -270,6 +270,24 @@ async fn a_peer_that_comes_while_a_namespace_is_written_hears_of_it() {
     registering.await.unwrap().unwrap();
 }
 
+/// Another host of the cluster has written a namespace, and this one was not told. Whoever is told everything by it, is told that.
+#[tokio::test]
+async fn a_peer_hears_everything_from_a_host_that_did_not_write_it() {
+    let (a, x) = (Node::start("a", 1).await, Node::start("x", 7).await);
+    a.upsert(x.address).await.unwrap();
+    x.metadata.stop();
+    let other = Node::start_on("a", 1, a.store.clone(), "127.0.0.1:0".parse().unwrap()).await;
+    a.register("billing", &["a", "x"]).await.unwrap();
+    let request = GetNamespaceReplicationMessagesRequest {
+        last_retrieved_message_id: -1,
+        last_processed_message_id: -1,
+        cluster_name: "x".into(),
+    };
+    let answer = other.peer_view().get_namespace_replication_messages(request).await.unwrap().into_inner();
+    let messages = answer.messages.unwrap();
+    assert_eq!((messages.last_retrieved_message_id, messages.replication_tasks.len()), (0, 1));
+}
+
 #[tokio::test]
 async fn who_waits_for_news_is_answered_when_the_server_stops() {
     let (a, x) = (Node::start("a", 1).await, Node::start("x", 7).await);
