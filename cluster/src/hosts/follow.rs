@@ -33,7 +33,8 @@ impl Follower {
         loop {
             let view = views.borrow_and_update().clone();
             let died = self.hosts.membership().traffic().deaths;
-            if died != deaths {
+            let is_back = died != deaths;
+            if is_back {
                 deaths = died;
                 tracing::warn!("this host was believed dead");
                 self.history.doubt();
@@ -44,15 +45,15 @@ impl Follower {
             if now.matching != seen.matching {
                 self.history.offer_again();
             }
-            let is_news = now != seen;
+            let is_news = now != seen || is_back;
             seen = now;
             looks = if is_news { LOOKS } else { looks.saturating_sub(1) };
             if looks > 0 {
                 self.matching.keep(|namespace, queue| self.hosts.is_my_queue(namespace, queue));
-            }
-            if is_news && let Err(status) = self.metadata.read_again().await {
-                tracing::warn!(reason = status.message(), "namespaces and clusters cannot be read again yet");
-                seen = Seen::default();
+                if let Err(status) = self.metadata.read_again().await {
+                    tracing::warn!(reason = status.message(), "namespaces and clusters cannot be read again yet");
+                    looks = LOOKS;
+                }
             }
             tokio::select! {
                 biased;
@@ -104,7 +105,8 @@ impl Seen {
 /// Names what one host does for all in the ring of workers. It may never change.
 const HEAR_PEERS: &str = "namespace replication";
 
-/// So often task queues are looked at after news: who had an older view may have sent what is not for this host.
+/// So often task queues, namespaces and clusters are looked at after news: who had an older view may have sent what is not for
+/// this host, or told it nothing of what it changed.
 const LOOKS: u32 = 5;
 
 /// After so long everything is looked at once more: a shard may have been refused while it was about to be given.
