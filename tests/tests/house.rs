@@ -41,7 +41,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("simulations", &["proto", "replicator"]),
     // Whole servers in a false world.
-    ("servers", &["cluster", "config", "proto", "replicator", "simulations", "store"]),
+    ("servers", &["cluster", "config", "membership", "proto", "replicator", "simulations", "store"]),
     ("simulate", &["servers", "simulations"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
     ("scratch-postgres", &[]),

@@ -1,18 +1,19 @@
-//! The process of one cluster: it starts, dies, and starts again on what its disk kept.
+//! A process of a cluster: it starts, dies or is stopped, and starts again on what the disk kept. It is the whole cluster, or
+//! one of several hosts.
 
 use std::{
     any::Any,
     future::{Future, pending},
     panic::AssertUnwindSafe,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use cluster::{Cluster, Ports};
+use cluster::{Cluster, Ports, ports::Connector};
 use config::Config;
 use futures_util::FutureExt;
 use hyper::server::conn::http2;
@@ -20,15 +21,18 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use membership::Socket;
 use replicator::time::Timestamp;
 use simulations::random::Random;
 use tokio::{
+    sync::watch,
     task::AbortHandle,
     time::{Instant, sleep},
 };
 use tonic::service::Routes;
 
 use crate::{
+    datagrams::Datagrams,
     ledger::Ledger,
     network::{Network, Site},
     store::{Disk, Hardware},
@@ -80,19 +84,31 @@ fn text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }
 
-/// The machine of a cluster.
+/// A machine of a cluster.
 pub(crate) struct Host {
     pub(crate) site: Site,
-    pub(crate) address: String,
-    pub(crate) hardware: Arc<Hardware>,
+    /// What operators call it.
+    name: String,
+    /// What the hosts of a cluster share.
+    hardware: Arc<Hardware>,
     config: Config,
     network: Network,
     ledger: Ledger,
     clock: Arc<Clock>,
     seed: u64,
     /// What runs, while anything does.
-    life: Mutex<Option<Background>>,
+    life: Mutex<Option<Life>>,
     lives: AtomicU64,
+}
+
+/// A process.
+#[derive(Clone)]
+struct Life {
+    background: Background,
+    /// Set when it has started.
+    cluster: Arc<OnceLock<Arc<Cluster>>>,
+    /// Whether connections are to end when what is asked on them is answered.
+    is_closing: watch::Sender<bool>,
 }
 
 /// A clock that is wrong.
@@ -123,7 +139,7 @@ const BEGIN: i64 = 1_780_000_000 * 1_000_000_000;
 
 impl Host {
     pub(crate) fn new(
-        number: usize,
+        site: (usize, usize),
         config: Config,
         hardware: Arc<Hardware>,
         network: &Network,
@@ -132,8 +148,8 @@ impl Host {
         seed: u64,
     ) -> Self {
         Self {
-            site: Site::Servers(number),
-            address: config.cluster.rpc_address.clone(),
+            site: Site::Host(site.0, site.1),
+            name: format!("{}-{}", config.cluster.name, site.1),
             hardware,
             config,
             network: network.clone(),
@@ -150,51 +166,86 @@ impl Host {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.life().is_some()
     }
 
     /// Start the process, if it does not run.
     pub(crate) fn start(&self) {
-        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut life = self.life();
         if life.is_some() {
             return;
         }
         let background = Background::new(&self.ledger);
         let number = self.lives.fetch_add(1, Ordering::Relaxed);
-        let main = self.run(background.clone(), Random::of(self.seed, &self.address, number));
-        background.spawn(main);
-        *life = Some(background);
+        let begun =
+            Life { background: background.clone(), cluster: Arc::default(), is_closing: watch::Sender::new(false) };
+        background.spawn(self.run(begun.clone(), Random::of(self.seed, &self.name, number)));
+        *life = Some(begun);
     }
 
     /// The process is gone, and with it everything that was not on the disk.
     pub(crate) fn crash(&self) {
-        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(background) = life {
+        let life = self.life().take();
+        if let Some(life) = life {
             self.network.go(self.site);
-            background.kill();
+            life.background.kill();
         }
     }
 
+    /// The process is asked to stop, and does as the real one.
+    pub(crate) async fn stop(&self) {
+        let life = self.life().clone();
+        let Some(life) = life else { return };
+        if let Some(cluster) = life.cluster.get() {
+            cluster.drain().await;
+            life.is_closing.send_replace(true);
+            sleep(GRACE).await;
+            cluster.stop().await;
+        }
+        // It may have died meanwhile, and live again.
+        let is_same = self.life().as_ref().is_some_and(|now| Arc::ptr_eq(&now.cluster, &life.cluster));
+        if is_same {
+            self.crash();
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Option<Life>> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the process does.
-    fn run(&self, background: Background, mut random: Random) -> impl Future<Output = ()> + Send + use<> {
-        let (network, site, address) = (self.network.clone(), self.site, self.address.clone());
+    fn run(&self, life: Life, mut random: Random) -> impl Future<Output = ()> + Send + use<> {
+        let (network, site, name) = (self.network.clone(), self.site, self.name.clone());
         let (config, hardware, clock) = (self.config.clone(), self.hardware.clone(), self.clock.clone());
         async move {
             let cluster = loop {
-                let ports = ports(&network, site, &clock, &background, random.number());
+                let gossip = config.host.map(|host| host.gossip_address());
+                let ports = Ports {
+                    host: name.clone(),
+                    gossip: gossip.map(|address| -> Arc<dyn Socket> {
+                        Arc::new(Datagrams::open(&network, site, address, &life.background))
+                    }),
+                    ..ports(&network, site, &clock, &life.background, random.number())
+                };
                 let disk = Arc::new(Disk::open(hardware.clone()));
                 match Cluster::start_on(disk, &config, ports).await {
-                    Ok(cluster) => break cluster,
+                    Ok(cluster) => break Arc::new(cluster),
                     // Whoever looks after it starts it again.
                     Err(_) => sleep(AGAIN).await,
                 }
             };
-            let routes = cluster.routes();
-            let of_connections = background.clone();
-            let accept = move |stream| of_connections.spawn(serve(stream, routes.clone(), of_connections.clone()));
-            network.listen(site, &address, Arc::new(accept));
+            let inside = config.host.map(|host| (host.address(), cluster.internal_routes()));
+            let sockets = [Some((config.cluster.rpc_address.clone(), cluster.routes())), inside];
+            for (address, routes) in sockets.into_iter().flatten() {
+                let of_connections = life.clone();
+                let accept = move |stream| {
+                    let Life { background, is_closing, .. } = of_connections.clone();
+                    background.spawn(serve(stream, routes.clone(), background.clone(), is_closing.subscribe()));
+                };
+                network.listen(site, &address, Arc::new(accept));
+            }
+            let _ = life.cluster.set(cluster);
             pending::<()>().await;
-            drop(cluster);
         }
     }
 }
@@ -202,12 +253,13 @@ impl Host {
 fn ports(network: &Network, site: Site, clock: &Arc<Clock>, background: &Background, seed: u64) -> Ports {
     let (clock, spawner, network, background) =
         (clock.clone(), background.clone(), network.clone(), background.clone());
+    let connect: Connector = Arc::new(move |address| network.channel(site, address, background.clone()));
     Ports {
         now: Arc::new(move || clock.now()),
         seed,
         spawn: Arc::new(move |task: Pin<Box<dyn Future<Output = ()> + Send>>| spawner.spawn(task)),
-        inside: Arc::new(|_| unreachable!("a cluster of one host calls nobody of its own")),
-        connect: Arc::new(move |address| network.channel(site, address, background.clone())),
+        inside: connect.clone(),
+        connect,
         limits: Arc::new(|_, _| None),
         host: "simulated".to_owned(),
         gossip: None,
@@ -215,16 +267,26 @@ fn ports(network: &Network, site: Site, clock: &Arc<Clock>, background: &Backgro
 }
 
 /// Answer gRPC on a connection, as the real server does on its sockets.
-async fn serve(stream: Stream, routes: Routes, background: Background) {
+async fn serve(stream: Stream, routes: Routes, background: Background, mut is_closing: watch::Receiver<bool>) {
     let mut server = http2::Builder::new(background);
     server.timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(Some(KEEP_ALIVE));
     // The only thing that a wall clock would say.
     server.auto_date_header(false);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
     // A caller that breaks off is its own affair.
-    let _broken = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
+    tokio::select! {
+        biased;
+        _broken = connection.as_mut() => return,
+        _ = is_closing.wait_for(|is_closing| *is_closing) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _broken = connection.await;
 }
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// What is being answered when a process is asked to stop has so long.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// After a start that failed.
 const AGAIN: Duration = Duration::from_secs(1);

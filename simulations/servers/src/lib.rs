@@ -15,6 +15,7 @@ pub mod store;
 pub mod network;
 mod wire;
 
+mod datagrams;
 mod host;
 
 mod client;
@@ -22,6 +23,7 @@ mod operator;
 mod people;
 mod worker;
 
+mod machines;
 mod rest;
 mod world;
 

@@ -1,17 +1,20 @@
 //! The network: sites that dial each other, and what happens on the way.
 //!
 //! A connection is two streams of bytes, as TCP gives them: in order, late, never twice. While a link is cut its bytes wait,
-//! as they would be sent again, and arrive after it is mended, unless an end gives the connection up before.
+//! as they would be sent again, and arrive after it is mended, unless an end gives the connection up before. Datagrams are lost
+//! instead.
 
 use std::{
     collections::BTreeMap,
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use bytes::Bytes;
 use cluster::ports::endpoint;
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -28,8 +31,8 @@ use crate::{
 /// A place from where and to where bytes go.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Site {
-    /// The servers of a cluster.
-    Servers(usize),
+    /// A host of a cluster.
+    Host(usize, usize),
     /// Clients, workers and operators near a cluster.
     People(usize),
 }
@@ -41,13 +44,18 @@ pub struct Network(Arc<Mutex<State>>);
 /// Takes what is dialled.
 type Accept = Arc<dyn Fn(Stream) + Send + Sync>;
 
+/// Takes datagrams.
+pub(crate) type Inbox = Arc<dyn Fn(Bytes) + Send + Sync>;
+
 struct State {
     random: Random,
     begin: Instant,
     /// How long a byte takes within a region, and between regions.
     near: Range,
     far: Range,
-    listening: BTreeMap<String, (Site, Accept)>,
+    /// Who answers at an address. Of several hosts each dial reaches one.
+    listening: BTreeMap<(String, Site), Accept>,
+    inboxes: BTreeMap<SocketAddr, (Site, Inbox)>,
     /// Until when nothing goes from one site to another.
     cut: BTreeMap<(Site, Site), Instant>,
     /// Until when everything between two sites is late, and by how much.
@@ -79,10 +87,10 @@ impl Network {
     /// A network without anybody.
     #[must_use]
     pub fn new(random: Random, near: Range, far: Range) -> Self {
-        let (listening, cut, slow, open) = Default::default();
+        let (listening, inboxes, cut, slow, open) = Default::default();
         let trace = Trace { hash: OFFSET, ..Trace::default() };
         let begin = Instant::now();
-        Self(Arc::new(Mutex::new(State { random, begin, near, far, listening, cut, slow, open, trace })))
+        Self(Arc::new(Mutex::new(State { random, begin, near, far, listening, inboxes, cut, slow, open, trace })))
     }
 
     /// What went over it so far.
@@ -91,21 +99,39 @@ impl Network {
         self.lock().trace
     }
 
-    /// Answer at an address, instead of whoever did.
+    /// Answer at an address, beside the other sites that do.
     pub(crate) fn listen(&self, site: Site, address: &str, accept: Accept) {
-        self.lock().listening.insert(address.to_owned(), (site, accept));
+        self.lock().listening.insert((address.to_owned(), site), accept);
+    }
+
+    /// Take the datagrams for an address, instead of whoever did.
+    pub(crate) fn take_datagrams(&self, site: Site, address: SocketAddr, inbox: Inbox) {
+        self.lock().inboxes.insert(address, (site, inbox));
+    }
+
+    /// A datagram leaves a site: where it goes and when it arrives, unless it is lost.
+    pub(crate) fn send(&self, from: Site, to: SocketAddr, datagram: &[u8]) -> Option<(Inbox, Instant)> {
+        let mut state = self.lock();
+        let (site, inbox) = state.inboxes.get(&to).cloned()?;
+        let begin = state.begin;
+        state.trace.note(begin.elapsed(), from, site, 0, datagram);
+        let is_cut = state.cut.get(&(from, site)).is_some_and(|end| Instant::now() < *end);
+        if is_cut || state.random.chance(LOST_DATAGRAMS) {
+            return None;
+        }
+        let arrives = state.arrival(from, site);
+        Some((inbox, arrives))
     }
 
     /// Nobody answers at a site any more, and its connections are gone.
     pub(crate) fn go(&self, site: Site) {
         let mut state = self.lock();
-        let (kept, silent): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut state.listening).into_iter().partition(|(_, (at, _))| *at != site);
-        state.listening = kept;
+        let silent: Vec<_> = state.listening.extract_if(.., |(_, at), _| *at == site).collect();
+        let deaf: Vec<_> = state.inboxes.extract_if(.., |_, (at, _)| *at == site).collect();
         let gone: Vec<Open> = state.open.extract_if(.., |open| open.from == site || open.to == site).collect();
         // What goes may have an end of a connection in its hands, which says so to the network.
         drop(state);
-        drop(silent);
+        drop((silent, deaf));
         gone.iter().for_each(Open::cut);
     }
 
@@ -148,13 +174,13 @@ impl Network {
 
     fn dial(self, from: Site, address: String) -> Pin<Box<dyn Future<Output = io::Result<TokioIo<Stream>>> + Send>> {
         Box::pin(async move {
-            let Some(to) = self.lock().listening.get(&address).map(|(site, _)| *site) else {
+            let Some(to) = self.lock().any_at(&address) else {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             };
             let arrives = self.lock().arrival(from, to);
             sleep_until(arrives).await;
             // Whoever answered may be gone by now.
-            let Some((_, accept)) = self.lock().listening.get(&address).cloned() else {
+            let Some(accept) = self.lock().listening.get(&(address, to)).cloned() else {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             };
             let (ours, theirs) = self.connect(from, to);
@@ -193,11 +219,22 @@ impl Network {
 }
 
 impl State {
+    /// One of those that answer at an address.
+    fn any_at(&mut self, address: &str) -> Option<Site> {
+        let here = self.listening.keys().filter(|(at, _)| at == address).map(|(_, site)| *site);
+        let here: Vec<Site> = here.collect();
+        match here[..] {
+            [] => None,
+            [one] => Some(one),
+            _ => Some(*self.random.pick(&here)),
+        }
+    }
+
     /// When bytes arrive that are sent now.
     fn arrival(&mut self, from: Site, to: Site) -> Instant {
         let now = Instant::now();
         let region = |site| match site {
-            Site::Servers(number) | Site::People(number) => number,
+            Site::Host(cluster, _) | Site::People(cluster) => cluster,
         };
         let range = if region(from) == region(to) { self.near } else { self.far };
         let mut way = self.random.duration(range);
@@ -217,7 +254,7 @@ impl Trace {
     fn note(&mut self, at: Duration, from: Site, to: Site, connection: u64, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let site = |site| match site {
-            Site::Servers(number) => number as u64,
+            Site::Host(cluster, number) => cluster as u64 | (number as u64) << 16,
             Site::People(number) => number as u64 | 1 << 32,
         };
         let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
@@ -232,6 +269,9 @@ impl Trace {
         self.hash = bytes.iter().fold(self.hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
     }
 }
+
+/// Of a million datagrams, so many are lost.
+const LOST_DATAGRAMS: u32 = 10_000;
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;

@@ -16,8 +16,10 @@ pub struct Plan {
     pub seed: u64,
     /// Shards of each cluster.
     pub shards: [u32; CLUSTERS],
-    /// How wrong each clock is, in nanoseconds.
-    pub offsets: [i64; CLUSTERS],
+    /// Hosts of each cluster: one is the whole of it, or several run every service each.
+    pub hosts: [usize; CLUSTERS],
+    /// How wrong the clock of each host is, in nanoseconds.
+    pub offsets: [[i64; MOST_HOSTS]; CLUSTERS],
     /// How long a byte takes within a region, and between them.
     pub near: Range,
     /// Between them.
@@ -67,8 +69,12 @@ pub struct Move {
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// The process of a cluster dies, and starts again after so long.
-    Crash(usize, Duration),
+    /// The process of a host dies, and starts again after so long.
+    Crash(usize, usize, Duration),
+    /// It is asked to stop, and starts again so long after it has.
+    Restart(usize, usize, Duration),
+    /// Nothing goes between the hosts of a cluster for so long; all reach its database.
+    Part(usize, Duration),
     /// Nothing goes from one cluster to the other for so long; in one direction or both.
     Cut(usize, bool, Duration),
     /// Everything between the clusters is late.
@@ -79,8 +85,8 @@ pub enum Fault {
     Unreached(usize, Duration),
     /// A disk writes nothing for so long.
     Stall(usize, Duration),
-    /// A clock jumps by so many nanoseconds.
-    Jump(usize, i64),
+    /// The clock of a host jumps by so many nanoseconds.
+    Jump(usize, usize, i64),
 }
 
 impl Plan {
@@ -90,18 +96,21 @@ impl Plan {
         let mut random = Random::of(seed, "plan of servers", 0);
         let duration = Duration::from_secs(20 + random.below(20));
         let far = *random.pick(&[Range::millis(1, 4), Range::millis(10, 30), Range::millis(40, 120)]);
-        let offset = |random: &mut Random| millis(random.below(1000)) - millis(500);
+        let hosts = *random.pick(&[[1, 1], [1, 1], [2, 2], [2, 2], [2, 1]]);
+        let mut offset = || millis(random.below(1000)) - millis(500);
+        let offsets = [[offset(), offset()], [offset(), offset()]];
         Self {
             seed,
             shards: *random.pick(&[[1, 1], [2, 2], [4, 4], [1, 2], [4, 2]]),
-            offsets: [offset(&mut random), offset(&mut random)],
+            hosts,
+            offsets,
             near: Range::millis(0, 2),
             far,
             weather: weather(&mut random),
             careless: *random.pick(&[0, 10_000, 60_000]),
             orders: orders(&mut random, duration),
             moves: moves(&mut random, duration),
-            faults: faults(&mut random, duration),
+            faults: faults(&mut random, duration, hosts),
             duration,
         }
     }
@@ -173,7 +182,7 @@ fn moves(random: &mut Random, duration: Duration) -> Vec<Move> {
     moves
 }
 
-fn faults(random: &mut Random, duration: Duration) -> Vec<(Duration, Fault)> {
+fn faults(random: &mut Random, duration: Duration, hosts: [usize; CLUSTERS]) -> Vec<(Duration, Fault)> {
     let most = *random.pick(&[2, 6, 14]);
     let count = random.below(most + 1);
     let time = |random: &mut Random| random.duration(Range::millis(200, 6_000));
@@ -181,14 +190,17 @@ fn faults(random: &mut Random, duration: Duration) -> Vec<(Duration, Fault)> {
         .map(|_| {
             let at = random.duration(Range(Duration::from_millis(500), duration));
             let cluster = random.index(CLUSTERS);
-            let fault = match random.below(8) {
-                0 | 1 => Fault::Crash(cluster, time(random)),
+            let host = random.index(hosts[cluster]);
+            let fault = match random.below(10) {
+                0 | 1 => Fault::Crash(cluster, host, time(random)),
+                8 => Fault::Restart(cluster, host, time(random)),
+                9 if hosts[cluster] > 1 => Fault::Part(cluster, time(random)),
                 2 => Fault::Cut(cluster, random.chance(600_000), time(random)),
                 3 => Fault::Slow(time(random), random.duration(Range::millis(50, 900))),
                 4 => Fault::Reset,
                 5 => Fault::Unreached(cluster, time(random)),
                 6 => Fault::Stall(cluster, random.duration(Range::millis(100, 2_500))),
-                _ => Fault::Jump(cluster, millis(random.below(4_000)) - millis(2_000)),
+                _ => Fault::Jump(cluster, host, millis(random.below(4_000)) - millis(2_000)),
             };
             (at, fault)
         })
@@ -203,3 +215,6 @@ fn millis(count: u64) -> i64 {
 
 /// Clusters of a world.
 pub const CLUSTERS: usize = 2;
+
+/// Hosts that a cluster has at most.
+pub const MOST_HOSTS: usize = 2;

@@ -1,6 +1,6 @@
 //! After the faults: whether everything is at rest, and what clients see then.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prost::Message;
 use proto::temporal::api::{
@@ -21,20 +21,19 @@ use tonic::{Request, metadata::MetadataValue};
 
 use crate::{
     client::{NAMESPACE, execution, query, workflow_id},
-    host::Host,
     operator::name,
     people::{Patience, People},
     plan::{CLUSTERS, Plan},
-    store::Tables,
+    store::{Hardware, Tables},
 };
 
 /// What is not at rest.
-pub(crate) async fn unrest(people: &People, hosts: &[Host], plan: &Plan) -> Option<String> {
+pub(crate) async fn unrest(people: &People, disks: &[Arc<Hardware>], plan: &Plan) -> Option<String> {
     let active = active(people).await;
     if active.iter().any(|name| *name != active[0]) {
         return Some(format!("clusters disagree about which is active: {active:?}"));
     }
-    unrest_of_stores(hosts, plan, &active[0])
+    unrest_of_stores(disks, plan, &active[0])
 }
 
 /// Which cluster each takes for the active one.
@@ -50,10 +49,10 @@ async fn active(people: &People) -> Vec<String> {
     active
 }
 
-fn unrest_of_stores(hosts: &[Host], plan: &Plan, active: &str) -> Option<String> {
+fn unrest_of_stores(disks: &[Arc<Hardware>], plan: &Plan, active: &str) -> Option<String> {
     let mut pictures = Vec::new();
-    for (cluster, host) in hosts.iter().enumerate() {
-        let mut tables = host.hardware.tables();
+    for (cluster, disk) in disks.iter().enumerate() {
+        let mut tables = disk.tables();
         match picture(&tables) {
             Ok(picture) => pictures.push(picture),
             Err(text) => return Some(format!("{text} in {}", name(cluster))),

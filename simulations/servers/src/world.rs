@@ -1,6 +1,7 @@
 //! A world, from its beginning to its end.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog};
+use config::{Config, Format, Frontend, Level, Location, Log, Persistence, Redirection, ReplicationBacklog, Services};
 use replicator::ids::NamespaceId;
 use simulations::random::Random;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -17,10 +18,11 @@ use crate::{
     client,
     host::{Background, Clock, Host},
     ledger::Ledger,
-    network::{Network, Site},
+    machines::Machines,
+    network::Network,
     operator::{self, name},
     people::People,
-    plan::{CLUSTERS, Fault, Plan},
+    plan::{CLUSTERS, Plan},
     rest,
     store::{Hardware, Weather},
     worker::{Cache, Worker},
@@ -31,7 +33,9 @@ pub(crate) struct World {
     plan: Plan,
     pub(crate) ledger: Ledger,
     pub(crate) network: Network,
-    hosts: Arc<Vec<Host>>,
+    /// By cluster.
+    hosts: Arc<Vec<Vec<Host>>>,
+    disks: Arc<Vec<Arc<Hardware>>>,
     people: People,
     background: Background,
     careless: Arc<AtomicU32>,
@@ -41,12 +45,17 @@ impl World {
     pub(crate) fn new(plan: Plan) -> Self {
         let ledger = Ledger::new(plan.may_conflict());
         let network = Network::new(Random::of(plan.seed, "network", 0), plan.near, plan.far);
-        let hosts: Vec<Host> = (0..CLUSTERS).map(|number| host(&plan, number, &network, &ledger)).collect();
-        let addresses: Vec<String> = hosts.iter().map(|host| host.address.clone()).collect();
-        let people = People::new(&network, &ledger, &addresses);
+        let disks: Vec<_> = (0..CLUSTERS).map(|cluster| Arc::new(disk(&plan, cluster, &ledger))).collect();
+        let of = |cluster: usize| {
+            let numbers = 0..plan.hosts[cluster];
+            numbers.map(|number| host(&plan, cluster, number, &disks[cluster], &network, &ledger)).collect()
+        };
+        let hosts: Vec<Vec<Host>> = (0..CLUSTERS).map(of).collect();
+        let people = People::new(&network, &ledger, &addresses());
         let background = Background::new(&ledger);
         let careless = Arc::new(AtomicU32::new(plan.careless));
-        Self { plan, ledger, network, hosts: Arc::new(hosts), people, background, careless }
+        let (hosts, disks) = (Arc::new(hosts), Arc::new(disks));
+        Self { plan, ledger, network, hosts, disks, people, background, careless }
     }
 
     /// Play it.
@@ -60,14 +69,14 @@ impl World {
     }
 
     async fn live(&self) {
-        self.hosts.iter().for_each(Host::start);
-        let addresses: Vec<String> = self.hosts.iter().map(|host| host.address.clone()).collect();
+        self.hosts.iter().flatten().for_each(Host::start);
+        let addresses = addresses();
         let prepared = operator::prepare(&self.people, &addresses);
         let Ok(namespace) = timeout(PREPARED_WITHIN, prepared).await else {
             return self.ledger.broken("clusters meet", format!("not within {PREPARED_WITHIN:?}"));
         };
         let begin = Instant::now();
-        self.hosts.iter().for_each(|host| host.hardware.set_weather(self.plan.weather));
+        self.disks.iter().for_each(|disk| disk.set_weather(self.plan.weather));
         self.begin_work(namespace);
         self.begin_trouble(begin);
         let clients: Vec<_> = self.begin_clients(begin, namespace);
@@ -81,7 +90,7 @@ impl World {
                 return self.ledger.broken(REST, format!("{text}, {REST_WITHIN:?} after the last fault"));
             }
         }
-        while let Some(reason) = rest::unrest(&self.people, &self.hosts, &self.plan).await {
+        while let Some(reason) = rest::unrest(&self.people, &self.disks, &self.plan).await {
             if healed.elapsed() > REST_WITHIN {
                 return self.ledger.broken(REST, format!("{reason}, {REST_WITHIN:?} after the last fault"));
             }
@@ -140,10 +149,10 @@ impl World {
         }
         let end = begin + self.plan.duration;
         for (at, fault) in self.plan.faults.iter().copied() {
-            let (hosts, network, ledger) = (self.hosts.clone(), self.network.clone(), self.ledger.clone());
+            let machines = self.machines();
             self.background.spawn(async move {
                 sleep_until(begin + at).await;
-                happen(fault, end, &hosts, &network, &ledger).await;
+                machines.happen(fault, end).await;
             });
         }
     }
@@ -153,14 +162,23 @@ impl World {
         self.ledger.note("everything is mended".into());
         self.network.heal();
         self.careless.store(0, Ordering::Relaxed);
-        for host in self.hosts.iter() {
-            host.hardware.set_weather(Weather { refused: 0, doubtful: 0, ..self.plan.weather });
-            host.start();
+        for disk in self.disks.iter() {
+            disk.set_weather(Weather { refused: 0, doubtful: 0, ..self.plan.weather });
+        }
+        self.hosts.iter().flatten().for_each(Host::start);
+    }
+
+    fn machines(&self) -> Machines {
+        Machines {
+            hosts: self.hosts.clone(),
+            disks: self.disks.clone(),
+            network: self.network.clone(),
+            ledger: self.ledger.clone(),
         }
     }
 
     fn look_at_stores(&self) {
-        let tables: Vec<_> = self.hosts.iter().map(|host| host.hardware.tables()).collect();
+        let tables: Vec<_> = self.disks.iter().map(|disk| disk.tables()).collect();
         let tables: Vec<&crate::store::Tables> = tables.iter().map(|tables| &**tables).collect();
         self.ledger.at_rest(&tables);
         let is_planned =
@@ -172,89 +190,55 @@ impl World {
     }
 }
 
-/// Something goes wrong.
-async fn happen(fault: Fault, end: Instant, hosts: &[Host], network: &Network, ledger: &Ledger) {
-    ledger.note(format!("{fault:?}"));
-    let (a, b) = (Site::Servers(0), Site::Servers(1));
-    match fault {
-        Fault::Crash(cluster, time) => {
-            if !hosts[cluster].is_up() {
-                return;
-            }
-            ledger.count("fault: crash");
-            hosts[cluster].crash();
-            sleep_until(end.min(Instant::now() + time)).await;
-            hosts[cluster].start();
-            ledger.note(format!("{} starts again", name(cluster)));
-        }
-        Fault::Cut(from, is_both, time) => {
-            ledger.count(if is_both { "fault: cut" } else { "fault: cut one way" });
-            let (from, to) = if from == 0 { (a, b) } else { (b, a) };
-            network.cut(from, to, time);
-            if is_both {
-                network.cut(to, from, time);
-            }
-        }
-        Fault::Slow(time, by) => {
-            ledger.count("fault: slow link");
-            network.slow(a, b, time, by);
-            network.slow(b, a, time, by);
-        }
-        Fault::Reset => {
-            ledger.count("fault: connections reset");
-            network.reset(a, b);
-        }
-        Fault::Unreached(cluster, time) => {
-            ledger.count("fault: people cut off");
-            for region in 0..CLUSTERS {
-                network.cut(Site::People(region), Site::Servers(cluster), time);
-                network.cut(Site::Servers(cluster), Site::People(region), time);
-            }
-        }
-        Fault::Stall(cluster, time) => {
-            ledger.count("fault: disk stalls");
-            hosts[cluster].hardware.stall(time);
-        }
-        Fault::Jump(cluster, by) => {
-            ledger.count("fault: clock jumps");
-            hosts[cluster].clock().jump(by);
-        }
-    }
+fn disk(plan: &Plan, cluster: usize, ledger: &Ledger) -> Hardware {
+    let ledger = ledger.clone();
+    let witness = move |transaction: &_, tables: &_| ledger.committed(cluster, transaction, tables);
+    Hardware::new(Random::of(plan.seed, "disk", cluster as u64), Box::new(witness))
 }
 
-fn host(plan: &Plan, number: usize, network: &Network, ledger: &Ledger) -> Host {
-    let witness = {
-        let ledger = ledger.clone();
-        move |transaction: &_, tables: &_| ledger.committed(number, transaction, tables)
-    };
-    let random = Random::of(plan.seed, "disk", number as u64);
-    let hardware = Arc::new(Hardware::new(random, Box::new(witness)));
-    let clock = Clock::new(plan.offsets[number]);
-    Host::new(number, config(plan, number), hardware, network, ledger, clock, plan.seed)
+fn host(plan: &Plan, cluster: usize, number: usize, disk: &Arc<Hardware>, network: &Network, ledger: &Ledger) -> Host {
+    let clock = Clock::new(plan.offsets[cluster][number]);
+    let config = config(plan, cluster, number);
+    Host::new((cluster, number), config, disk.clone(), network, ledger, clock, plan.seed)
 }
 
-fn config(plan: &Plan, number: usize) -> Config {
-    let socket = std::net::SocketAddr::from(([127, 0, 0, 1], 7233));
+/// Where people and peers reach each cluster, whichever of its hosts answers.
+fn addresses() -> Vec<String> {
+    (0..CLUSTERS).map(|cluster| format!("{}.simulated:7233", name(cluster))).collect()
+}
+
+fn config(plan: &Plan, cluster: usize, number: usize) -> Config {
+    let ip = Ipv4Addr::new(10, 0, cluster as u8, number as u8 + 1);
+    let socket = |port| SocketAddr::from((ip, port));
+    let is_one_of_several = plan.hosts[cluster] > 1;
     Config {
         log: Log { level: Level::Error, format: Format::Text, stdout: false },
         persistence: Persistence {
             location: Location::Memory,
-            num_history_shards: plan.shards[number],
+            num_history_shards: plan.shards[cluster],
             backlog: ReplicationBacklog::default(),
         },
-        frontend: Frontend { grpc: socket, http: None },
-        host: None,
+        frontend: Frontend { grpc: socket(7233), http: None },
+        host: is_one_of_several.then(|| config::Host {
+            services: Services::ALL,
+            internal: socket(7234),
+            gossip: socket(6933),
+            http: None,
+            broadcast: ip.into(),
+            max_join: None,
+            failure_detection: None,
+        }),
         metrics: None,
         gossip_keys: None,
         dynamic: None,
         tls: config::Tls::default(),
         cluster: config::Cluster {
-            name: name(number).into(),
+            name: name(cluster).into(),
             master: name(0).into(),
             failover_version_increment: 10,
-            initial_failover_version: number as i64 + 1,
+            initial_failover_version: cluster as i64 + 1,
             enable_global_namespace: true,
-            rpc_address: format!("{}.simulated:7233", name(number)),
+            rpc_address: addresses()[cluster].clone(),
             http_address: None,
         },
         redirection: Redirection::AllApis,
