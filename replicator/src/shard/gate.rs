@@ -162,10 +162,13 @@ impl Shard {
     }
 
     fn demote(&mut self, now: Timestamp, namespace: &Namespace) {
-        self.gates.remove(&namespace.id);
+        let was_held = self.gates.remove(&namespace.id).is_some();
         // A shard that is not ready does so as soon as it is.
         if self.is_ready() {
             self.leave(now, namespace);
+        }
+        if was_held {
+            self.advance_all(now, namespace.id);
         }
     }
 

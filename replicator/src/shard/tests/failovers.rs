@@ -1,7 +1,13 @@
 //! What is told when a namespace moves while writes are under way.
 
-use super::world::{A, B, World, signal_call};
-use crate::shard::{Standing, io::Request};
+use super::world::{A, B, World, name, signal_call, workflow};
+use crate::{
+    shard::{
+        Standing,
+        io::{Failure, Request},
+    },
+    version::FailoverVersion,
+};
 
 /// A write of one namespace is slow, those of another overtake it. The other one moves. That it has settled must not be told
 /// before what it wrote, and that cannot be told yet: a lower task id is still under way.
@@ -22,6 +28,31 @@ fn a_namespace_settles_behind_everything_it_wrote() {
     world.written(A);
     world.exchange();
     assert_eq!(world.signals(B, run), "late");
+}
+
+/// A namespace comes, and is gone again before the cluster that was active has said that it has settled. Who asked meanwhile is
+/// told where it is, at once.
+#[test]
+fn who_waits_for_a_namespace_that_does_not_stay_is_told() {
+    let mut world = World::new(2);
+    world.stream();
+    world.start(A, 0);
+    world.exchange();
+    moves(&mut world, B, 2);
+    let asked = world.ask(B, Request { workflow: workflow(), run: None, call: signal_call("early") });
+    assert_eq!(world.reply(B, asked), None, "it is not known yet what a wrote");
+    moves(&mut world, A, 11);
+    let told = world.reply(B, asked);
+    assert!(matches!(&told, Some(Err(Failure::NotActive { active, .. })) if active == "a"), "{told:?}");
+}
+
+/// `b` hears that the namespace is active in a cluster. No time passes.
+fn moves(world: &mut World, to: usize, version: i64) {
+    world.namespace.active = name(to).into();
+    world.namespace.failover_version = FailoverVersion(version);
+    let namespace = world.namespace.clone();
+    world.clusters[B].shard.handle_namespace(world.now, namespace);
+    world.settle(B);
 }
 
 /// A signal waits behind a started workflow task, and the process dies. It was acknowledged, so the new side gets it.
