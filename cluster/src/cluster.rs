@@ -484,7 +484,7 @@ impl Cluster {
         for service in SERVICES {
             self.health.set_service_status(service, ServingStatus::NotServing).await;
         }
-        self.membership.drain().await;
+        self.membership.set_draining(true).await;
         self.frontend.stop();
         self.matching.shutdown();
         self.metadata.stop();
@@ -616,7 +616,7 @@ const SERVER_VERSION: &str = "1.32.0";
 const LONGEST_FRAME: usize = 128 << 20;
 
 /// How long shards may take to be let go. What is under way is written, and nothing else is done.
-const LETTING_GO: Duration = Duration::from_secs(5);
+pub(crate) const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// What other hosts of the cluster send: tasks by the hundred, or a question with the history that it is about.
 const LONGEST_MESSAGE: usize = 64 << 20;

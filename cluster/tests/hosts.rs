@@ -14,13 +14,14 @@ use proto::{
             HandOverRequest, HandoverResult, failover_service_client::FailoverServiceClient, handover_progress::Stage,
         },
         internal::v1::{Change, Kind, OfferRequest, Run, Task, change, host_service_client::HostServiceClient},
+        membership::v1::{SetDrainingRequest, SetDrainingResponse, membership_service_client::MembershipServiceClient},
         status::v1::{GetReplicationStatusRequest, status_service_client::StatusServiceClient},
         verification::v1::{ListBatchDigestsRequest, verification_service_client::VerificationServiceClient},
     },
     temporal::api::enums::v1::EventType,
 };
 use tokio::time::{sleep, timeout};
-use tonic::Code;
+use tonic::{Code, Response, Status};
 
 use self::world::{Client, Host, LONG, NAMESPACE, World};
 
@@ -85,6 +86,45 @@ async fn a_host_dies_and_another_one_comes() {
     begin(&client, 80..120).await;
     three.kill();
     finish(&client, 0..120).await;
+}
+
+/// An operator has a host give away what it has. It is not missed, answers, and takes its part again when it is told to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_drained_and_resumed() {
+    let all = [Frontend, History, Matching, Worker];
+    let world = World::new().await;
+    let (one, two) = (world.start(&all).await, world.start(&all).await);
+    for host in [&one, &two] {
+        host.sees(2).await;
+    }
+    let client = two.client();
+    client.register().await;
+    let _workers = [client.work(), client.work()];
+    begin(&client, 0..20).await;
+    let [here, there] = [&one, &two].map(|host| host.cluster.membership().view().me().address.clone());
+    // Whoever is asked.
+    for (asked, process) in [(&one, "host-2"), (&two, &here)] {
+        let answer = set_draining(asked, process, true).await.expect("it drains");
+        assert!(answer.member.expect("a member").is_draining);
+        assert_eq!(answer.shard_ids, [0u32; 0]);
+        begin(&client, 20..30).await;
+        let refused = set_draining(asked, if process == "host-2" { &here } else { &there }, true).await;
+        let refused = refused.expect_err("the last one");
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+        let answer = set_draining(asked, process, false).await.expect("it resumes");
+        assert!(!answer.member.expect("a member").is_draining);
+    }
+    finish(&client, 0..30).await;
+
+    for (process, code) in [("", Code::InvalidArgument), ("host-3", Code::NotFound)] {
+        assert_eq!(set_draining(&one, process, true).await.map_err(|status| status.code()), Err(code), "{process}");
+    }
+}
+
+async fn set_draining(asked: &Host, process: &str, is_draining: bool) -> Result<SetDrainingResponse, Status> {
+    let mut client = MembershipServiceClient::new(asked.channel());
+    let request = SetDrainingRequest { process: process.to_owned(), is_draining };
+    client.set_draining(request).await.map(Response::into_inner)
 }
 
 /// A host has not heard yet that a queue is its own, or hears late that it is not any more. It says so instead of taking a

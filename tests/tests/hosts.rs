@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, process::Command};
 use serde_json::{Value, json};
 use tests::{
     apart::Apart,
+    cli,
     load::{Load, Stubborn},
     raw::Client,
     request::{self, merged},
@@ -88,6 +89,37 @@ fn check(written: &Written, cluster: &Apart) {
     for host in [2, 3, 4] {
         assert_ne!(written.rows(&cluster.user(host)), 0, "host {host}");
     }
+}
+
+/// An operator has hosts give away what they have, with nobody noticing, and take it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_drained_and_resumed_by_an_operator_under_load() {
+    let database = scratch_postgres::shared();
+    let cluster = register(Apart::start_noted("drained-by-hand", database, &EIGHT)).await;
+    let addresses = cluster.addresses();
+    let load = Load::on(&addresses);
+    for host in [2, 5, 1] {
+        load.more(A_WHILE).await;
+        let process = cluster.internal_address(host);
+        let order = |order: &str| {
+            let said = cli::meridian(&["cluster", order, &process, "--address", &addresses[0], "-o", "json"]).ok();
+            serde_json::from_str::<Value>(&said).expect("JSON")
+        };
+        let owned = || written::owned(&cluster, database, &cluster.user(host));
+        let drained = order("drain");
+        assert_eq!((&drained["draining"], &drained["shards"]), (&json!(true), &json!([])), "{drained}");
+        // The others have been asked to take them; the last of them may not have done so yet.
+        wait::until_eq(&BTreeSet::new(), owned);
+        load.more(2 * A_WHILE).await;
+        assert_eq!(owned(), BTreeSet::new(), "it is given nothing");
+        assert_eq!(order("resume")["draining"], false);
+        if cluster.hosts[host].0 == "history" {
+            wait::until("its shards to come back", || if owned().is_empty() { Err("it has none") } else { Ok(()) });
+        }
+    }
+    load.more(A_WHILE).await;
+    end(load, &cluster).await;
+    check(&Written::read(&cluster, database, &addresses[0]).await, &cluster);
 }
 
 /// Start workflows that nobody works on, in most shards.

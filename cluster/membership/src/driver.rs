@@ -23,8 +23,8 @@ use crate::{
 
 /// What a host says of itself.
 pub(crate) enum Command {
-    /// It is about to go. Answered when that was sent.
-    Drain(oneshot::Sender<()>),
+    /// It is to be given nothing any more, or its part again. Answered when that was sent.
+    SetDraining(bool, oneshot::Sender<()>),
     /// It is gone. Answered when that was sent; nothing follows.
     Leave(oneshot::Sender<()>),
 }
@@ -56,8 +56,8 @@ impl Driver {
                     let Some(command) = command else { return };
                     let now = begin.elapsed();
                     let (done, is_last) = match command {
-                        Command::Drain(done) => {
-                            self.gossip.drain(now);
+                        Command::SetDraining(is_draining, done) => {
+                            self.gossip.set_draining(now, is_draining);
                             (done, false)
                         }
                         Command::Leave(done) => {
@@ -130,6 +130,9 @@ fn tell(before: &View, after: &View) {
             None => info!(host = member.host, address = member.address, "a member is gone"),
             Some(now) if now.is_draining && !member.is_draining => {
                 info!(host = member.host, address = member.address, "a member drains");
+            }
+            Some(now) if !now.is_draining && member.is_draining && now.id == member.id => {
+                info!(host = member.host, address = member.address, "a member does not drain any more");
             }
             Some(_) => {}
         }

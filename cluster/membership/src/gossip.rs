@@ -158,11 +158,14 @@ impl Gossip {
         Some((to, wire::pack(self.cluster, &payload)))
     }
 
-    /// This host is about to go.
-    pub fn drain(&mut self, now: Moment) {
+    /// This host is to be given nothing any more, or is to be given its part again.
+    pub fn set_draining(&mut self, now: Moment, is_draining: bool) {
         self.world.now = now;
         let identity = self.foca.identity();
-        let Some(next) = identity.next(Member { is_draining: true, ..identity.member.clone() }) else { return };
+        if identity.member.is_draining == is_draining {
+            return;
+        }
+        let Some(next) = identity.next(Member { is_draining, ..identity.member.clone() }) else { return };
         let _ = self.foca.change_identity(next, &mut self.world);
         self.world.is_changed = true;
         self.tell_everybody();

@@ -294,7 +294,7 @@ fn a_cluster_that_was_torn_apart_grows_together() {
 fn a_draining_host_is_known_to_drain_at_once() {
     in_worlds(6, |mut world| {
         let now = world.now;
-        world.host(5).gossip.drain(now);
+        world.host(5).gossip.set_draining(now, true);
         world.collect(address(5));
         world.run(Duration::from_millis(50));
         for number in 1..=6 {
@@ -308,11 +308,27 @@ fn a_draining_host_is_known_to_drain_at_once() {
 }
 
 #[test]
+fn a_host_that_drains_no_more_is_known_at_once() {
+    in_worlds(6, |mut world| {
+        for (is_draining, expected) in [(true, "host5!"), (false, "host5"), (false, "host5"), (true, "host5!")] {
+            let now = world.now;
+            world.host(5).gossip.set_draining(now, is_draining);
+            world.collect(address(5));
+            world.run(Duration::from_millis(50));
+            for number in 1..=6 {
+                assert_eq!(world.seen_by(number)[4], expected, "host {number}");
+            }
+        }
+        assert_eq!(world.deaths(), 0);
+    });
+}
+
+#[test]
 fn a_draining_host_is_heard_of_though_datagrams_are_lost() {
     in_worlds(6, |mut world| {
         world.loss = 300;
         let now = world.now;
-        world.host(5).gossip.drain(now);
+        world.host(5).gossip.set_draining(now, true);
         world.collect(address(5));
         world.run(Duration::from_secs(2));
         world.loss = 0;

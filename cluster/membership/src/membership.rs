@@ -163,11 +163,11 @@ impl Membership {
         *self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This host is about to go: from now on nobody gives it keys. It is still there and still answers, so that what it
-    /// has can move without a gap. A host that is alone keeps what it has: nobody could take it.
-    pub async fn drain(&self) {
+    /// From now on nobody gives this host keys, or it is given its part again. One that drains is still there and still
+    /// answers, so that what it has can move without a gap. A host that is alone keeps what it has: nobody could take it.
+    pub async fn set_draining(&self, is_draining: bool) {
         if let Some(others) = &self.others {
-            others.tell(Command::Drain).await;
+            others.tell(|done| Command::SetDraining(is_draining, done)).await;
         }
     }
 

@@ -172,7 +172,7 @@ async fn a_host_drains_and_leaves() {
     let world = World::new();
     let (first, second) = (world.join(1).await.expect("joins"), world.join(2).await.expect("joins"));
     first.waits_for(&["host1", "host2"]).await;
-    second.membership.drain().await;
+    second.membership.set_draining(true).await;
     assert_eq!(second.sees(), ["host1", "host2!"], "at once in its own eyes");
     first.waits_for(&["host1", "host2!"]).await;
     assert!(first.membership.view().is_mine(Service::Matching, b"any"));
@@ -241,7 +241,7 @@ async fn what_is_not_gossip_is_counted_and_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_alone_keeps_what_it_has() {
     let membership = Membership::alone(World::new().member(1));
-    membership.drain().await;
+    membership.set_draining(true).await;
     membership.leave().await;
     assert!(membership.view().is_mine(Service::History, b"1"));
 }

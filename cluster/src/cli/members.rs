@@ -18,11 +18,24 @@ pub enum Processes {
     Members(Asked),
     /// Show whose each shard is, as the one that is asked sees it.
     Shards(Asked),
+    /// Have a process give what it has to the others, before it is stopped. It lives on, and passes on what it is asked.
+    Drain(Named),
+    /// Have a process that drains take its part again.
+    Resume(Named),
 }
 
 /// Who is asked.
 #[derive(Debug, clap::Args)]
 pub struct Asked {
+    #[command(flatten)]
+    address: Address,
+}
+
+/// Who is asked about whom.
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// The process: its address as `cluster members` shows it, the name of its host where that is the only one, or its id.
+    process: String,
     #[command(flatten)]
     address: Address,
 }
@@ -57,6 +70,8 @@ impl Processes {
         match self {
             Self::Members(asked) => asked.members(output).await,
             Self::Shards(asked) => super::shards::show(&asked.address, output).await,
+            Self::Drain(Named { process, address }) => super::drain::set(address, process, true, output).await,
+            Self::Resume(Named { process, address }) => super::drain::set(address, process, false, output).await,
         }
     }
 }

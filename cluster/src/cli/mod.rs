@@ -15,6 +15,7 @@ pub mod workflow_tree;
 
 mod answer;
 mod connection;
+mod drain;
 mod encryption;
 mod quarantine_answer;
 mod shards;
@@ -48,7 +49,7 @@ pub enum Command {
     /// Prepare a database of PostgreSQL or MariaDB, and say that a store was brought back from a backup.
     #[command(subcommand)]
     Schema(schema::Schema),
-    /// Look at the processes of a cluster.
+    /// Look at the processes of a cluster, or have one give what it has to the others.
     #[command(subcommand)]
     Cluster(members::Processes),
     /// Show clusters, namespaces and how far peers are behind.
@@ -95,6 +96,8 @@ mod tests {
             "meridian validate-config a.yaml --services history",
             "meridian cluster members --address 127.0.0.1:7233 -o json",
             "meridian cluster shards",
+            "meridian cluster drain 10.0.0.1:7234",
+            "meridian cluster resume host-1 --address 127.0.0.1:7233 -o json",
             "meridian schema setup --store postgres://me@db/m",
             "meridian schema update --store postgres://me@db/m -o json",
             "meridian schema setup --store mysql://me@db/m",
@@ -125,6 +128,7 @@ mod tests {
             "meridian dev --clusters 10",
             "meridian server --config a.yaml --services histories",
             "meridian status --tls-cert-path c.pem",
+            "meridian cluster drain",
             "meridian failover default",
             "meridian failover default --to b --yes",
             "meridian failover default --to b --plan --force",

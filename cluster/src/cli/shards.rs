@@ -57,7 +57,7 @@ impl fmt::Display for Owners {
 }
 
 /// Growing numbers, those that follow each other as `3-5`.
-fn ranges(numbers: &[u32]) -> String {
+pub(super) fn ranges(numbers: &[u32]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for number in numbers {
         match ranges.last_mut() {
