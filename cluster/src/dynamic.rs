@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use config::{Config, Dynamic, DynamicFile, Problem, Setting};
-use frontend::{Limit, Limits};
+use frontend::Limits;
 use history::History;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -43,12 +43,7 @@ impl DynamicConfig {
     /// What limits are now.
     pub(crate) fn limits(&self) -> Limits {
         let now = self.now.clone();
-        Arc::new(move |limit, namespace| {
-            let setting = match limit {
-                Limit::Rps => Setting::Rps,
-                Limit::NamespaceRps => Setting::NamespaceRps,
-                Limit::NamespaceCount => Setting::NamespaceCount,
-            };
+        Arc::new(move |setting, namespace| {
             let value = now.lock().unwrap_or_else(PoisonError::into_inner).get(setting, namespace)?;
             Some(u32::try_from(value).unwrap_or(u32::MAX))
         })

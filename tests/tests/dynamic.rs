@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
     pair::{self, Keep},
     provision,
-    raw::{Client, Refusal},
+    raw::{Client, Refusal, payload, payloads},
+    request::{self, merged},
     wait,
 };
 use tonic::Code;
@@ -60,4 +61,31 @@ async fn limits_follow_their_file() {
         refusal => Err(refusal),
     })
     .await;
+
+    write(
+        "frontend.namespaceRPS.visibility: [{value: 1, constraints: {namespace: slow}}]
+limit.blobSize.error: [{value: 100, constraints: {namespace: slow}}]
+limit.memoSize.error: [{value: 50}]
+limit.maxIDLength: [{value: 40}]",
+    );
+    let refusal = wait::until_async("a refusal", async || refused("slow").await.ok_or("none")).await;
+    assert_eq!(refusal.message, "namespace rate limit exceeded");
+    assert_eq!(refused("other").await, None);
+    let start = async |patch: Value| {
+        let request = merged(request::start("w", "q"), merged(json!({"namespace": "slow"}), patch));
+        client.call("StartWorkflowExecution", request).await.map_err(|refusal| (refusal.code, refusal.message))
+    };
+    let too_much = |text: &str| Err((Code::InvalidArgument, text.to_owned()));
+    let large = json!("x".repeat(200));
+    assert_eq!(
+        start(json!({"input": payloads(std::slice::from_ref(&large))})).await,
+        too_much("Blob data size exceeds limit.")
+    );
+    let memo = json!({"memo": {"fields": {"a": payload(&large)}}});
+    assert_eq!(start(memo).await, too_much("Memo size exceeds limit."));
+    let long = "w".repeat(41);
+    let told = "WorkflowId exceeds maximum allowed length (41/40)";
+    assert_eq!(start(json!({"workflowId": long})).await, too_much(told));
+    let elsewhere = json!({"namespace": "other", "input": payloads(&[large])});
+    assert!(start(elsewhere).await.is_ok(), "other namespaces have the usual limit");
 }

@@ -22,7 +22,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("metadata", &["proto", "replicator", "store", "watch"]),
     ("history", &["membership", "metadata", "proto", "replicator", "store", "watch"]),
     ("hosts", &["membership", "proto", "replicator", "watch"]),
-    ("frontend", &["history", "hosts", "matching", "membership", "metadata", "proto", "replicator", "store", "watch"]),
+    (
+        "frontend",
+        &["config", "history", "hosts", "matching", "membership", "metadata", "proto", "replicator", "store", "watch"],
+    ),
     (
         "cluster",
         &[

@@ -55,8 +55,20 @@ pub enum Setting {
     Rps,
     /// Calls a second that a host answers for a namespace.
     NamespaceRps,
+    /// Lists and counts a second of a namespace; where nothing is said they are calls like others.
+    VisibilityRps,
     /// Calls of one kind that wait for a namespace.
     NamespaceCount,
+    /// Bytes of ids and names.
+    IdLength,
+    /// Bytes of payloads of one call that are refused.
+    BlobSize,
+    /// Bytes of payloads of one call that are logged.
+    BlobWarning,
+    /// Bytes of a memo that are refused.
+    MemoSize,
+    /// Bytes of a memo that are logged.
+    MemoWarning,
     /// Bytes of workflows that a host keeps in memory.
     HistoryCacheBytes,
 }
@@ -65,14 +77,18 @@ impl Setting {
     /// Whether it may be said for single namespaces.
     fn is_by_namespace(self) -> bool {
         match self {
-            Self::Rps | Self::HistoryCacheBytes => false,
-            Self::NamespaceRps | Self::NamespaceCount => true,
+            Self::Rps | Self::IdLength | Self::HistoryCacheBytes => false,
+            Self::NamespaceRps | Self::VisibilityRps | Self::NamespaceCount => true,
+            Self::BlobSize | Self::BlobWarning | Self::MemoSize | Self::MemoWarning => true,
         }
     }
 
     fn range(self) -> RangeInclusive<i64> {
         match self {
-            Self::Rps | Self::NamespaceRps | Self::NamespaceCount => 1..=1_000_000_000,
+            Self::Rps | Self::NamespaceRps | Self::VisibilityRps | Self::NamespaceCount => 1..=1_000_000_000,
+            Self::IdLength | Self::BlobSize | Self::BlobWarning | Self::MemoSize | Self::MemoWarning => {
+                1..=1_000_000_000
+            }
             Self::HistoryCacheBytes => 0..=1 << 40,
         }
     }
@@ -166,10 +182,16 @@ fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> 
 }
 
 /// Keys, in any case of letters.
-const SETTINGS: [(&str, Setting); 4] = [
+const SETTINGS: [(&str, Setting); 10] = [
     ("frontend.rps", Setting::Rps),
     ("frontend.namespaceRPS", Setting::NamespaceRps),
+    ("frontend.namespaceRPS.visibility", Setting::VisibilityRps),
     ("frontend.namespaceCount", Setting::NamespaceCount),
+    ("limit.maxIDLength", Setting::IdLength),
+    ("limit.blobSize.error", Setting::BlobSize),
+    ("limit.blobSize.warn", Setting::BlobWarning),
+    ("limit.memoSize.error", Setting::MemoSize),
+    ("limit.memoSize.warn", Setting::MemoWarning),
     ("history.hostLevelCacheMaxSizeBytes", Setting::HistoryCacheBytes),
 ];
 
@@ -208,6 +230,8 @@ Frontend.NamespaceRps:
   - value: 70
 frontend.namespacecount:
   - {value: 3, constraints: {namespace: slow}}
+limit.blobSize.error: [{value: 9, constraints: {namespace: slow}}]
+limit.maxIDLength: [{value: 255}]
 history.hostLevelCacheMaxSizeBytes: [{value: 8589934592}]
 ";
         let (dynamic, notices) = Dynamic::parse(text).expect("it reads");
@@ -217,6 +241,8 @@ history.hostLevelCacheMaxSizeBytes: [{value: 8589934592}]
         assert_eq!(get(Setting::HistoryCacheBytes, ""), Some(8 << 30));
         assert_eq!((get(Setting::NamespaceRps, "slow"), get(Setting::NamespaceRps, "other")), (Some(5), Some(50)));
         assert_eq!((get(Setting::NamespaceCount, "slow"), get(Setting::NamespaceCount, "other")), (Some(3), None));
+        assert_eq!((get(Setting::BlobSize, "slow"), get(Setting::BlobSize, "other")), (Some(9), None));
+        assert_eq!((get(Setting::IdLength, "slow"), get(Setting::BlobWarning, "slow")), (Some(255), None));
     }
 
     #[test]
@@ -241,6 +267,10 @@ history.hostLevelCacheMaxSizeBytes: [{value: 8589934592}]
         check(
             "frontend.rps: [{value: 5, constraints: {namespace: a}}]",
             "~ frontend.rps[0].constraints: has no effect: the setting is looked up without constraints",
+        );
+        check(
+            "limit.maxIDLength: [{value: 5, constraints: {namespace: a}}]",
+            "~ limit.maxIDLength[0].constraints: has no effect: the setting is looked up without constraints",
         );
         check(
             "frontend.namespaceRPS: [{value: 5, constraints: {namespace: a, taskQueueName: q}}]",

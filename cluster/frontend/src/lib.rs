@@ -42,7 +42,7 @@ pub use crate::{
     frontend::{About, Clock, Frontend, Parts, Uuids},
     lists::Lists,
     namespaces::{Namespaces, Registry},
-    rates::{Limit, Limits},
+    rates::Limits,
     redirection::{PeerChannel, Peers, Policy},
     service::{Built, InsideService, WorkflowService},
     shards::Shards,

@@ -5,12 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use config::Setting;
 use replicator::{ids::NamespaceId, namespace::Namespace};
 
-use crate::{
-    errors::Error,
-    rates::{Limit, Limits},
-};
+use crate::{errors::Error, rates::Limits};
 
 /// Counts the calls that wait, by namespace and method. Clones share the counts.
 #[derive(Clone)]
@@ -28,7 +26,7 @@ impl LongPolls {
 
     /// Wait, for as long as the answer lives; refused when too many do.
     pub(crate) fn enter(&self, namespace: &Namespace, method: &'static str) -> Result<Waiting, Error> {
-        let most = (self.limits)(Limit::NamespaceCount, &namespace.name).map_or(MAX_WAITING, |most| most as usize);
+        let most = (self.limits)(Setting::NamespaceCount, &namespace.name).map_or(MAX_WAITING, |most| most as usize);
         let namespace = namespace.id;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let count = waiting.get(&(namespace, method)).copied().unwrap_or_default();
@@ -86,7 +84,7 @@ mod tests {
     #[test]
     fn fewer_where_somebody_says_so() {
         let polls =
-            LongPolls::new(Arc::new(|limit, name| (limit == Limit::NamespaceCount && name == "a").then_some(1)));
+            LongPolls::new(Arc::new(|limit, name| (limit == Setting::NamespaceCount && name == "a").then_some(1)));
         let (a, b) = (&namespace("a"), &namespace("b"));
         let _waiting = polls.enter(a, "QueryWorkflow").unwrap();
         assert!(polls.enter(a, "QueryWorkflow").is_err());

@@ -23,6 +23,7 @@ use crate::{
     frontend::Frontend,
     handlers,
     metrics::UNKNOWN,
+    rates::What,
     redirection::undecided,
     rpcs::{Claim, Place, Rpc, Scope},
     tokens, versions,
@@ -36,7 +37,7 @@ impl Frontend {
         let count = Count::begin(self, caller.rpc, known.map_or(UNKNOWN, |namespace| &namespace.name));
         let answer = async {
             let namespace = namespace?;
-            self.rates.take(&self.limits, (self.clock)(), namespace.as_deref())?;
+            self.rates.take(&self.limits, (self.clock)(), namespace.as_deref(), wanted(caller.rpc))?;
             match namespace {
                 Some(namespace) => self.place(caller, &namespace).await,
                 None => self.handle(caller, None).await,
@@ -173,6 +174,15 @@ impl Frontend {
 }
 
 /// Whether the namespace is in a state in which the method works.
+/// By which limit a call is counted.
+fn wanted(rpc: &Rpc) -> What {
+    let of_runs = rpc.name.strip_suffix("WorkflowExecutions");
+    match of_runs.is_some_and(|verb| ["List", "Count", "Scan"].iter().any(|known| verb.starts_with(known))) {
+        true => What::List,
+        false => What::Other,
+    }
+}
+
 fn check_state(rpc: &Rpc, namespace: &Namespace) -> Result<(), Error> {
     let state = match namespace.state {
         NamespaceState::Registered => State::Registered,

@@ -5,24 +5,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use config::Setting;
 use proto::temporal::api::enums::v1::ResourceExhaustedScope as Scope;
 use replicator::{ids::NamespaceId, namespace::Namespace, time::Timestamp};
 
 use crate::errors::Error;
 
-/// A limit that may change while the server runs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
-    /// Calls a second on this host.
-    Rps,
-    /// Calls a second on this host for a namespace.
-    NamespaceRps,
-    /// Calls of one kind that wait for a namespace.
-    NamespaceCount,
-}
-
 /// What a limit is for a namespace now; nothing when nobody says.
-pub type Limits = Arc<dyn Fn(Limit, &str) -> Option<u32> + Send + Sync>;
+pub type Limits = Arc<dyn Fn(Setting, &str) -> Option<u32> + Send + Sync>;
 
 /// Calls that were answered a moment ago. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +21,16 @@ pub(crate) struct Rates(Arc<Mutex<Buckets>>);
 #[derive(Debug, Default)]
 struct Buckets {
     host: Bucket,
-    namespaces: BTreeMap<NamespaceId, Bucket>,
+    namespaces: BTreeMap<(NamespaceId, What), Bucket>,
+}
+
+/// What a call wants.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum What {
+    /// A list or a count.
+    List,
+    /// Something else.
+    Other,
 }
 
 /// Lets a second's worth of calls through at once, and then one after the other.
@@ -43,16 +42,29 @@ struct Bucket {
 
 impl Rates {
     /// A call comes; refused when too many did.
-    pub(crate) fn take(&self, limits: &Limits, now: Timestamp, namespace: Option<&Namespace>) -> Result<(), Error> {
-        let host = limits(Limit::Rps, "");
-        let own = namespace.and_then(|namespace| Some((namespace.id, limits(Limit::NamespaceRps, &namespace.name)?)));
+    pub(crate) fn take(
+        &self,
+        limits: &Limits,
+        now: Timestamp,
+        namespace: Option<&Namespace>,
+        what: What,
+    ) -> Result<(), Error> {
+        let host = limits(Setting::Rps, "");
+        let own = namespace.and_then(|Namespace { id, name, .. }| {
+            let lists =
+                Some(what).filter(|what| *what == What::List).and_then(|_| limits(Setting::VisibilityRps, name));
+            match lists {
+                Some(rate) => Some(((*id, What::List), rate)),
+                None => Some(((*id, What::Other), limits(Setting::NamespaceRps, name)?)),
+            }
+        });
         if host.is_none() && own.is_none() {
             return Ok(());
         }
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A namespace that has used up what is its own takes nothing from the others.
-        if let Some((id, rate)) = own
-            && !buckets.namespaces.entry(id).or_default().take(rate, now)
+        if let Some((whose, rate)) = own
+            && !buckets.namespaces.entry(whose).or_default().take(rate, now)
         {
             return Err(Error::TooManyCalls("namespace rate limit exceeded".into(), Scope::Namespace));
         }
@@ -88,15 +100,15 @@ mod tests {
 
     fn limits(host: Option<u32>, loud: Option<u32>) -> Limits {
         Arc::new(move |limit, name| match (limit, name) {
-            (Limit::Rps, _) => host,
-            (Limit::NamespaceRps, "loud") => loud,
+            (Setting::Rps, _) => host,
+            (Setting::NamespaceRps, "loud") => loud,
             _ => None,
         })
     }
 
     fn taken(rates: &Rates, limits: &Limits, at: i64, name: &str) -> usize {
         let namespace = namespace(name);
-        (0..100).take_while(|_| rates.take(limits, Timestamp(at), Some(&namespace)).is_ok()).count()
+        (0..100).take_while(|_| rates.take(limits, Timestamp(at), Some(&namespace), What::Other).is_ok()).count()
     }
 
     #[test]
@@ -114,6 +126,23 @@ mod tests {
         let (rates, limits) = (Rates::default(), limits(Some(10), Some(3)));
         assert_eq!(taken(&rates, &limits, 0, "loud"), 3);
         assert_eq!(taken(&rates, &limits, 0, "quiet"), 7);
+    }
+
+    #[test]
+    fn lists_have_a_limit_of_their_own_if_one_is_set() {
+        let take = |rates: &Rates, limits: &Limits, what| {
+            let namespace = namespace("loud");
+            (0..100).take_while(|_| rates.take(limits, Timestamp(0), Some(&namespace), what).is_ok()).count()
+        };
+        let (rates, shared) = (Rates::default(), limits(None, Some(3)));
+        assert_eq!((take(&rates, &shared, What::List), take(&rates, &shared, What::Other)), (3, 0));
+        let own: Limits = Arc::new(|setting, _| match setting {
+            Setting::VisibilityRps => Some(2),
+            Setting::NamespaceRps => Some(3),
+            _ => None,
+        });
+        let rates = Rates::default();
+        assert_eq!((take(&rates, &own, What::List), take(&rates, &own, What::Other)), (2, 3));
     }
 
     #[test]

@@ -25,13 +25,15 @@ use bytes::Bytes;
 use prost::Message;
 use replicator::{ids::NamespaceId, namespace::Namespace};
 
-use crate::{answer::Answer, caller::Caller, errors::Error, frontend::Frontend, rpcs::undecodable};
+use crate::{answer::Answer, caller::Caller, errors::Error, frontend::Frontend, rpcs::undecodable, validation::Sizes};
 
 /// A call on a namespace.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     caller: &'a Caller,
     namespace: &'a Arc<Namespace>,
+    /// What of a request may be how large.
+    sizes: Sizes,
 }
 
 impl Call<'_> {
@@ -47,7 +49,10 @@ pub(crate) async fn run(
     namespace: Option<&Arc<Namespace>>,
 ) -> Result<Bytes, Error> {
     match namespace {
-        Some(namespace) => on_namespace(frontend, Call { caller, namespace }).await,
+        Some(namespace) => {
+            let sizes = Sizes::of(&frontend.limits, &namespace.name);
+            on_namespace(frontend, Call { caller, namespace, sizes }).await
+        }
         None => on_cluster(frontend, caller).await,
     }
 }

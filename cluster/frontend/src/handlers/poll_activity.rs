@@ -36,7 +36,7 @@ pub(super) async fn poll(
     #[allow(deprecated, reason = "workers still send it")]
     let version = request.worker_version_capabilities.as_ref();
     let deployment = request.deployment_options.as_ref();
-    validation::poll(request.task_queue.as_ref(), &request.identity, deployment, version)?;
+    validation::poll(request.task_queue.as_ref(), &request.identity, deployment, version, call.sizes)?;
     let name = request.task_queue.as_ref().map(|queue| queue.name.as_str()).unwrap_or_default();
     let poller = Poller {
         identity: request.identity.clone(),

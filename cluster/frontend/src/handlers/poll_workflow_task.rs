@@ -44,7 +44,7 @@ pub(super) async fn poll(
     #[allow(deprecated, reason = "workers still send it")]
     let version = request.worker_version_capabilities.as_ref();
     let deployment = request.deployment_options.as_ref();
-    validation::poll(request.task_queue.as_ref(), &request.identity, deployment, version)?;
+    validation::poll(request.task_queue.as_ref(), &request.identity, deployment, version, call.sizes)?;
     let queue = request.task_queue.clone().unwrap_or_default();
     let kind = if queue.kind() == TaskQueueKind::Sticky { QueueKind::Sticky } else { QueueKind::Workflow };
     let poller = Poller {

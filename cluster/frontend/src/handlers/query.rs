@@ -32,7 +32,7 @@ use crate::{
     frontend::{Frontend, unexpected},
     rpcs::undecodable,
     tokens::{Malformed, QueryToken, TaskToken},
-    validation::{self, MAX_BLOB},
+    validation::{self, Sizes},
 };
 
 pub(super) async fn query(
@@ -45,7 +45,7 @@ pub(super) async fn query(
     if query.query_type.is_empty() {
         return Err(Error::invalid("QueryType is not set on request."));
     }
-    validation::blob(query.query_args.as_ref())?;
+    validation::blob(query.query_args.as_ref(), call.sizes)?;
     let _waiting = frontend.long_polls.enter(call.namespace, call.caller.rpc.name)?;
     match frontend.ask(workflow, run, io::Call::Query(Box::new(request))).await? {
         Response::Queried(answer) => Ok(*answer),
@@ -180,7 +180,7 @@ pub(super) async fn completed(
         Err(Malformed) => return Err(Error::invalid("Error deserializing task token.")),
     };
     let id = token.query.parse().map_err(|_| Error::invalid("Error deserializing task token."))?;
-    if frontend.matching.answer_query(token.namespace, QueryId(id), fitting(request)) {
+    if frontend.matching.answer_query(token.namespace, QueryId(id), fitting(request, call.sizes)) {
         return Ok(RespondQueryTaskCompletedResponse::default());
     }
     match frontend.elsewhere(call.caller, call.namespace) {
@@ -193,12 +193,13 @@ pub(super) async fn completed(
 }
 
 /// An answer that is too large is no answer, and the asker is told so.
-fn fitting(mut request: RespondQueryTaskCompletedRequest) -> QueryAnswer {
+fn fitting(mut request: RespondQueryTaskCompletedRequest, sizes: Sizes) -> QueryAnswer {
     let size = request.query_result.as_ref().map_or(0, Message::encoded_len);
-    if MAX_BLOB < size {
+    let most = sizes.blob;
+    if most < size {
         request.query_result = None;
         request.set_completed_type(QueryResultType::Failed);
-        request.error_message = format!("query result size ({size}) exceeds limit ({MAX_BLOB})");
+        request.error_message = format!("query result size ({size}) exceeds limit ({most})");
     }
     Box::new(request)
 }
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn what_workers_say() {
         let check = |request: RespondQueryTaskCompletedRequest, expected: Result<Option<usize>, (Code, &str)>| {
-            let outcome = told(fitting(request));
+            let outcome = told(fitting(request, Sizes::default()));
             let found = outcome.map(|response| response.query_result.map(|result| result.payloads.len()));
             let found = found.map_err(Status::from);
             let found = found.as_ref().map(|found| *found).map_err(|status| (status.code(), status.message()));
@@ -237,7 +238,7 @@ mod tests {
         };
         check(answer(1), Ok(Some(1)));
         let too_large = "query result size (2097162) exceeds limit (2097152)";
-        check(answer(MAX_BLOB), Err((Code::InvalidArgument, too_large)));
+        check(answer(Sizes::default().blob), Err((Code::InvalidArgument, too_large)));
         let failed = RespondQueryTaskCompletedRequest {
             completed_type: QueryResultType::Failed.into(),
             error_message: "no such query".into(),

@@ -15,7 +15,7 @@ pub(super) async fn reset(
     call: Call<'_>,
     request: ResetWorkflowExecutionRequest,
 ) -> Result<ResetWorkflowExecutionResponse, Error> {
-    let (workflow, run) = validation::reset(call.id(), &request)?;
+    let (workflow, run) = validation::reset(call.id(), &request, call.sizes)?;
     match frontend.ask(workflow, run, io::Call::Reset(Box::new(request))).await? {
         Response::Reset(response) => Ok(response),
         other => Err(unexpected(&other)),

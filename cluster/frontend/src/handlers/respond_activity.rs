@@ -15,7 +15,7 @@ use proto::temporal::api::{
     },
 };
 use replicator::{
-    ids::{NamespaceId, RunId, WorkflowKey},
+    ids::{RunId, WorkflowKey},
     shard::io::{self, ActivityClaim, Response},
 };
 
@@ -24,15 +24,15 @@ use crate::{
     errors::Error,
     frontend::{Frontend, unexpected},
     tokens::{Malformed, TaskToken},
-    validation::{self, CANCEL_TOO_LARGE, HEARTBEAT_TOO_LARGE, RESULT_TOO_LARGE},
+    validation::{self, CANCEL_TOO_LARGE, HEARTBEAT_TOO_LARGE, RESULT_TOO_LARGE, Sizes},
 };
 
 pub(super) async fn completed(
     frontend: &Frontend,
-    _: Call<'_>,
+    call: Call<'_>,
     request: RespondActivityTaskCompletedRequest,
 ) -> Result<RespondActivityTaskCompletedResponse, Error> {
-    let activity = Activity::of_token(&request.task_token, request.identity)?;
+    let activity = Activity::of_token(&request.task_token, request.identity, call.sizes)?;
     activity.complete(frontend, request.result).await?;
     Ok(RespondActivityTaskCompletedResponse::default())
 }
@@ -43,18 +43,18 @@ pub(super) async fn completed_by_id(
     request: RespondActivityTaskCompletedByIdRequest,
 ) -> Result<RespondActivityTaskCompletedByIdResponse, Error> {
     let ids = [&request.workflow_id, &request.run_id, &request.activity_id];
-    let activity = Activity::of_id(call.id(), ids, request.identity)?;
+    let activity = Activity::of_id(call, ids, request.identity)?;
     activity.complete(frontend, request.result).await?;
     Ok(RespondActivityTaskCompletedByIdResponse::default())
 }
 
 pub(super) async fn failed(
     frontend: &Frontend,
-    _: Call<'_>,
+    call: Call<'_>,
     request: RespondActivityTaskFailedRequest,
 ) -> Result<RespondActivityTaskFailedResponse, Error> {
     validation::activity_failure(request.failure.as_ref())?;
-    let activity = Activity::of_token(&request.task_token, request.identity)?;
+    let activity = Activity::of_token(&request.task_token, request.identity, call.sizes)?;
     let failures = activity.fail(frontend, request.failure, request.last_heartbeat_details).await?;
     Ok(RespondActivityTaskFailedResponse { failures })
 }
@@ -65,7 +65,7 @@ pub(super) async fn failed_by_id(
     request: RespondActivityTaskFailedByIdRequest,
 ) -> Result<RespondActivityTaskFailedByIdResponse, Error> {
     let ids = [&request.workflow_id, &request.run_id, &request.activity_id];
-    let activity = Activity::of_id(call.id(), ids, request.identity)?;
+    let activity = Activity::of_id(call, ids, request.identity)?;
     validation::activity_failure(request.failure.as_ref())?;
     let failures = activity.fail(frontend, request.failure, request.last_heartbeat_details).await?;
     Ok(RespondActivityTaskFailedByIdResponse { failures })
@@ -73,10 +73,10 @@ pub(super) async fn failed_by_id(
 
 pub(super) async fn canceled(
     frontend: &Frontend,
-    _: Call<'_>,
+    call: Call<'_>,
     request: RespondActivityTaskCanceledRequest,
 ) -> Result<RespondActivityTaskCanceledResponse, Error> {
-    let activity = Activity::of_token(&request.task_token, request.identity)?;
+    let activity = Activity::of_token(&request.task_token, request.identity, call.sizes)?;
     activity.cancel(frontend, request.details).await?;
     Ok(RespondActivityTaskCanceledResponse::default())
 }
@@ -87,17 +87,17 @@ pub(super) async fn canceled_by_id(
     request: RespondActivityTaskCanceledByIdRequest,
 ) -> Result<RespondActivityTaskCanceledByIdResponse, Error> {
     let ids = [&request.workflow_id, &request.run_id, &request.activity_id];
-    let activity = Activity::of_id(call.id(), ids, request.identity)?;
+    let activity = Activity::of_id(call, ids, request.identity)?;
     activity.cancel(frontend, request.details).await?;
     Ok(RespondActivityTaskCanceledByIdResponse::default())
 }
 
 pub(super) async fn heartbeat(
     frontend: &Frontend,
-    _: Call<'_>,
+    call: Call<'_>,
     request: RecordActivityTaskHeartbeatRequest,
 ) -> Result<RecordActivityTaskHeartbeatResponse, Error> {
-    let activity = Activity::of_token(&request.task_token, request.identity)?;
+    let activity = Activity::of_token(&request.task_token, request.identity, call.sizes)?;
     let cancel_requested = activity.heartbeat(frontend, request.details).await?;
     Ok(RecordActivityTaskHeartbeatResponse { cancel_requested, ..Default::default() })
 }
@@ -108,7 +108,7 @@ pub(super) async fn heartbeat_by_id(
     request: RecordActivityTaskHeartbeatByIdRequest,
 ) -> Result<RecordActivityTaskHeartbeatByIdResponse, Error> {
     let ids = [&request.workflow_id, &request.run_id, &request.activity_id];
-    let activity = Activity::of_id(call.id(), ids, request.identity)?;
+    let activity = Activity::of_id(call, ids, request.identity)?;
     let cancel_requested = activity.heartbeat(frontend, request.details).await?;
     Ok(RecordActivityTaskHeartbeatByIdResponse { cancel_requested, ..Default::default() })
 }
@@ -119,26 +119,27 @@ struct Activity {
     run: Option<RunId>,
     claim: ActivityClaim,
     identity: String,
+    sizes: Sizes,
 }
 
 impl Activity {
-    fn of_token(token: &[u8], identity: String) -> Result<Self, Error> {
+    fn of_token(token: &[u8], identity: String, sizes: Sizes) -> Result<Self, Error> {
         let token = TaskToken::decode(token).map_err(|Malformed| Error::invalid("Error deserializing task token."))?;
-        validation::identity(&identity)?;
+        validation::identity(&identity, sizes)?;
         let claim = token.activity().ok_or_else(|| {
             Error::not_found("invalid activityID or activity already timed out or invoking workflow is completed")
         })?;
-        Ok(Self { workflow: token.workflow, run: Some(token.run), claim, identity })
+        Ok(Self { workflow: token.workflow, run: Some(token.run), claim, identity, sizes })
     }
 
-    fn of_id(namespace: NamespaceId, ids: [&String; 3], identity: String) -> Result<Self, Error> {
+    fn of_id(call: Call<'_>, ids: [&String; 3], identity: String) -> Result<Self, Error> {
         let [workflow_id, run_id, activity_id] = ids;
-        let (workflow, run) = validation::by_id(namespace, workflow_id, run_id, activity_id, &identity)?;
-        Ok(Self { workflow, run, claim: ActivityClaim::ById(activity_id.clone()), identity })
+        let (workflow, run) = validation::by_id(call.id(), workflow_id, run_id, activity_id, &identity, call.sizes)?;
+        Ok(Self { workflow, run, claim: ActivityClaim::ById(activity_id.clone()), identity, sizes: call.sizes })
     }
 
     async fn complete(self, frontend: &Frontend, result: Option<Payloads>) -> Result<(), Error> {
-        if let Some(failure) = validation::fail_too_large(RESULT_TOO_LARGE, result.as_ref()) {
+        if let Some(failure) = validation::fail_too_large(RESULT_TOO_LARGE, result.as_ref(), self.sizes) {
             return self.fail_with(frontend, failure).await;
         }
         let call = io::Call::CompleteActivity { activity: self.claim, result, identity: self.identity };
@@ -153,11 +154,11 @@ impl Activity {
         mut last_heartbeat: Option<Payloads>,
     ) -> Result<Vec<Failure>, Error> {
         let mut replaced = Vec::new();
-        if let Some(instead) = validation::fail_too_large(HEARTBEAT_TOO_LARGE, last_heartbeat.as_ref()) {
+        if let Some(instead) = validation::fail_too_large(HEARTBEAT_TOO_LARGE, last_heartbeat.as_ref(), self.sizes) {
             last_heartbeat = None;
             replaced.push(instead);
         }
-        if let Some(instead) = validation::shrink(failure.as_ref()) {
+        if let Some(instead) = validation::shrink(failure.as_ref(), self.sizes) {
             failure = Some(instead.clone());
             replaced.push(instead);
         }
@@ -172,7 +173,7 @@ impl Activity {
     }
 
     async fn cancel(self, frontend: &Frontend, details: Option<Payloads>) -> Result<(), Error> {
-        if let Some(failure) = validation::fail_too_large(CANCEL_TOO_LARGE, details.as_ref()) {
+        if let Some(failure) = validation::fail_too_large(CANCEL_TOO_LARGE, details.as_ref(), self.sizes) {
             return self.fail_with(frontend, failure).await;
         }
         let call = io::Call::CancelActivity { activity: self.claim, details, identity: self.identity };
@@ -181,7 +182,7 @@ impl Activity {
 
     /// Answers whether the activity is to stop.
     async fn heartbeat(self, frontend: &Frontend, details: Option<Payloads>) -> Result<bool, Error> {
-        if let Some(failure) = validation::fail_too_large(HEARTBEAT_TOO_LARGE, details.as_ref()) {
+        if let Some(failure) = validation::fail_too_large(HEARTBEAT_TOO_LARGE, details.as_ref(), self.sizes) {
             self.fail_with(frontend, failure).await?;
             return Ok(true);
         }

@@ -19,11 +19,11 @@ use crate::{
 
 pub(super) async fn completed(
     frontend: &Frontend,
-    _: Call<'_>,
+    call: Call<'_>,
     request: RespondWorkflowTaskCompletedRequest,
 ) -> Result<WorkflowTaskCompleted, Error> {
     let (workflow, run, claim) = claimed(&request.task_token)?;
-    validation::identity(&request.identity)?;
+    validation::identity(&request.identity, call.sizes)?;
     validation::deployment(request.deployment_options.as_ref())?;
     let call = io::Call::CompleteWorkflowTask(claim, Box::new(request));
     match frontend.ask(workflow, Some(run), call).await? {
@@ -38,12 +38,12 @@ pub(super) async fn completed(
 
 pub(super) async fn failed(
     frontend: &Frontend,
-    _: Call<'_>,
+    call: Call<'_>,
     mut request: RespondWorkflowTaskFailedRequest,
 ) -> Result<RespondWorkflowTaskFailedResponse, Error> {
     let (workflow, run, claim) = claimed(&request.task_token)?;
-    validation::identity(&request.identity)?;
-    if let Some(failure) = validation::shrink(request.failure.as_ref()) {
+    validation::identity(&request.identity, call.sizes)?;
+    if let Some(failure) = validation::shrink(request.failure.as_ref(), call.sizes) {
         request.failure = Some(failure);
     }
     frontend.tell(workflow, Some(run), io::Call::FailWorkflowTask(claim, Box::new(request))).await?;

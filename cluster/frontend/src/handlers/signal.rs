@@ -29,7 +29,7 @@ pub(super) async fn signal(
     request: SignalWorkflowExecutionRequest,
 ) -> Result<SignalWorkflowExecutionResponse, Error> {
     let (workflow, run) = validation::execution(call.id(), request.workflow_execution.as_ref())?;
-    validation::signal(&request)?;
+    validation::signal(&request, call.sizes)?;
     let (workflow_id, request_id) = (workflow.workflow.to_string(), request.request_id.clone());
     match frontend.ask(workflow, run, io::Call::Signal(Box::new(request))).await? {
         Response::Signaled { run } => Ok(SignalWorkflowExecutionResponse {

@@ -21,7 +21,7 @@ pub(super) async fn start(
     call: Call<'_>,
     mut request: StartWorkflowExecutionRequest,
 ) -> Result<StartWorkflowExecutionResponse, Error> {
-    validation::start(&mut request)?;
+    validation::start(&mut request, call.sizes)?;
     if request.request_id.is_empty() {
         request.request_id = frontend.fresh_id();
     }
@@ -37,7 +37,7 @@ pub(super) async fn signal_with_start(
     call: Call<'_>,
     mut request: SignalWithStartWorkflowExecutionRequest,
 ) -> Result<SignalWithStartWorkflowExecutionResponse, Error> {
-    validation::signal_with_start(&mut request)?;
+    validation::signal_with_start(&mut request, call.sizes)?;
     if request.request_id.is_empty() {
         request.request_id = frontend.fresh_id();
     }

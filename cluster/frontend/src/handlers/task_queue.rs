@@ -29,7 +29,7 @@ pub(super) async fn describe(
     request: DescribeTaskQueueRequest,
 ) -> Result<DescribeTaskQueueResponse, Error> {
     let queue = request.task_queue.as_ref();
-    validation::task_queue(queue)?;
+    validation::task_queue(queue, call.sizes)?;
     let is_sticky = queue.is_some_and(|queue| queue.kind() == TaskQueueKind::Sticky);
     let name = queue.map(|queue| queue.name.as_str()).unwrap_or_default();
     let look = |kind| frontend.matching.describe(&QueueKey::new(call.id(), kind, name));

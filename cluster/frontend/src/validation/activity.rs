@@ -12,7 +12,7 @@ use replicator::ids::{NamespaceId, RunId, WorkflowKey};
 
 use super::{
     Check,
-    limits::{MAX_BLOB, identity},
+    limits::{Sizes, identity},
     refuse,
 };
 use crate::errors::Error;
@@ -24,6 +24,7 @@ pub(crate) fn by_id(
     run_id: &str,
     activity_id: &str,
     who: &str,
+    sizes: Sizes,
 ) -> Result<(WorkflowKey, Option<RunId>), Error> {
     if workflow_id.is_empty() {
         // It would be an activity that runs by itself.
@@ -36,7 +37,7 @@ pub(crate) fn by_id(
     if activity_id.is_empty() {
         return Err(Error::invalid("ActivityId is not set on request."));
     }
-    identity(who)?;
+    identity(who, sizes)?;
     Ok((WorkflowKey { namespace, workflow: workflow_id.into() }, run))
 }
 
@@ -49,13 +50,13 @@ pub(crate) fn activity_failure(failure: Option<&Failure>) -> Check {
 }
 
 /// What stands in for payloads that are too large, with this text; `None` when they are not.
-pub(crate) fn fail_too_large(text: &str, payloads: Option<&Payloads>) -> Option<Failure> {
-    payloads.filter(|payloads| MAX_BLOB < payloads.encoded_len()).map(|_| too_large(text, None))
+pub(crate) fn fail_too_large(text: &str, payloads: Option<&Payloads>, sizes: Sizes) -> Option<Failure> {
+    payloads.filter(|payloads| sizes.blob < payloads.encoded_len()).map(|_| too_large(text, None))
 }
 
 /// What stands in for a failure that is too large; `None` when it is not.
-pub(crate) fn shrink(failure: Option<&Failure>) -> Option<Failure> {
-    let failure = failure.filter(|failure| MAX_BLOB < failure.encoded_len())?;
+pub(crate) fn shrink(failure: Option<&Failure>, sizes: Sizes) -> Option<Failure> {
+    let failure = failure.filter(|failure| sizes.blob < failure.encoded_len())?;
     let mut message = failure.message.clone();
     message.truncate(message.floor_char_boundary(KEPT_TEXT));
     let cause = Failure { message, source: failure.source.clone(), ..Default::default() };
@@ -93,10 +94,14 @@ mod tests {
 
     use super::{super::text, *};
 
+    fn usual() -> Sizes {
+        Sizes::default()
+    }
+
     #[test]
     fn activities_by_id() {
         let check = |workflow: &str, run: &str, activity: &str, who: &str, expected: Option<&str>| {
-            let outcome = by_id(NamespaceId::from_bytes([7; 16]), workflow, run, activity, who);
+            let outcome = by_id(NamespaceId::from_bytes([7; 16]), workflow, run, activity, who, usual());
             let found = outcome.err().map(|error| Status::from(error).message().to_owned());
             assert_eq!(found.as_deref(), expected);
         };
@@ -124,16 +129,16 @@ mod tests {
     #[test]
     fn what_is_too_large_is_replaced() {
         let payloads = |len| Payloads { payloads: vec![Payload { data: vec![0; len].into(), ..Default::default() }] };
-        assert_eq!(fail_too_large(RESULT_TOO_LARGE, Some(&payloads(10))), None);
-        assert_eq!(fail_too_large(RESULT_TOO_LARGE, None), None);
-        let failure = fail_too_large(RESULT_TOO_LARGE, Some(&payloads(MAX_BLOB))).unwrap();
+        assert_eq!(fail_too_large(RESULT_TOO_LARGE, Some(&payloads(10)), usual()), None);
+        assert_eq!(fail_too_large(RESULT_TOO_LARGE, None, usual()), None);
+        let failure = fail_too_large(RESULT_TOO_LARGE, Some(&payloads(usual().blob)), usual()).unwrap();
         assert_eq!(failure.message, RESULT_TOO_LARGE);
         let info = ServerFailureInfo { non_retryable: true };
         assert_eq!(failure.failure_info, Some(FailureInfo::ServerFailureInfo(info)));
 
-        assert_eq!(shrink(Some(&Failure { message: "small".into(), ..Default::default() })), None);
-        let large = Failure { message: "é".repeat(MAX_BLOB), source: "PythonSDK".into(), ..Default::default() };
-        let failure = shrink(Some(&large)).unwrap();
+        assert_eq!(shrink(Some(&Failure { message: "small".into(), ..Default::default() }), usual()), None);
+        let large = Failure { message: "é".repeat(usual().blob), source: "PythonSDK".into(), ..Default::default() };
+        let failure = shrink(Some(&large), usual()).unwrap();
         assert_eq!(failure.message, "Failure exceeds size limit.");
         let cause = failure.cause.unwrap();
         assert_eq!((cause.message.len(), cause.source.as_str()), (4096, "PythonSDK"));

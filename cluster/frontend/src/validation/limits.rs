@@ -1,15 +1,53 @@
 //! Lengths and sizes (api 11.6).
 
+use config::Setting;
 use prost::Message;
 use proto::temporal::api::common::v1::{Link, Memo, link::Variant};
 
 use super::{Check, refuse};
+use crate::rates::Limits;
 
-/// Longest id or name, in bytes.
-pub(crate) const MAX_ID: usize = 1000;
+/// How long and large parts of a request may be, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Sizes {
+    /// Ids and names.
+    pub(crate) id: usize,
+    /// Payloads of one call.
+    pub(crate) blob: usize,
+    /// Payloads of one call that are logged.
+    pub(crate) blob_warning: usize,
+    /// A memo.
+    pub(crate) memo: usize,
+    /// A memo that is logged.
+    pub(crate) memo_warning: usize,
+}
 
-/// Largest payloads of one call.
-pub(crate) const MAX_BLOB: usize = 2 * 1024 * 1024;
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { id: MAX_ID, blob: MAX_BLOB, blob_warning: usize::MAX, memo: MAX_BLOB, memo_warning: usize::MAX }
+    }
+}
+
+impl Sizes {
+    /// What somebody says who may change it, and what is usual where nobody does.
+    pub(crate) fn of(limits: &Limits, namespace: &str) -> Self {
+        let usual = Self::default();
+        let said = |setting, usual| limits(setting, namespace).map_or(usual, |size| size as usize);
+        Self {
+            id: said(Setting::IdLength, usual.id),
+            blob: said(Setting::BlobSize, usual.blob),
+            blob_warning: said(Setting::BlobWarning, usual.blob_warning),
+            memo: said(Setting::MemoSize, usual.memo),
+            memo_warning: said(Setting::MemoWarning, usual.memo_warning),
+        }
+    }
+}
+
+/// Longest id or name, if nobody says.
+const MAX_ID: usize = 1000;
+
+/// Largest payloads of one call, if nobody says.
+const MAX_BLOB: usize = 2 * 1024 * 1024;
 
 /// Most events or runs on a page, and how many there are when nothing is said.
 const MAX_EVENTS: usize = 256;
@@ -19,27 +57,35 @@ const MAX_LINKS: usize = 10;
 const MAX_LINK: usize = 4000;
 
 /// Who calls, in the caller's words.
-pub(crate) fn identity(identity: &str) -> Check {
-    if MAX_ID < identity.len() { refuse("Identity length exceeds limit.") } else { Ok(()) }
+pub(crate) fn identity(identity: &str, sizes: Sizes) -> Check {
+    if sizes.id < identity.len() { refuse("Identity length exceeds limit.") } else { Ok(()) }
 }
 
 /// The caller's name for the request.
-pub(crate) fn request_id(id: &str) -> Check {
-    if MAX_ID < id.len() { refuse("RequestId length exceeds limit.") } else { Ok(()) }
+pub(crate) fn request_id(id: &str, sizes: Sizes) -> Check {
+    if sizes.id < id.len() { refuse("RequestId length exceeds limit.") } else { Ok(()) }
 }
 
 /// Payloads, or whatever holds some.
-pub(crate) fn blob(message: Option<&impl Message>) -> Check {
-    if message.is_some_and(|message| MAX_BLOB < message.encoded_len()) {
+pub(crate) fn blob(message: Option<&impl Message>, sizes: Sizes) -> Check {
+    let size = message.map_or(0, Message::encoded_len);
+    if sizes.blob < size {
         return refuse("Blob data size exceeds limit.");
+    }
+    if sizes.blob_warning < size {
+        tracing::warn!(size, limit = sizes.blob_warning, "Blob data size exceeds the warning limit.");
     }
     Ok(())
 }
 
 /// A caller's notes.
-pub(super) fn memo(memo: Option<&Memo>) -> Check {
-    if memo.is_some_and(|memo| MAX_BLOB < memo.encoded_len()) {
+pub(super) fn memo(memo: Option<&Memo>, sizes: Sizes) -> Check {
+    let size = memo.map_or(0, Message::encoded_len);
+    if sizes.memo < size {
         return refuse("Memo size exceeds limit.");
+    }
+    if sizes.memo_warning < size {
+        tracing::warn!(size, limit = sizes.memo_warning, "Memo size exceeds the warning limit.");
     }
     Ok(())
 }
@@ -85,31 +131,51 @@ pub(crate) fn page_size(asked: i32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use proto::temporal::api::common::v1::{Payload, Payloads, link};
 
     use super::{super::text, *};
 
+    fn usual() -> Sizes {
+        Sizes::default()
+    }
+
+    #[test]
+    fn sizes_are_as_somebody_says() {
+        let limits: Limits = Arc::new(|setting, namespace| match (setting, namespace) {
+            (Setting::BlobSize, "small") => Some(5),
+            (Setting::BlobWarning, "small") => Some(3),
+            (Setting::IdLength, _) => Some(20),
+            _ => None,
+        });
+        assert_eq!(Sizes::of(&limits, "other"), Sizes { id: 20, ..usual() });
+        let small = Sizes::of(&limits, "small");
+        assert_eq!(small, Sizes { id: 20, blob: 5, blob_warning: 3, ..usual() });
+        let payloads = |len| Payloads { payloads: vec![Payload { data: vec![0; len].into(), ..Default::default() }] };
+        assert_eq!(text(blob(Some(&payloads(1)), small)), None, "logged");
+        assert_eq!(text(blob(Some(&payloads(2)), small)).as_deref(), Some("Blob data size exceeds limit."));
+    }
+
     #[test]
     fn lengths_count_bytes() {
         let limit = "é".repeat(500);
-        assert_eq!(text(identity(&limit)), None);
-        assert_eq!(text(identity(&(limit.clone() + "x"))).as_deref(), Some("Identity length exceeds limit."));
-        assert_eq!(text(request_id(&limit)), None);
-        assert_eq!(text(request_id(&(limit + "x"))).as_deref(), Some("RequestId length exceeds limit."));
+        assert_eq!(text(identity(&limit, usual())), None);
+        assert_eq!(text(identity(&(limit.clone() + "x"), usual())).as_deref(), Some("Identity length exceeds limit."));
+        assert_eq!(text(request_id(&limit, usual())), None);
+        assert_eq!(text(request_id(&(limit + "x"), usual())).as_deref(), Some("RequestId length exceeds limit."));
     }
 
     #[test]
     fn sizes_count_the_message() {
         let payload = |len| Payload { data: vec![0; len].into(), ..Default::default() };
         let payloads = |len| Payloads { payloads: vec![payload(len)] };
-        assert_eq!(text(blob(None::<&Payloads>)), None);
-        assert_eq!(text(blob(Some(&payloads(MAX_BLOB - 10)))), None);
-        assert_eq!(text(blob(Some(&payloads(MAX_BLOB)))).as_deref(), Some("Blob data size exceeds limit."));
+        assert_eq!(text(blob(None::<&Payloads>, usual())), None);
+        assert_eq!(text(blob(Some(&payloads(MAX_BLOB - 10)), usual())), None);
+        assert_eq!(text(blob(Some(&payloads(MAX_BLOB)), usual())).as_deref(), Some("Blob data size exceeds limit."));
         let notes = |len| Memo { fields: BTreeMap::from([("a".into(), payload(len))]) };
-        assert_eq!(text(memo(Some(&notes(MAX_BLOB - 20)))), None);
-        assert_eq!(text(memo(Some(&notes(MAX_BLOB)))).as_deref(), Some("Memo size exceeds limit."));
+        assert_eq!(text(memo(Some(&notes(MAX_BLOB - 20)), usual())), None);
+        assert_eq!(text(memo(Some(&notes(MAX_BLOB)), usual())).as_deref(), Some("Memo size exceeds limit."));
     }
 
     #[test]

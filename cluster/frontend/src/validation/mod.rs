@@ -20,7 +20,7 @@ pub(crate) use crate::validation::{
         CANCEL_TOO_LARGE, HEARTBEAT_TOO_LARGE, RESULT_TOO_LARGE, activity_failure, by_id, fail_too_large, shrink,
     },
     execution::{chain, execution},
-    limits::{MAX_BLOB, blob, identity, page_size},
+    limits::{Sizes, blob, identity, page_size},
     poll::{deployment, poll},
     queue::task_queue,
     reset::reset,

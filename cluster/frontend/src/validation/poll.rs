@@ -5,7 +5,12 @@ use proto::temporal::api::{
     taskqueue::v1::TaskQueue,
 };
 
-use super::{Check, limits::identity, queue::task_queue, refuse};
+use super::{
+    Check,
+    limits::{Sizes, identity},
+    queue::task_queue,
+    refuse,
+};
 use crate::errors::Error;
 
 /// Who polls which queue, as what.
@@ -14,9 +19,10 @@ pub(crate) fn poll(
     who: &str,
     deployment_options: Option<&WorkerDeploymentOptions>,
     version: Option<&WorkerVersionCapabilities>,
+    sizes: Sizes,
 ) -> Check {
-    task_queue(queue)?;
-    identity(who)?;
+    task_queue(queue, sizes)?;
+    identity(who, sizes)?;
     deployment(deployment_options)?;
     match version {
         Some(version) if version.use_versioning && version.build_id.is_empty() => {
@@ -61,7 +67,7 @@ mod tests {
                     use_versioning,
                     ..Default::default()
                 });
-                let outcome = poll(Some(&queue), "me", options.as_ref(), version.as_ref());
+                let outcome = poll(Some(&queue), "me", options.as_ref(), version.as_ref(), Sizes::default());
                 assert_eq!(outcome.err().map(|error| Status::from(error).code()), expected, "{options:?} {version:?}");
             };
         let options = |name: &str, build_id: &str, mode: WorkerVersioningMode| {

@@ -2,20 +2,20 @@
 
 use proto::temporal::api::{enums::v1::TaskQueueKind, taskqueue::v1::TaskQueue};
 
-use super::{Check, limits::MAX_ID, refuse};
+use super::{Check, limits::Sizes, refuse};
 
 /// A queue of the caller's, by its name; one worker's own queue has beside it the name of the queue that all share.
-pub(crate) fn task_queue(queue: Option<&TaskQueue>) -> Check {
+pub(crate) fn task_queue(queue: Option<&TaskQueue>, sizes: Sizes) -> Check {
     let Some(queue) = queue else { return refuse("taskQueue is not set") };
     if queue.name.is_empty() {
         return refuse("missing task queue name");
     }
-    name(&queue.name)?;
-    if queue.kind() == TaskQueueKind::Sticky { name(&queue.normal_name) } else { Ok(()) }
+    name(&queue.name, sizes)?;
+    if queue.kind() == TaskQueueKind::Sticky { name(&queue.normal_name, sizes) } else { Ok(()) }
 }
 
-fn name(name: &str) -> Check {
-    if MAX_ID < name.len() {
+fn name(name: &str, sizes: Sizes) -> Check {
+    if sizes.id < name.len() {
         return refuse("taskQueue length exceeds limit");
     }
     if name.starts_with(RESERVED) {
@@ -34,10 +34,10 @@ mod tests {
     fn queues() {
         let check = |name: &str, kind: TaskQueueKind, normal: &str, expected: Option<&str>| {
             let queue = TaskQueue { name: name.into(), kind: kind.into(), normal_name: normal.into() };
-            assert_eq!(text(task_queue(Some(&queue))).as_deref(), expected, "{queue:?}");
+            assert_eq!(text(task_queue(Some(&queue), Sizes::default())).as_deref(), expected, "{queue:?}");
         };
         let long = "x".repeat(1001);
-        assert_eq!(text(task_queue(None)).as_deref(), Some("taskQueue is not set"));
+        assert_eq!(text(task_queue(None, Sizes::default())).as_deref(), Some("taskQueue is not set"));
         check("", TaskQueueKind::Unspecified, "", Some("missing task queue name"));
         check("orders", TaskQueueKind::Normal, "", None);
         check(" ", TaskQueueKind::Normal, "", None);

@@ -4,20 +4,20 @@ use proto::temporal::api::workflowservice::v1::SignalWorkflowExecutionRequest;
 
 use super::{
     Check,
-    limits::{MAX_ID, blob, links, request_id},
+    limits::{Sizes, blob, links, request_id},
     refuse,
 };
 
 /// What is sent; to whom is checked with the execution.
-pub(crate) fn signal(request: &SignalWorkflowExecutionRequest) -> Check {
+pub(crate) fn signal(request: &SignalWorkflowExecutionRequest, sizes: Sizes) -> Check {
     if request.signal_name.is_empty() {
         return refuse("SignalName is not set on request.");
     }
-    if MAX_ID < request.signal_name.len() {
+    if sizes.id < request.signal_name.len() {
         return refuse("SignalName length exceeds limit.");
     }
-    request_id(&request.request_id)?;
-    blob(request.input.as_ref())?;
+    request_id(&request.request_id, sizes)?;
+    blob(request.input.as_ref(), sizes)?;
     links(&request.links)
 }
 
@@ -31,7 +31,7 @@ mod tests {
     fn signals() {
         let valid = || SignalWorkflowExecutionRequest { signal_name: "paid".into(), ..Default::default() };
         let check = |request: SignalWorkflowExecutionRequest, expected: Option<&str>| {
-            assert_eq!(text(signal(&request)).as_deref(), expected);
+            assert_eq!(text(signal(&request, Sizes::default())).as_deref(), expected);
         };
         let long = "x".repeat(1001);
         check(valid(), None);

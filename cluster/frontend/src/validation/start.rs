@@ -9,7 +9,7 @@ use proto::temporal::api::{
 
 use super::{
     Check,
-    limits::{MAX_ID, blob, links, memo, request_id},
+    limits::{Sizes, blob, links, memo, request_id},
     priority::priority,
     queue::task_queue,
     refuse,
@@ -18,15 +18,15 @@ use super::{
 };
 
 /// A start.
-pub(crate) fn start(request: &mut StartWorkflowExecutionRequest) -> Check {
-    workflow_id(&request.workflow_id)?;
+pub(crate) fn start(request: &mut StartWorkflowExecutionRequest, sizes: Sizes) -> Check {
+    workflow_id(&request.workflow_id, sizes)?;
     retry_policy(request.retry_policy.as_ref())?;
     match request.workflow_type.as_ref().map(|kind| kind.name.len()) {
         None | Some(0) => return refuse("WorkflowType is not set on request."),
-        Some(len) if MAX_ID < len => return refuse("WorkflowType length exceeds limit."),
+        Some(len) if sizes.id < len => return refuse("WorkflowType length exceeds limit."),
         Some(_) => {}
     }
-    task_queue(request.task_queue.as_ref())?;
+    task_queue(request.task_queue.as_ref(), sizes)?;
     timeouts(Timeouts {
         execution: request.workflow_execution_timeout.as_ref(),
         run: request.workflow_run_timeout.as_ref(),
@@ -34,7 +34,7 @@ pub(crate) fn start(request: &mut StartWorkflowExecutionRequest) -> Check {
         delay: request.workflow_start_delay.as_ref(),
     })?;
     schedule(&request.cron_schedule, request.workflow_start_delay.as_ref())?;
-    request_id(&request.request_id)?;
+    request_id(&request.request_id, sizes)?;
     policies(Conflict::Fail, &mut request.workflow_id_reuse_policy, &mut request.workflow_id_conflict_policy)?;
     if let Some(options) = &request.on_conflict_options
         && options.attach_completion_callbacks
@@ -44,25 +44,25 @@ pub(crate) fn start(request: &mut StartWorkflowExecutionRequest) -> Check {
     }
     priority(request.priority.as_ref())?;
     links(&request.links)?;
-    blob(request.input.as_ref())?;
-    memo(request.memo.as_ref())?;
+    blob(request.input.as_ref(), sizes)?;
+    memo(request.memo.as_ref(), sizes)?;
     fill_in(request.retry_policy.as_mut());
     Ok(())
 }
 
 /// A signal that may start.
-pub(crate) fn signal_with_start(request: &mut SignalWithStartWorkflowExecutionRequest) -> Check {
-    workflow_id(&request.workflow_id)?;
+pub(crate) fn signal_with_start(request: &mut SignalWithStartWorkflowExecutionRequest, sizes: Sizes) -> Check {
+    workflow_id(&request.workflow_id, sizes)?;
     if request.signal_name.is_empty() {
         return refuse("signal not set");
     }
-    length("signal name", request.signal_name.len())?;
+    length("signal name", request.signal_name.len(), sizes)?;
     match request.workflow_type.as_ref().map(|kind| kind.name.len()) {
         None | Some(0) => return refuse("workflow type not set"),
-        Some(len) => length("workflow type name", len)?,
+        Some(len) => length("workflow type name", len, sizes)?,
     }
-    task_queue(request.task_queue.as_ref())?;
-    length("Request ID", request.request_id.len())?;
+    task_queue(request.task_queue.as_ref(), sizes)?;
+    length("Request ID", request.request_id.len(), sizes)?;
     timeouts(Timeouts {
         execution: request.workflow_execution_timeout.as_ref(),
         run: request.workflow_run_timeout.as_ref(),
@@ -79,20 +79,21 @@ pub(crate) fn signal_with_start(request: &mut SignalWithStartWorkflowExecutionRe
     policies(Conflict::UseExisting, &mut request.workflow_id_reuse_policy, &mut request.workflow_id_conflict_policy)?;
     priority(request.priority.as_ref())?;
     links(&request.links)?;
-    blob(request.input.as_ref())?;
-    blob(request.signal_input.as_ref())?;
-    memo(request.memo.as_ref())?;
+    blob(request.input.as_ref(), sizes)?;
+    blob(request.signal_input.as_ref(), sizes)?;
+    memo(request.memo.as_ref(), sizes)?;
     fill_in(request.retry_policy.as_mut());
     Ok(())
 }
 
-fn workflow_id(id: &str) -> Check {
-    if id.is_empty() { refuse("WorkflowId is not set on request.") } else { length("WorkflowId", id.len()) }
+fn workflow_id(id: &str, sizes: Sizes) -> Check {
+    if id.is_empty() { refuse("WorkflowId is not set on request.") } else { length("WorkflowId", id.len(), sizes) }
 }
 
-fn length(what: &str, len: usize) -> Check {
-    if MAX_ID < len {
-        return refuse(format!("{what} exceeds maximum allowed length ({len}/{MAX_ID})"));
+fn length(what: &str, len: usize, sizes: Sizes) -> Check {
+    let most = sizes.id;
+    if most < len {
+        return refuse(format!("{what} exceeds maximum allowed length ({len}/{most})"));
     }
     Ok(())
 }
@@ -220,7 +221,7 @@ mod tests {
                 ..Default::default()
             };
             change(&mut request);
-            assert_eq!(text(signal_with_start(&mut request)).as_deref(), expected);
+            assert_eq!(text(signal_with_start(&mut request, Sizes::default())).as_deref(), expected);
         };
         check(|_| {}, None);
         check(|r| r.workflow_id = long(), Some("WorkflowId exceeds maximum allowed length (1001/1000)"));
@@ -290,7 +291,7 @@ mod tests {
             ..Default::default()
         };
         change(&mut request);
-        assert_eq!(text(start(&mut request)).as_deref(), expected);
+        assert_eq!(text(start(&mut request, Sizes::default())).as_deref(), expected);
     }
 
     fn kind(name: &str) -> Option<WorkflowType> {
