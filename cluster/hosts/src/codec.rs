@@ -1,6 +1,6 @@
 //! Messages as they travel: bytes, so that a call that is passed on to another host or cluster is not taken apart for it.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::{
     Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -44,7 +44,11 @@ impl Decoder for BytesCodec {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+        // What is made of it may live long, and a part of it keeps all that it lies in: here the buffer of a connection's stream,
+        // many times as large as most messages. So they are copied, once.
+        let mut message = Vec::with_capacity(buffer.remaining());
+        message.put(buffer);
+        Ok(Some(message.into()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -2,6 +2,8 @@
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
+use bytes::Bytes;
+use prost::Message;
 use proto::temporal::{
     api::common::v1::DataBlob,
     server::api::{
@@ -193,7 +195,7 @@ fn history_task(
     let new_run = match &attributes.new_run_events {
         None => None,
         Some(events) => {
-            let batch = HistoryBatch::received(events.data.clone()).map_err(|_| Malformed("new_run_events"))?;
+            let batch = HistoryBatch::received(own(&events.data)).map_err(|_| Malformed("new_run_events"))?;
             if batch.first() != EventId::FIRST {
                 return Err(Malformed("new_run_events do not begin at event 1"));
             }
@@ -242,7 +244,13 @@ fn activity_task(attributes: &wire::SyncActivityTaskAttributes) -> Result<(RunKe
     let run = run_key(&attributes.namespace_id, &attributes.workflow_id, &attributes.run_id)?;
     let items = attributes.version_history.as_ref().ok_or(Malformed("version_history is missing"))?;
     let versions = versions(&items.items)?;
-    Ok((run, IncomingKind::Activity { versions, attributes: Box::new(attributes.clone()) }))
+    let has_payloads = attributes.details.is_some() || attributes.last_failure.is_some();
+    let attributes = match has_payloads {
+        true => wire::SyncActivityTaskAttributes::decode(own(&attributes.encode_to_vec())),
+        false => Ok(attributes.clone()),
+    };
+    let attributes = Box::new(attributes.map_err(|_| Malformed("activity"))?);
+    Ok((run, IncomingKind::Activity { versions, attributes }))
 }
 
 /// All that is told of a deletion is in the row (section 14). How far the run had come is our own.
@@ -273,6 +281,11 @@ pub fn run_of(task: &wire::ReplicationTask) -> Option<RunKey> {
     told.or_else(|| task.raw_task_info.as_ref().and_then(|row| of(&row.namespace_id, &row.workflow_id, &row.run_id)))
 }
 
+/// The same bytes apart from the frame in which they came. What is made of them may live long, and a part of a frame keeps all of it.
+fn own(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 /// Parse batches that must follow one another and lie on the branch that `versions` describes.
 ///
 /// # Errors
@@ -284,7 +297,7 @@ pub fn batches<'a>(
 ) -> Result<Vec<HistoryBatch>, Malformed> {
     let mut batches: Vec<HistoryBatch> = Vec::new();
     for blob in blobs {
-        let batch = HistoryBatch::received(blob.data.clone()).map_err(|_| Malformed("events are no batch"))?;
+        let batch = HistoryBatch::received(own(&blob.data)).map_err(|_| Malformed("events are no batch"))?;
         if batches.last().is_some_and(|before| before.last().next() != batch.first()) {
             return Err(Malformed("batches leave a hole"));
         }
