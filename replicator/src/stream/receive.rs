@@ -366,6 +366,6 @@ fn differs(draft: &Draft<'_>, run: RunId, told: Option<u64>) -> bool {
         || state.is_comparable()
             && draft.buried.is_none()
             && !draft.recovers
-            && pending.iter().all(|(_, activity)| activity.version == last);
+            && pending.versions() == Some((last, last));
     is_comparable && state.digest() != told
 }

@@ -326,6 +326,10 @@ impl Item<EventId> for Activity {
         self.timeouts().map(|(time, _)| time).min()
     }
 
+    fn version(&self) -> Option<FailoverVersion> {
+        Some(self.version)
+    }
+
     fn weight(&self, _: &EventId) -> usize {
         let attributes = &self.attributes;
         let details = self.heartbeat.as_ref().and_then(|heartbeat| heartbeat.details.as_ref());

@@ -116,8 +116,8 @@ impl MutableState {
     /// tells.
     #[must_use]
     pub fn newest_version(&self) -> FailoverVersion {
-        let attempts = self.activities.table.iter().map(|(_, activity)| activity.version);
-        attempts.fold(self.last_write_version(), FailoverVersion::max)
+        let attempts = self.activities.table.versions().map(|(_, highest)| highest);
+        attempts.into_iter().fold(self.last_write_version(), FailoverVersion::max)
     }
 
     /// Whether the run still runs.

@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use crate::time::Timestamp;
+use crate::{time::Timestamp, version::FailoverVersion};
 
 /// What a table asks of its items.
 pub trait Item<K> {
@@ -15,6 +15,11 @@ pub trait Item<K> {
 
     /// When the item is to be looked at, if ever.
     fn deadline(&self) -> Option<Timestamp>;
+
+    /// Version under which it last changed, if items of its kind have one.
+    fn version(&self) -> Option<FailoverVersion> {
+        None
+    }
 
     /// About how many bytes it takes beside its own size, those of its key included.
     fn weight(&self, key: &K) -> usize;
@@ -38,6 +43,8 @@ pub struct Table<K, V> {
     weight: usize,
     /// Deadlines of all items that are not stale.
     deadlines: BTreeSet<(Timestamp, K)>,
+    /// How many of all items that are not stale have each version.
+    versions: BTreeMap<FailoverVersion, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +53,7 @@ struct Slot<V> {
     digest: u64,
     weight: usize,
     deadline: Option<Timestamp>,
+    version: Option<FailoverVersion>,
 }
 
 impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
@@ -64,6 +72,7 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
             if let Some(deadline) = slot.deadline {
                 self.deadlines.remove(&(deadline, key.clone()));
             }
+            forget_version(&mut self.versions, slot.version);
         }
         self.changed.insert(key.clone());
         Some(&mut slot.value)
@@ -86,6 +95,7 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
             if let Some(deadline) = slot.deadline {
                 self.deadlines.remove(&(deadline, key.clone()));
             }
+            forget_version(&mut self.versions, slot.version);
         }
         self.changed.insert(key.clone());
         Some(slot.value)
@@ -125,6 +135,8 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
             slot.digest = slot.value.digest(&key);
             slot.deadline = slot.value.deadline();
             slot.weight = weight(&key, &slot.value);
+            slot.version = slot.value.version();
+            note_version(&mut self.versions, slot.version);
             self.digest = self.digest.wrapping_add(slot.digest);
             self.weight += slot.weight;
             if let Some(deadline) = slot.deadline {
@@ -137,7 +149,9 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
     /// An item that was loaded: present, and not changed. Its key is new.
     pub fn restore(&mut self, key: K, value: V) {
         let (digest, deadline, weight) = (value.digest(&key), value.deadline(), weight(&key, &value));
-        let slot = Slot { value, digest, weight, deadline };
+        let version = value.version();
+        let slot = Slot { value, digest, weight, deadline, version };
+        note_version(&mut self.versions, slot.version);
         self.digest = self.digest.wrapping_add(slot.digest);
         self.weight += slot.weight;
         if let Some(deadline) = slot.deadline {
@@ -165,6 +179,15 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.stale().fold(self.digest, |sum, (key, value)| sum.wrapping_add(value.digest(key)))
+    }
+
+    /// The lowest and the highest version of all items, if any has one.
+    #[must_use]
+    pub fn versions(&self) -> Option<(FailoverVersion, FailoverVersion)> {
+        let known = [self.versions.first_key_value(), self.versions.last_key_value()];
+        let known = known.into_iter().flatten().map(|(version, _)| *version);
+        let all = || known.clone().chain(self.stale().filter_map(|(_, value)| value.version()));
+        all().min().zip(all().max())
     }
 
     /// About how many bytes the items take, those excepted that a transaction is changing.
@@ -204,6 +227,24 @@ impl<K, V> Default for Table<K, V> {
             digest: 0,
             weight: 0,
             deadlines: BTreeSet::new(),
+            versions: BTreeMap::new(),
+        }
+    }
+}
+
+fn note_version(versions: &mut BTreeMap<FailoverVersion, usize>, version: Option<FailoverVersion>) {
+    if let Some(version) = version {
+        *versions.entry(version).or_default() += 1;
+    }
+}
+
+fn forget_version(versions: &mut BTreeMap<FailoverVersion, usize>, version: Option<FailoverVersion>) {
+    if let Some(version) = version
+        && let Some(count) = versions.get_mut(&version)
+    {
+        *count -= 1;
+        if *count == 0 {
+            versions.remove(&version);
         }
     }
 }
@@ -239,6 +280,10 @@ mod tests {
 
         fn deadline(&self) -> Option<Timestamp> {
             (!self.0.is_multiple_of(3)).then_some(Timestamp((self.0 / 3) as i64))
+        }
+
+        fn version(&self) -> Option<FailoverVersion> {
+            (self.0 > 3).then_some(FailoverVersion((self.0 / 4) as i64))
         }
 
         fn weight(&self, _: &i64) -> usize {
@@ -281,6 +326,8 @@ mod tests {
                 }
                 let sum = table.iter().fold(0u64, |sum, (key, note)| sum.wrapping_add(note.digest(key)));
                 prop_assert_eq!(table.digest(), sum);
+                let versions = || table.iter().filter_map(|(_, note)| note.version());
+                prop_assert_eq!(table.versions(), versions().min().zip(versions().max()));
                 let stale: Vec<i64> = table.stale().map(|(key, _)| *key).collect();
                 let weighed = table.iter().filter(|(key, _)| !stale.contains(key));
                 prop_assert_eq!(table.weight(), weighed.map(|(key, note)| weight(key, note)).sum::<usize>());
