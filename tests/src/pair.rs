@@ -62,6 +62,30 @@ pub fn alone(name: &str, keep: Keep, more: &str) -> Server {
     Server::meridian_from_file(name, &text, base + 33)
 }
 
+/// The same with so many shards, and nothing more.
+///
+/// # Panics
+///
+/// As [`start`].
+#[must_use]
+pub fn alone_with_shards(name: &str, keep: Keep, shards: usize) -> Server {
+    let (base, usual) = (free_port(4), "numHistoryShards: 4");
+    let text = example("a", keep);
+    assert!(text.contains(usual), "the example has other shards: {text}");
+    let text = moved(&text, base).replace(usual, &format!("numHistoryShards: {shards}"));
+    Server::meridian_from_file(name, &text, base + 33)
+}
+
+/// Start the cluster `a` alone on a database that is prepared for it, with more in its configuration.
+///
+/// # Panics
+///
+/// As [`start`], and when the database cannot be prepared.
+#[must_use]
+pub fn alone_on_postgres(name: &str, server: &scratch_postgres::Server, database: &str, more: &str) -> Server {
+    on_database(name, "a", &server.url(database), &postgres(server, database), more)
+}
+
 /// Start a third cluster `c`, which is as `b` but for its name. Nobody knows it yet.
 ///
 /// # Panics
@@ -95,9 +119,12 @@ pub(crate) fn deployed(name: &str) -> String {
 /// As [`start`], and when the database cannot be prepared.
 #[must_use]
 pub fn on_postgres(name: &str, cluster: &str, server: &scratch_postgres::Server, database: &str) -> Server {
+    on_database(name, cluster, &server.url(database), &postgres(server, database), "")
+}
+
+fn postgres(server: &scratch_postgres::Server, database: &str) -> String {
     let place = format!("connectAddr: '{}', user: meridian", server.folder().display());
-    let sql = format!("pluginName: postgres12, databaseName: {database}, connectProtocol: unix, {place}");
-    on_database(name, cluster, &server.url(database), &sql)
+    format!("pluginName: postgres12, databaseName: {database}, connectProtocol: unix, {place}")
 }
 
 /// The same on MariaDB.
@@ -109,17 +136,17 @@ pub fn on_postgres(name: &str, cluster: &str, server: &scratch_postgres::Server,
 pub fn on_mariadb(name: &str, cluster: &str, server: &scratch_mariadb::Server, database: &str) -> Server {
     let place = format!("connectAddr: '{}', user: root", server.socket().display());
     let sql = format!("pluginName: mysql8, databaseName: {database}, connectProtocol: unix, {place}");
-    on_database(name, cluster, &server.url(database), &sql)
+    on_database(name, cluster, &server.url(database), &sql, "")
 }
 
-fn on_database(name: &str, cluster: &str, url: &str, sql: &str) -> Server {
+fn on_database(name: &str, cluster: &str, url: &str, sql: &str, more: &str) -> Server {
     let _ = cli::meridian(&["schema", "setup", "--store", url]).ok();
     let base = free_port(4);
     let port = if cluster == "a" { 33 } else { 133 };
     let sql = format!("      sql: {{{sql}}}");
     let text = moved(&example(cluster, Keep::OnDisk), base);
     let lines = text.lines().map(|line| if line.trim_start().starts_with("sql:") { sql.as_str() } else { line });
-    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = format!("{}\n{more}\n", lines.collect::<Vec<_>>().join("\n"));
     assert!(text.contains("connectProtocol"), "the example of {cluster} has no line for sql: {text}");
     Server::meridian_from_file(&format!("{name}-{cluster}"), &text, base + port)
 }

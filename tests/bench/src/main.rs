@@ -5,14 +5,17 @@
 
 mod catch_up;
 mod conflict;
+mod crowd;
 mod handover;
 mod hosts;
 mod isolation;
 mod load;
+mod memory;
 mod postgres;
 mod regions;
 mod replication;
 mod report;
+mod scaling;
 mod side;
 mod steady;
 mod usage;
@@ -76,6 +79,10 @@ enum Other {
     Hosts(hosts::Options),
     /// Graceful handovers to and fro between two clusters of eight processes each, whose hosts are killed meanwhile, as JSON.
     Regions(regions::Options),
+    /// How much memory a host takes with very many open workflows, and whether they all work, as JSON.
+    Memory(memory::Options),
+    /// What a workflow or a call costs as shards, workflows, histories and pending activities grow, as JSON.
+    Scaling(scaling::Options),
     /// Graceful handovers to and fro under half of the load that two clusters of Meridian sustain, as JSON.
     Handover(handover::Options),
 }
@@ -95,6 +102,14 @@ impl Other {
             }
             Self::Regions(options) => {
                 let figures = regions::measure(options).await?;
+                return Ok((serde_json::to_value(&figures)?, figures.check()));
+            }
+            Self::Memory(options) => {
+                let figures = memory::measure(options).await?;
+                return Ok((serde_json::to_value(&figures)?, figures.check()));
+            }
+            Self::Scaling(options) => {
+                let figures = scaling::measure(options).await?;
                 return Ok((serde_json::to_value(&figures)?, figures.check()));
             }
             Self::Verification(options) => serde_json::to_value(verification::measure(options).await?)?,

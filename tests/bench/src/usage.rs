@@ -14,6 +14,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_seconds: f64,
     /// Bytes sent to storage.
     pub(crate) bytes_written: f64,
+    /// Resident set now.
+    pub(crate) resident_bytes: f64,
     /// Highest resident set so far.
     pub(crate) peak_bytes: f64,
 }
@@ -32,15 +34,17 @@ impl Usage {
         Ok(Self {
             cpu_seconds: ticks / TICKS_PER_SECOND,
             bytes_written: field(&read("io")?, "write_bytes:")?,
+            resident_bytes: field(&read("status")?, "VmRSS:")? * 1024.0,
             peak_bytes: field(&read("status")?, "VmHWM:")? * 1024.0,
         })
     }
 
-    /// What was used since `earlier`; the peak is a total.
+    /// What was used since `earlier`; resident sets are as they are.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
             bytes_written: self.bytes_written - earlier.bytes_written,
+            resident_bytes: self.resident_bytes,
             peak_bytes: self.peak_bytes,
         }
     }

@@ -1,0 +1,335 @@
+//! What a workflow, or a transition of one, costs the server in processor time as things grow: shards, open workflows, the history of
+//! a run, and its pending activities. Time of the processor and not of the clock, so a busy machine matters little.
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use proto::temporal::api::{
+    command::v1::{Command, ScheduleActivityTaskCommandAttributes, command::Attributes},
+    common::v1::{ActivityType, WorkflowExecution},
+    enums::v1::CommandType,
+    workflowservice::v1::{
+        RecordActivityTaskHeartbeatRequest, RespondWorkflowTaskCompletedRequest, SignalWorkflowExecutionRequest,
+    },
+};
+use serde::Serialize;
+use serde_json::json;
+use tests::{
+    pair::{self, Keep},
+    raw::Client as Raw,
+    server::Server,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    crowd::Crowd,
+    load::{Load, connect, input_of, start},
+    replication::{NAMESPACE, register},
+    usage::Usage,
+    worker::{Client, Place, activity_poll, queue_named, survive, work, workflow_poll},
+};
+
+/// Measures cost as things grow.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// What grows; everything if it is not said.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Axis::Shards, Axis::Open, Axis::Events, Axis::Activities, Axis::Standby])]
+    axes: Vec<Axis>,
+    /// Numbers of shards.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 64, 1_024])]
+    shards: Vec<usize>,
+    /// Numbers of open workflows.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 50_000, 200_000])]
+    open: Vec<usize>,
+    /// Numbers of events of one run.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 25_000, 50_000])]
+    events: Vec<usize>,
+    /// Numbers of pending activities of one run.
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 200, 2_000])]
+    activities: Vec<usize>,
+    /// Workflows of one activity that are run to measure what one costs.
+    #[arg(long, default_value_t = 2_000)]
+    workflows: usize,
+    /// Calls of a kind that are made to measure what one costs.
+    #[arg(long, default_value_t = 1_000)]
+    calls: usize,
+}
+
+/// What grows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
+pub(crate) enum Axis {
+    /// Shards of the cluster.
+    Shards,
+    /// Workflows that are open, and of which nothing happens meanwhile.
+    Open,
+    /// Events of a run that is signalled.
+    Events,
+    /// Pending activities of a run that is signalled, and one of which tells that it is alive.
+    Activities,
+    /// The same, on a standby that is told of it.
+    Standby,
+}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Figures {
+    /// A line for each size.
+    rows: Vec<Row>,
+    /// For each thing that was measured along an axis, the most divided by the least.
+    spreads: Vec<(Axis, &'static str, f64)>,
+}
+
+/// What one thing costs at one size.
+#[derive(Debug, Serialize)]
+struct Row {
+    axis: Axis,
+    size: usize,
+    what: &'static str,
+    cpu_ms: f64,
+}
+
+impl Figures {
+    fn add(&mut self, axis: Axis, size: usize, what: &'static str, cpu_ms: f64) {
+        self.rows.push(Row { axis, size, what, cpu_ms });
+    }
+
+    fn spread(&mut self) {
+        for row in &self.rows {
+            if self.spreads.iter().any(|(axis, what, _)| (*axis, *what) == (row.axis, row.what)) {
+                continue;
+            }
+            let alike = self.rows.iter().filter(|other| (other.axis, other.what) == (row.axis, row.what));
+            let (least, most) =
+                alike.fold((f64::MAX, 0.0), |(least, most), row| (row.cpu_ms.min(least), row.cpu_ms.max(most)));
+            self.spreads.push((row.axis, row.what, most / least));
+        }
+    }
+
+    /// Whether all is flat.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let steep: Vec<_> = self.spreads.iter().filter(|(_, _, spread)| *spread > FLAT).collect();
+        anyhow::ensure!(steep.is_empty(), "more than {FLAT} times as much at one size as at another: {steep:?}");
+        Ok(())
+    }
+}
+
+/// Measure along each axis.
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
+    let mut figures = Figures::default();
+    for axis in &options.axes {
+        match axis {
+            Axis::Shards => shards(options, &mut figures).await,
+            Axis::Open => open(options, &mut figures).await,
+            Axis::Events => events(options, &mut figures).await,
+            Axis::Activities => activities(options, &mut figures).await,
+            Axis::Standby => standby(options, &mut figures).await,
+        }
+        .with_context(|| format!("{axis:?}"))?;
+    }
+    figures.spread();
+    Ok(figures)
+}
+
+async fn shards(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    for count in &options.shards {
+        let server = alone(*count).await?;
+        let cost = workflow_cost(&server, options).await?;
+        figures.add(Axis::Shards, *count, "workflow", cost);
+    }
+    Ok(())
+}
+
+async fn open(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    let server = alone(SHARDS).await?;
+    let mut opened = 0;
+    for count in &options.open {
+        {
+            let mut crowd = Crowd::at(server.address(0), &place("crowd")).await?;
+            crowd.open(opened, *count).await?;
+        }
+        opened = *count;
+        let cost = workflow_cost(&server, options).await?;
+        figures.add(Axis::Open, *count, "workflow", cost);
+    }
+    Ok(())
+}
+
+async fn events(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    let server = alone(SHARDS).await?;
+    let mut client = connect(server.address(0)).await?;
+    start(&mut client, &place("nobody"), "long", input_of("long")).await?;
+    // It was started, and its first workflow task was scheduled.
+    let mut written = 2;
+    for size in &options.events {
+        let from = size.saturating_sub(options.calls).max(written);
+        signal_all(&client, "long", written..from).await?;
+        let before = used(&server)?;
+        signal_all(&client, "long", from..*size).await?;
+        figures.add(Axis::Events, *size, "signal", per_call(used(&server)? - before, size - from));
+        written = *size;
+    }
+    Ok(())
+}
+
+async fn activities(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    let server = alone(SHARDS).await?;
+    let mut client = connect(server.address(0)).await?;
+    for size in &options.activities {
+        let (id, place) = (format!("wide-{size}"), place(&format!("wide-{size}")));
+        schedule(&mut client, &place, &id, *size).await?;
+        let task = client.poll_activity_task_queue(activity_poll(&place)).await?.into_inner();
+        let alive = RecordActivityTaskHeartbeatRequest {
+            task_token: task.task_token.clone(),
+            namespace: NAMESPACE.to_owned(),
+            ..Default::default()
+        };
+        let mut before = used(&server)?;
+        let mut take = |figures: &mut Figures, what, calls| {
+            let now = used(&server)?;
+            figures.add(Axis::Activities, *size, what, per_call(now - before, calls));
+            before = now;
+            anyhow::Ok(())
+        };
+        for _ in 0..options.calls {
+            client.record_activity_task_heartbeat(alive.clone()).await?;
+        }
+        take(figures, "heartbeat", options.calls)?;
+        signal_all(&client, &id, 0..options.calls).await?;
+        take(figures, "signal", options.calls)?;
+        client.respond_activity_task_completed(work(task, &place)).await?;
+        // Fewer than are pending, and as many whatever the size.
+        let ended = options.activities.iter().min().map_or(0, |least| least - 1);
+        for _ in 0..ended {
+            let task = client.poll_activity_task_queue(activity_poll(&place)).await?.into_inner();
+            client.respond_activity_task_completed(work(task, &place)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn standby(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    let [a, b] = pair::start("bench-scaling", Keep::OnDisk);
+    pair::join(&a, &b);
+    register(&a, &b).await?;
+    let mut client = connect(a.address(0)).await?;
+    for size in &options.activities {
+        let (id, place) = (format!("wide-{size}"), place(&format!("wide-{size}")));
+        schedule(&mut client, &place, &id, *size).await?;
+        signal_all(&client, &id, 0..1).await?;
+        told(&b, &id, 1).await?;
+        let before = used(&b)?;
+        signal_all(&client, &id, 1..options.calls + 1).await?;
+        told(&b, &id, options.calls + 1).await?;
+        figures.add(Axis::Standby, *size, "signal", per_call(used(&b)? - before, options.calls));
+    }
+    Ok(())
+}
+
+/// Wait until a cluster was told of so many signals of a run.
+async fn told(server: &Server, id: &str, signals: usize) -> anyhow::Result<()> {
+    let standby = Raw::connect(server.address(0)).await?.without_redirection();
+    let request = json!({
+        "namespace": NAMESPACE, "execution": {"workflowId": id}, "maximumPageSize": 1,
+    });
+    let last = format!("{id} {}", signals - 1);
+    tests::wait::until_async("the standby to have everything", async || {
+        let reversed = standby.call("GetWorkflowExecutionHistoryReverse", request.clone()).await;
+        let events = reversed.map_err(|refusal| refusal.to_string())?["history"]["events"].clone();
+        if events.to_string().contains(&last) { Ok(()) } else { Err(events.to_string()) }
+    })
+    .await;
+    Ok(())
+}
+
+/// Start a run and have it schedule so many activities.
+async fn schedule(client: &mut Client, place: &Place, id: &str, count: usize) -> anyhow::Result<()> {
+    start(client, place, id, input_of(id)).await?;
+    let task = client.poll_workflow_task_queue(workflow_poll(place)).await?.into_inner();
+    let command = |number: usize| Command {
+        command_type: CommandType::ScheduleActivityTask.into(),
+        attributes: Some(Attributes::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
+            activity_id: number.to_string(),
+            activity_type: Some(ActivityType { name: "work".to_owned() }),
+            task_queue: Some(queue_named(&place.queue)),
+            input: Some(input_of(id)),
+            start_to_close_timeout: Some(prost_types::Duration { seconds: 86_400, nanos: 0 }),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let completion = RespondWorkflowTaskCompletedRequest {
+        task_token: task.task_token,
+        commands: (0..count).map(command).collect(),
+        identity: "bench".to_owned(),
+        namespace: place.namespace.clone(),
+        ..Default::default()
+    };
+    client.respond_workflow_task_completed(completion).await?;
+    Ok(())
+}
+
+/// Signal a run, a few at a time.
+async fn signal_all(client: &Client, id: &str, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
+    let mut lanes = JoinSet::new();
+    for lane in 0..LANES {
+        let (mut client, id, numbers) = (client.clone(), id.to_owned(), numbers.clone());
+        lanes.spawn(async move {
+            for number in numbers.skip(lane).step_by(LANES) {
+                let request = SignalWorkflowExecutionRequest {
+                    namespace: NAMESPACE.to_owned(),
+                    workflow_execution: Some(WorkflowExecution { workflow_id: id.clone(), run_id: String::new() }),
+                    signal_name: "signal".to_owned(),
+                    request_id: format!("{id} {number}"),
+                    ..Default::default()
+                };
+                while let Err(status) = client.signal_workflow_execution(request.clone()).await {
+                    survive(Err(status)).await?;
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = lanes.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+/// What a workflow of one activity costs a server.
+async fn workflow_cost(server: &Server, options: &Options) -> anyhow::Result<f64> {
+    let load = |queue: &str, workflows| Load { place: place(queue), workflows, concurrency: 10 };
+    let number = used(server)?;
+    load(&format!("warm-up-{number}"), 100).run(server.address(0)).await?;
+    let before = used(server)?;
+    load(&format!("load-{before}"), options.workflows).run(server.address(0)).await?;
+    Ok(per_call(used(server)? - before, options.workflows))
+}
+
+/// A server of one cluster with so many shards.
+async fn alone(shards: usize) -> anyhow::Result<Server> {
+    let server = pair::alone_with_shards("bench-scaling", Keep::OnDisk, shards);
+    let request = json!({"namespace": NAMESPACE, "workflowExecutionRetentionPeriod": "86400s"});
+    let registered = Raw::connect(server.address(0)).await?.call("RegisterNamespace", request).await;
+    registered.map_err(|refusal| anyhow::anyhow!("register: {refusal}"))?;
+    Ok(server)
+}
+
+fn place(queue: &str) -> Place {
+    Place { namespace: NAMESPACE.to_owned(), queue: queue.to_owned() }
+}
+
+/// Milliseconds of the processor so far.
+fn used(server: &Server) -> anyhow::Result<f64> {
+    Ok(Usage::of(server.process().id())?.cpu_seconds * 1e3)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn per_call(milliseconds: f64, calls: usize) -> f64 {
+    milliseconds / calls.max(1) as f64
+}
+
+/// Signals that are under way at a time.
+const LANES: usize = 4;
+/// Where shards are not what grows.
+const SHARDS: usize = 4;
+/// The most that one size may cost, as a multiple of what another does.
+const FLAT: f64 = 1.5;
