@@ -5,6 +5,8 @@ use super::{
     divergence::GaveWay,
     policy::{self, Create, Current, Update},
 };
+use alloc::boxed::Box;
+
 use crate::{
     ids::RunId,
     version::Topology,
@@ -31,7 +33,7 @@ pub fn must_wait(draft: &Draft<'_>, run: RunId, target: RunClock) -> bool {
 pub fn create(draft: &mut Draft<'_>, id: RunId, run: Run) {
     let went_on = run.state.execution.close().is_some_and(|close| close.next_run.is_some());
     let policy = policy::create(RunClock::of(&run.state), went_on, current(draft, id));
-    draft.runs.insert(id, run);
+    draft.runs.insert(id, Box::new(run));
     match policy {
         Create::Duplicate => unreachable!("the current run is here"),
         Create::AsPast => {}
@@ -128,7 +130,7 @@ pub fn end_forgotten(draft: &mut Draft<'_>, id: RunId) {
     let is_forgotten = |run: &Run| {
         run.state.execution.phase == Phase::Zombie && !run.changes.is_touched() && ends_by_us(draft, &run.state, target)
     };
-    if !draft.runs.get(&id).is_some_and(is_forgotten) {
+    if !draft.runs.get(&id).is_some_and(|run| is_forgotten(run)) {
         return;
     }
     let Some(mut transition) = draft.transition(id) else { return };

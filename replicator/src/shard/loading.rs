@@ -155,7 +155,7 @@ impl Shard {
             Loaded::Current(stored) => match stored.map(decode).transpose() {
                 Ok(run) => {
                     slot.current = run.as_ref().map(|run| run.state.run.run);
-                    slot.runs.extend(run.map(|run| (run.state.run.run, run)));
+                    slot.runs.extend(run.map(|run| (run.state.run.run, Box::new(run))));
                     None
                 }
                 Err(problem) => return self.on_slot_damaged(now, key, &problem),
@@ -172,7 +172,7 @@ impl Shard {
                     Some(alloc::format!("run {} runs and is not the current one", run.state.run.run))
                 }
                 Ok(run) => {
-                    slot.runs.insert(run.state.run.run, run);
+                    slot.runs.insert(run.state.run.run, Box::new(run));
                     None
                 }
                 Err(problem) => return self.on_slot_damaged(now, key, &problem),

@@ -26,8 +26,8 @@ use crate::{
 pub(super) struct Slot {
     /// What the slot is waiting for.
     pub(super) phase: Phase,
-    /// Loaded runs. Empty unless ready or committing.
-    pub(super) runs: BTreeMap<RunId, Run>,
+    /// Loaded runs. Empty unless ready or committing. In boxes, because a map makes room for eleven where there is one.
+    pub(super) runs: BTreeMap<RunId, Box<Run>>,
     /// The current run, among `runs` when there is one.
     pub(super) current: Option<RunId>,
     /// Runs that were looked for and do not exist, until the parked work is done.
@@ -96,7 +96,7 @@ impl Slot {
     /// About how many bytes it takes, and its place among the others. What is parked and fetched does not count: its bounds are
     /// elsewhere.
     pub(super) fn weight(&self, key: &WorkflowKey) -> usize {
-        let runs: usize = self.runs.values().map(Run::weight).sum();
+        let runs: usize = self.runs.values().map(|run| run.weight()).sum();
         2 * (size_of::<WorkflowKey>() + size_of::<Self>()) + key.workflow.0.len() + runs
     }
 

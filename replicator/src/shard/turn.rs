@@ -581,7 +581,7 @@ impl Turn {
     fn dispatches_of(
         &self,
         tasks: &[HistoryTask],
-        runs: &alloc::collections::BTreeMap<RunId, Run>,
+        runs: &alloc::collections::BTreeMap<RunId, Box<Run>>,
         active: bool,
     ) -> Vec<Dispatch> {
         let transfers = tasks.iter().filter(|task| active && matches!(task.kind, TaskKind::Transfer(_)));

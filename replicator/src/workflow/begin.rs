@@ -1,6 +1,6 @@
 //! How a run comes to be: from its first event, born here or received.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{boxed::Box, collections::BTreeMap, string::String};
 
 use proto::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 
@@ -138,7 +138,8 @@ impl Draft<'_> {
             visibility: true,
             ..Changes::default()
         };
-        self.runs.insert(run, Run { state, changes, stored: Stored::default(), queries: BTreeMap::new() });
+        let new = Run { state, changes, stored: Stored::default(), queries: BTreeMap::new() };
+        self.runs.insert(run, Box::new(new));
         self.carry_over(*self.current, run, false);
         *self.current = Some(run);
         run

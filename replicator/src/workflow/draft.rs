@@ -5,6 +5,7 @@
 //! changes after: one that refuses leaves the draft as it was.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
     vec::Vec,
@@ -40,7 +41,7 @@ pub struct Draft<'a> {
     /// The shard's sequence, for events and tasks.
     pub task_ids: &'a mut TaskIds,
     /// The loaded runs of the workflow. The current one is always among them.
-    pub runs: &'a mut BTreeMap<RunId, Run>,
+    pub runs: &'a mut BTreeMap<RunId, Box<Run>>,
     /// The current run, as of this draft.
     pub current: &'a mut Option<RunId>,
     /// The current run, as it is stored.

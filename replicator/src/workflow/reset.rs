@@ -4,6 +4,7 @@
 //! events by the one `apply`, whether the reset is decided here or told by a peer.
 
 use alloc::{
+    boxed::Box,
     collections::BTreeMap,
     format,
     string::{String, ToString},
@@ -89,7 +90,7 @@ pub fn reset(draft: &mut Draft<'_>, order: Order<'_>, id: RunId) -> Result<(), F
     run.state.reset_request_id = order.request_id.to_string();
     run.changes.base = Some(Base { run: order.base, last: item, request_id: order.request_id.to_string() });
     end_current(draft, order.reason);
-    draft.runs.insert(id, run);
+    draft.runs.insert(id, Box::new(run));
     draft.carry_over(*draft.current, id, false);
     *draft.current = Some(id);
     note_reset(draft, order.base, id, false);

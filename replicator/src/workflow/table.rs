@@ -2,6 +2,7 @@
 //! pending: it keeps the sum of its items' digests, and the order of their deadlines.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
@@ -32,7 +33,8 @@ pub trait Item<K> {
 /// more of these than a transaction changed.
 #[derive(Clone, Debug)]
 pub struct Table<K, V> {
-    items: BTreeMap<K, Slot<V>>,
+    /// In boxes, because a map makes room for eleven where there is one.
+    items: BTreeMap<K, Box<Slot<V>>>,
     /// Keys that were added, changed or removed since [`Table::take_changed`].
     changed: BTreeSet<K>,
     /// Present keys whose items are not part of `digest` and `deadlines`.
@@ -150,7 +152,7 @@ impl<K: Ord + Clone, V: Item<K>> Table<K, V> {
     pub fn restore(&mut self, key: K, value: V) {
         let (digest, deadline, weight) = (value.digest(&key), value.deadline(), weight(&key, &value));
         let version = value.version();
-        let slot = Slot { value, digest, weight, deadline, version };
+        let slot = Box::new(Slot { value, digest, weight, deadline, version });
         note_version(&mut self.versions, slot.version);
         self.digest = self.digest.wrapping_add(slot.digest);
         self.weight += slot.weight;

@@ -47,7 +47,7 @@ use core::time::Duration;
 pub(super) struct Cluster {
     pub(super) now: Timestamp,
     pub(super) namespace: Namespace,
-    pub(super) runs: BTreeMap<RunId, Run>,
+    pub(super) runs: BTreeMap<RunId, std::boxed::Box<Run>>,
     pub(super) current: Option<RunId>,
     /// What rests in the queues.
     pub(super) tasks: BTreeMap<(Category, TaskKey), HistoryTask>,

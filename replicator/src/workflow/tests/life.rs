@@ -230,7 +230,7 @@ fn follow(passive: &mut Cluster, active: &Cluster, closed: &Closed) {
                     let branch = state.histories.current().branch.clone();
                     let request = state.execution.start.request_id.clone();
                     let run = Run::received(state.run.clone(), branch, request, batch).expect("it is a start");
-                    draft.runs.insert(id, run);
+                    draft.runs.insert(id, std::boxed::Box::new(run));
                     *draft.current = Some(id);
                 }
             }
