@@ -4,7 +4,7 @@
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use proto::temporal::api::{
-    command::v1::{Command, ScheduleActivityTaskCommandAttributes, command::Attributes},
+    command::v1::{Command, RecordMarkerCommandAttributes, ScheduleActivityTaskCommandAttributes, command::Attributes},
     common::v1::{ActivityType, WorkflowExecution},
     enums::v1::CommandType,
     workflowservice::v1::{
@@ -156,23 +156,47 @@ async fn open(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
 async fn events(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
     let server = alone(SHARDS).await?;
     let mut client = connect(server.address(0)).await?;
-    start(&mut client, &place("nobody"), "long", input_of("long")).await?;
-    // It was started, and its first workflow task was scheduled.
-    let mut written = 2;
-    for size in &options.events {
-        let from = size.saturating_sub(options.calls).max(written);
-        signal_all(&client, "long", written..from).await?;
-        let before = used(&server)?;
-        signal_all(&client, "long", from..*size).await?;
-        figures.add(Axis::Events, *size, "signal", per_call(used(&server)? - before, size - from));
-        written = *size;
+    let place = place("long");
+    start(&mut client, &place, "long", input_of("long")).await?;
+    // Signals have a limit of their own, so the history grows by markers.
+    for (round, size) in options.events.iter().enumerate() {
+        while last_event(&server, "long").await? < size.saturating_sub(options.calls) {
+            note(&mut client, &place).await?;
+        }
+        let (first, before) = (round * options.calls, used(&server)?);
+        signal_all(&client, "long", first..first + options.calls).await?;
+        figures.add(Axis::Events, *size, "signal", per_call(used(&server)? - before, options.calls));
     }
+    Ok(())
+}
+
+/// Have a run write many markers, and want another workflow task.
+async fn note(client: &mut Client, place: &Place) -> anyhow::Result<()> {
+    let task = client.poll_workflow_task_queue(workflow_poll(place)).await?.into_inner();
+    let marker = || Command {
+        command_type: CommandType::RecordMarker.into(),
+        attributes: Some(Attributes::RecordMarkerCommandAttributes(RecordMarkerCommandAttributes {
+            marker_name: "mark".to_owned(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let completion = RespondWorkflowTaskCompletedRequest {
+        task_token: task.task_token,
+        commands: (0..MARKERS).map(|_| marker()).collect(),
+        force_create_new_workflow_task: true,
+        identity: "bench".to_owned(),
+        namespace: place.namespace.clone(),
+        ..Default::default()
+    };
+    client.respond_workflow_task_completed(completion).await?;
     Ok(())
 }
 
 async fn activities(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
     let server = alone(SHARDS).await?;
     let mut client = connect(server.address(0)).await?;
+    workflow_cost(&server, options).await?;
     for size in &options.activities {
         let (id, place) = (format!("wide-{size}"), place(&format!("wide-{size}")));
         schedule(&mut client, &place, &id, *size).await?;
@@ -215,29 +239,34 @@ async fn standby(options: &Options, figures: &mut Figures) -> anyhow::Result<()>
         let (id, place) = (format!("wide-{size}"), place(&format!("wide-{size}")));
         schedule(&mut client, &place, &id, *size).await?;
         signal_all(&client, &id, 0..1).await?;
-        told(&b, &id, 1).await?;
+        told(&a, &b, &id).await?;
         let before = used(&b)?;
         signal_all(&client, &id, 1..options.calls + 1).await?;
-        told(&b, &id, options.calls + 1).await?;
+        told(&a, &b, &id).await?;
         figures.add(Axis::Standby, *size, "signal", per_call(used(&b)? - before, options.calls));
     }
     Ok(())
 }
 
-/// Wait until a cluster was told of so many signals of a run.
-async fn told(server: &Server, id: &str, signals: usize) -> anyhow::Result<()> {
-    let standby = Raw::connect(server.address(0)).await?.without_redirection();
-    let request = json!({
-        "namespace": NAMESPACE, "execution": {"workflowId": id}, "maximumPageSize": 1,
-    });
-    let last = format!("{id} {}", signals - 1);
+/// Wait until a cluster was told all that another one has of a run.
+async fn told(from: &Server, to: &Server, id: &str) -> anyhow::Result<()> {
+    let expected = last_event(from, id).await?;
     tests::wait::until_async("the standby to have everything", async || {
-        let reversed = standby.call("GetWorkflowExecutionHistoryReverse", request.clone()).await;
-        let events = reversed.map_err(|refusal| refusal.to_string())?["history"]["events"].clone();
-        if events.to_string().contains(&last) { Ok(()) } else { Err(events.to_string()) }
+        let last = last_event(to, id).await.map_err(|error| error.to_string())?;
+        if last == expected { Ok(()) } else { Err(format!("{last} of {expected} events")) }
     })
     .await;
     Ok(())
+}
+
+/// The last event of a run, as a cluster has it.
+async fn last_event(server: &Server, id: &str) -> anyhow::Result<usize> {
+    let client = Raw::connect(server.address(0)).await?.without_redirection();
+    let request = json!({"namespace": NAMESPACE, "execution": {"workflowId": id}, "maximumPageSize": 1});
+    let answer = client.call("GetWorkflowExecutionHistoryReverse", request).await;
+    let answer = answer.map_err(|refusal| anyhow::anyhow!("history of {id}: {refusal}"))?;
+    let last = answer["history"]["events"][0]["eventId"].as_str().context("an event has an id")?;
+    Ok(last.parse()?)
 }
 
 /// Start a run and have it schedule so many activities.
@@ -327,6 +356,8 @@ fn per_call(milliseconds: f64, calls: usize) -> f64 {
     milliseconds / calls.max(1) as f64
 }
 
+/// Markers of one workflow task.
+const MARKERS: usize = 500;
 /// Signals that are under way at a time.
 const LANES: usize = 4;
 /// Where shards are not what grows.
