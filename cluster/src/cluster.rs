@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Config, Redirection, ReplicationBacklog};
+use config::{Config, Redirection, ReplicationBacklog, Service, Services};
 use frontend::{Built, Frontend, InsideService, Policy, Registry, WorkflowService};
 use history::{History, TaskSink};
 use hosts::Hosts;
@@ -90,6 +90,8 @@ pub struct Cluster {
     operations: Operations,
     metrics: Metrics,
     health: HealthReporter,
+    /// What it says its health of.
+    served: Vec<&'static str>,
     is_serving: AtomicBool,
     is_one_of_several: bool,
     /// Streams to peers end.
@@ -319,8 +321,9 @@ impl Cluster {
             .add_service(FailoverServiceServer::new(Failovers { driver, hosts }))
             .add_service(health_service);
         let routes = reflection::add_to(routes);
-        for service in SERVICES {
-            health.set_service_status(service, ServingStatus::Serving).await;
+        let served: Vec<_> = served(config).collect();
+        for service in &served {
+            health.set_service_status(*service, ServingStatus::Serving).await;
         }
         Ok(Self {
             name: config.cluster.name.clone(),
@@ -334,6 +337,7 @@ impl Cluster {
             operations,
             metrics,
             health,
+            served,
             is_serving: AtomicBool::new(true),
             is_one_of_several: config.host.is_some(),
             draining,
@@ -341,6 +345,12 @@ impl Cluster {
             frontend,
             internal_routes,
         })
+    }
+
+    /// Whether whoever has a choice should send it calls: it takes them, and is not to give away what it has.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_serving() && !self.membership.view().me().is_draining
     }
 
     /// Its name.
@@ -481,8 +491,8 @@ impl Cluster {
     /// several hosts this one is given nothing any more, and what it has goes to the others.
     pub async fn drain(&self) {
         self.is_serving.store(false, Ordering::Relaxed);
-        for service in SERVICES {
-            self.health.set_service_status(service, ServingStatus::NotServing).await;
+        for service in &self.served {
+            self.health.set_service_status(*service, ServingStatus::NotServing).await;
         }
         self.membership.set_draining(true).await;
         self.frontend.stop();
@@ -580,13 +590,23 @@ fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Services that are asked for their health; the empty name is the whole server.
-const SERVICES: [&str; 4] = [
-    "",
+/// What is asked for its health, by the names that Temporal has for it; the empty one is the whole process.
+fn served(config: &Config) -> impl Iterator<Item = &'static str> {
+    let services = config.host.map_or(Services::ALL, |host| host.services);
+    let runs = move |service| services.contains(service);
+    let of_frontend = FRONTEND_SERVICES.into_iter().filter(move |_| runs(Service::Frontend));
+    let of_others = [(Service::History, HISTORY_SERVICE), (Service::Matching, MATCHING_SERVICE)];
+    let of_others = of_others.into_iter().filter(move |(service, _)| runs(*service)).map(|(_, name)| name);
+    [""].into_iter().chain(of_frontend).chain(of_others)
+}
+
+const FRONTEND_SERVICES: [&str; 3] = [
     WorkflowService::NAME,
     "temporal.api.operatorservice.v1.OperatorService",
     "temporal.server.api.adminservice.v1.AdminService",
 ];
+const HISTORY_SERVICE: &str = "temporal.server.api.historyservice.v1.HistoryService";
+const MATCHING_SERVICE: &str = "temporal.server.api.matchingservice.v1.MatchingService";
 
 /// What is built of the operator service.
 const OPERATOR_METHODS: [&str; 4] =

@@ -1,4 +1,4 @@
-//! The HTTP endpoints for machines that watch: `/healthz` and `/metrics`.
+//! The HTTP endpoints for machines that watch: `/healthz`, `/readyz` and `/metrics`.
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use config::Service;
 use frontend::metrics::Meter;
 use history::Memory;
 use metadata::Metadata;
@@ -250,18 +251,18 @@ impl Metrics {
 }
 
 impl Meter for Metrics {
-    fn begin(&self, operation: &'static str, namespace: &str) {
-        let labels = [operation, namespace, FRONTEND];
+    fn begin(&self, service: Service, operation: &'static str, namespace: &str) {
+        let labels = [operation, namespace, service.as_str()];
         self.families.service_requests.with_label_values(&labels).inc();
         self.families.service_pending_requests.with_label_values(&labels).inc();
     }
 
-    fn end(&self, operation: &'static str, namespace: &str, code: Code, took: Duration) {
-        let labels = [operation, namespace, FRONTEND];
+    fn end(&self, service: Service, operation: &'static str, namespace: &str, code: Code, took: Duration) {
+        let labels = [operation, namespace, service.as_str()];
         self.families.service_pending_requests.with_label_values(&labels).dec();
         self.families.service_latency.with_label_values(&labels).observe(took.as_secs_f64());
         if let Some(kind) = error_type(code) {
-            let typed = [operation, namespace, FRONTEND, kind];
+            let typed = [operation, namespace, service.as_str(), kind];
             self.families.service_error_with_type.with_label_values(&typed).inc();
         }
         if is_our_fault(code) {
@@ -301,9 +302,6 @@ fn error_type(code: Code) -> Option<&'static str> {
 fn is_our_fault(code: Code) -> bool {
     matches!(code, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss | Code::DeadlineExceeded)
 }
-
-/// The service that is counted.
-const FRONTEND: &str = "frontend";
 
 impl Families {
     /// What a peer does not have of a namespace.
@@ -540,8 +538,14 @@ mod tests {
     #[test]
     fn names_are_those_that_dashboards_know() {
         let metrics = Metrics::new("a");
-        metrics.begin("StartWorkflowExecution", "default");
-        metrics.end("StartWorkflowExecution", "default", Code::InvalidArgument, Duration::from_millis(3));
+        metrics.begin(Service::Frontend, "StartWorkflowExecution", "default");
+        metrics.end(
+            Service::Frontend,
+            "StartWorkflowExecution",
+            "default",
+            Code::InvalidArgument,
+            Duration::from_millis(3),
+        );
         let text = metrics.render();
         let lines = [
             "# TYPE service_requests counter",

@@ -212,11 +212,16 @@ where
 fn health_pages(cluster: &Arc<Cluster>) -> Pages {
     let cluster = Arc::clone(cluster);
     Arc::new(move |path| {
-        let page = match cluster.is_serving() {
-            true => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-            false => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".to_owned()),
+        let (is_well, trouble) = match path {
+            "/healthz" => (cluster.is_serving(), "stopping\n"),
+            "/readyz" => (cluster.is_ready(), "draining\n"),
+            _ => return None,
         };
-        (path == "/healthz").then(|| ready(page).boxed())
+        let page = match is_well {
+            true => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+            false => (StatusCode::SERVICE_UNAVAILABLE, TEXT, trouble.to_owned()),
+        };
+        Some(ready(page).boxed())
     })
 }
 

@@ -130,6 +130,7 @@ fn clusters_to_develop_with() {
 
     for cluster in [0, 100] {
         assert!(dev.page(cluster + 10, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(dev.page(cluster + 10, "/readyz").starts_with("HTTP/1.1 200 OK\r\n"));
         assert!(dev.page(cluster + 10, "/nothing").starts_with("HTTP/1.1 404"));
         let metrics = dev.page(cluster + 20, "/metrics");
         assert!(metrics.contains("\nbuild_information{"), "{metrics}");
@@ -157,7 +158,13 @@ fn services_tell_about_themselves() {
         let channel = endpoint.connect().await.unwrap();
         let mut client = HealthClient::new(channel.clone());
         let mut health = Vec::new();
-        for service in ["", "temporal.api.workflowservice.v1.WorkflowService", "nobody.Knows"] {
+        let of_temporal = ["history", "matching"].map(|service| {
+            let capital = service[..1].to_uppercase() + &service[1..];
+            format!("temporal.server.api.{service}service.v1.{capital}Service")
+        });
+        let [of_history, of_matching] = of_temporal.each_ref().map(String::as_str);
+        let of_frontend = "temporal.api.workflowservice.v1.WorkflowService";
+        for service in ["", of_frontend, of_history, of_matching, "nobody.Knows"] {
             let answer = client.check(HealthCheckRequest { service: service.into() }).await;
             health.push(answer.map(|answer| answer.into_inner().status).map_err(|status| status.code()));
         }
@@ -173,7 +180,7 @@ fn services_tell_about_themselves() {
         (health, services, other)
     });
     const SERVING: i32 = 1;
-    assert_eq!(health, [Ok(SERVING), Ok(SERVING), Err(Code::NotFound)]);
+    assert_eq!(health, [Ok(SERVING), Ok(SERVING), Ok(SERVING), Ok(SERVING), Err(Code::NotFound)]);
     for service in
         ["temporal.api.workflowservice.v1.WorkflowService", "temporal.api.operatorservice.v1.OperatorService"]
     {

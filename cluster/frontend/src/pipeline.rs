@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use config::Service;
 use proto::temporal::api::enums::v1::NamespaceState as State;
 use replicator::{
     ids::NamespaceId,
@@ -25,7 +26,7 @@ use crate::{
     metrics::UNKNOWN,
     rates::What,
     redirection::undecided,
-    rpcs::{Claim, Place, Rpc, Scope},
+    rpcs::{Claim, Home, Place, Rpc, Scope},
     tokens, versions,
 };
 
@@ -34,7 +35,8 @@ impl Frontend {
     pub(crate) async fn answer(&self, caller: &Caller) -> Result<Bytes, Status> {
         let namespace = self.admit(caller);
         let known = namespace.as_ref().ok().and_then(Option::as_ref);
-        let count = Count::begin(self, caller.rpc, known.map_or(UNKNOWN, |namespace| &namespace.name));
+        let count =
+            Count::begin(self, Service::Frontend, caller.rpc, known.map_or(UNKNOWN, |namespace| &namespace.name));
         let answer = async {
             let namespace = namespace?;
             self.rates.take(&self.limits, (self.clock)(), namespace.as_deref(), wanted(caller.rpc))?;
@@ -145,8 +147,21 @@ impl Frontend {
         versions::check(caller)?;
         match (&self.hosts, namespace) {
             (Some(hosts), Some(namespace)) => self.at_home(hosts, caller, namespace).await,
-            _ => handlers::run(self, caller, namespace).await,
+            _ => self.at_service(caller, namespace).await,
         }
+    }
+
+    /// Have a call answered by the service of this host that it is for, which counts it as the frontend does.
+    pub(crate) async fn at_service(&self, caller: &Caller, namespace: Option<&Arc<Namespace>>) -> Result<Bytes, Error> {
+        let service = match caller.rpc.home {
+            Home::Workflow(_) | Home::Task => Service::History,
+            Home::Queue(_) | Home::Question => Service::Matching,
+            Home::Any => return handlers::run(self, caller, namespace).await,
+        };
+        let count = Count::begin(self, service, caller.rpc, namespace.map_or(UNKNOWN, |namespace| &namespace.name));
+        let outcome = handlers::run(self, caller, namespace).await.map_err(Status::from);
+        count.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+        Ok(outcome?)
     }
 
     /// Answer a call that another host of the cluster has checked and passed on, or refuse it.
@@ -156,7 +171,7 @@ impl Frontend {
             Err(Error::NamespaceNotFound(_)) => Err(Error::Refused(Failure::Moved)),
             admitted => admitted,
         };
-        let answer = async { handlers::run(self, caller, namespace?.as_ref()).await };
+        let answer = async { self.at_service(caller, namespace?.as_ref()).await };
         self.in_time(caller, answer).await.map_err(Status::from)
     }
 
@@ -173,7 +188,6 @@ impl Frontend {
     }
 }
 
-/// Whether the namespace is in a state in which the method works.
 /// By which limit a call is counted.
 fn wanted(rpc: &Rpc) -> What {
     let of_runs = rpc.name.strip_suffix("WorkflowExecutions");
@@ -183,6 +197,7 @@ fn wanted(rpc: &Rpc) -> What {
     }
 }
 
+/// Whether the namespace is in a state in which the method works.
 fn check_state(rpc: &Rpc, namespace: &Namespace) -> Result<(), Error> {
     let state = match namespace.state {
         NamespaceState::Registered => State::Registered,
@@ -211,6 +226,7 @@ fn active_elsewhere(error: &Error) -> Option<String> {
 /// Counts one call; a call that is dropped was given up by its caller.
 struct Count<'a> {
     frontend: &'a Frontend,
+    service: Service,
     rpc: &'static Rpc,
     namespace: String,
     began: Timestamp,
@@ -218,9 +234,9 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn begin(frontend: &'a Frontend, rpc: &'static Rpc, namespace: &str) -> Self {
-        frontend.meter.begin(rpc.name, namespace);
-        Self { frontend, rpc, namespace: namespace.into(), began: frontend.now(), code: Code::Cancelled }
+    fn begin(frontend: &'a Frontend, service: Service, rpc: &'static Rpc, namespace: &str) -> Self {
+        frontend.meter.begin(service, rpc.name, namespace);
+        Self { frontend, service, rpc, namespace: namespace.into(), began: frontend.now(), code: Code::Cancelled }
     }
 
     fn end(mut self, code: Code) {
@@ -231,7 +247,7 @@ impl<'a> Count<'a> {
 impl Drop for Count<'_> {
     fn drop(&mut self) {
         let took = self.frontend.now().since(self.began);
-        self.frontend.meter.end(self.rpc.name, &self.namespace, self.code, took);
+        self.frontend.meter.end(self.service, self.rpc.name, &self.namespace, self.code, took);
     }
 }
 

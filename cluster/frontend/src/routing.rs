@@ -42,7 +42,7 @@ impl Frontend {
         let give_up_at = self.now() + PATIENCE;
         loop {
             let outcome = match what.owner(hosts) {
-                Owner::Here => handlers::run(self, caller, Some(namespace)).await,
+                Owner::Here => self.at_service(caller, Some(namespace)).await,
                 Owner::There(host) if caller.rpc.is_poll() => select! {
                     biased;
                     // Nothing is what a poll brings that has waited long enough.
