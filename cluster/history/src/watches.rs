@@ -1,7 +1,7 @@
 //! Wakes those who wait for a run to change.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -10,10 +10,11 @@ use replicator::{
     shard::io::Notification,
 };
 
-/// Everybody who waits, by run. A run that nobody waits for takes no room.
+/// Everybody who waits, by run. A run that nobody waits for takes no room. In order, so that those who wait are woken in the same
+/// order whenever the same happens.
 #[derive(Default)]
 pub(crate) struct Watches {
-    runs: Mutex<HashMap<RunKey, (ShardId, Weak<Channel>)>>,
+    runs: Mutex<BTreeMap<RunKey, (ShardId, Weak<Channel>)>>,
 }
 
 type Channel = watch::Sender<News>;
@@ -67,7 +68,7 @@ impl Watches {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunKey, (ShardId, Weak<Channel>)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunKey, (ShardId, Weak<Channel>)>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

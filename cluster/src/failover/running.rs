@@ -1,7 +1,7 @@
 //! The handovers that are under way, and how one of them is driven.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -42,7 +42,7 @@ enum Event {
 /// Where to reach the handovers that are under way. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Running {
-    inboxes: Arc<Mutex<HashMap<NamespaceId, mpsc::UnboundedSender<Event>>>>,
+    inboxes: Arc<Mutex<BTreeMap<NamespaceId, mpsc::UnboundedSender<Event>>>>,
 }
 
 impl Running {
@@ -195,6 +195,7 @@ impl Driver {
                     // A handover that is over does not want to know.
                     let tell = |lacks| _ = inbox.send(Event::NewSide(Err(lacks)));
                     tokio::select! {
+                        biased;
                         () = readiness::awaited(&metadata, &begun.namespace, &to, &begun.without, tell) => {
                             let _ = inbox.send(Event::NewSide(Ok(())));
                         }
