@@ -1,12 +1,12 @@
 //! Which run of the workflow is current, as of the draft: at most one runs, the others are over or zombies (5.3).
 
+use alloc::boxed::Box;
+
 use super::{
     clock::RunClock,
     divergence::GaveWay,
     policy::{self, Create, Current, Update},
 };
-use alloc::boxed::Box;
-
 use crate::{
     ids::RunId,
     version::Topology,

@@ -246,7 +246,7 @@ fn activity_task(attributes: &wire::SyncActivityTaskAttributes) -> Result<(RunKe
     let versions = versions(&items.items)?;
     let has_payloads = attributes.details.is_some() || attributes.last_failure.is_some();
     let attributes = match has_payloads {
-        true => wire::SyncActivityTaskAttributes::decode(own(&attributes.encode_to_vec())),
+        true => wire::SyncActivityTaskAttributes::decode(Bytes::from(attributes.encode_to_vec())),
         false => Ok(attributes.clone()),
     };
     let attributes = Box::new(attributes.map_err(|_| Malformed("activity"))?);
