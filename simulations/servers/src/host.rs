@@ -8,7 +8,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +25,7 @@ use membership::Socket;
 use replicator::time::Timestamp;
 use simulations::random::Random;
 use tokio::{
-    sync::watch,
+    sync::Notify,
     task::AbortHandle,
     time::{Instant, sleep},
 };
@@ -108,7 +108,29 @@ struct Life {
     /// Set when it has started.
     cluster: Arc<OnceLock<Arc<Cluster>>>,
     /// Whether connections are to end when what is asked on them is answered.
-    is_closing: watch::Sender<bool>,
+    closing: Arc<Closing>,
+}
+
+/// Tells connections to end, in the order in which they began: those who wait at a `watch` are woken in an order that chance
+/// decides.
+#[derive(Default)]
+struct Closing {
+    is_told: AtomicBool,
+    told: Notify,
+}
+
+impl Closing {
+    fn tell(&self) {
+        self.is_told.store(true, Ordering::Relaxed);
+        self.told.notify_waiters();
+    }
+
+    async fn heard(&self) {
+        let told = self.told.notified();
+        if !self.is_told.load(Ordering::Relaxed) {
+            told.await;
+        }
+    }
 }
 
 /// A clock that is wrong.
@@ -177,8 +199,7 @@ impl Host {
         }
         let background = Background::new(&self.ledger);
         let number = self.lives.fetch_add(1, Ordering::Relaxed);
-        let begun =
-            Life { background: background.clone(), cluster: Arc::default(), is_closing: watch::Sender::new(false) };
+        let begun = Life { background: background.clone(), cluster: Arc::default(), closing: Arc::default() };
         background.spawn(self.run(begun.clone(), Random::of(self.seed, &self.name, number)));
         *life = Some(begun);
     }
@@ -198,7 +219,7 @@ impl Host {
         let Some(life) = life else { return };
         if let Some(cluster) = life.cluster.get() {
             cluster.drain().await;
-            life.is_closing.send_replace(true);
+            life.closing.tell();
             sleep(GRACE).await;
             cluster.stop().await;
         }
@@ -239,8 +260,8 @@ impl Host {
             for (address, routes) in sockets.into_iter().flatten() {
                 let of_connections = life.clone();
                 let accept = move |stream| {
-                    let Life { background, is_closing, .. } = of_connections.clone();
-                    background.spawn(serve(stream, routes.clone(), background.clone(), is_closing.subscribe()));
+                    let Life { background, closing, .. } = of_connections.clone();
+                    background.spawn(serve(stream, routes.clone(), background.clone(), closing));
                 };
                 network.listen(site, &address, Arc::new(accept));
             }
@@ -267,7 +288,7 @@ fn ports(network: &Network, site: Site, clock: &Arc<Clock>, background: &Backgro
 }
 
 /// Answer gRPC on a connection, as the real server does on its sockets.
-async fn serve(stream: Stream, routes: Routes, background: Background, mut is_closing: watch::Receiver<bool>) {
+async fn serve(stream: Stream, routes: Routes, background: Background, closing: Arc<Closing>) {
     let mut server = http2::Builder::new(background);
     server.timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(Some(KEEP_ALIVE));
     // The only thing that a wall clock would say.
@@ -277,7 +298,7 @@ async fn serve(stream: Stream, routes: Routes, background: Background, mut is_cl
     tokio::select! {
         biased;
         _broken = connection.as_mut() => return,
-        _ = is_closing.wait_for(|is_closing| *is_closing) => {}
+        () = closing.heard() => {}
     }
     connection.as_mut().graceful_shutdown();
     let _broken = connection.await;

@@ -23,8 +23,9 @@ pub struct Outcome {
 
 /// Play the world of a seed.
 ///
-/// A process plays one: tokio and the standard library number and seed things for as long as it lives. And it plays it on
-/// a thread that has drawn no chance from the system before that was pinned.
+/// A process plays one: tokio and the standard library number and seed things for as long as it lives. What
+/// rests on the order of a hash table or of those who wait at a `tokio::sync::watch` is drawn by the system, and not the same
+/// twice.
 ///
 /// # Panics
 ///
