@@ -44,7 +44,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("simulations", &["proto", "replicator"]),
     // Whole servers in a false world.
-    ("servers", &["cluster", "config", "membership", "proto", "replicator", "simulations", "store"]),
+    ("servers", &["chance", "cluster", "config", "membership", "proto", "replicator", "simulations", "store"]),
+    ("chance", &[]),
     ("simulate", &["servers", "simulations"]),
     // Tests drive real processes, so they need nothing of what they test but the wire.
     ("scratch-postgres", &[]),

@@ -8,14 +8,21 @@ fn twenty_seeds_keep_every_promise() {
     let text = kept(&output);
     assert!(text.starts_with("whole servers, seeds 1 to 20"), "{text}");
     assert!(text.contains("20 worlds in ") && text.contains(" seeds/min; "), "{text}");
-    for what in ["fault: crash", "fault: cut", "operator: forced", "operator: handed over", "client: query answered"] {
+    for what in [
+        "fault: crash",
+        "fault: cut",
+        "operator: forced",
+        "fault: hosts parted",
+        "operator: handed over",
+        "client: query answered",
+    ] {
         assert!(text.contains(what), "{what}: {text}");
     }
 }
 
 #[test]
 fn the_same_seed_twice_gives_the_same_bytes_on_the_wire() {
-    for seed in ["1", "2", "4"] {
+    for seed in ["1", "2", "4", "11"] {
         let [first, second] = [(), ()].map(|()| kept(&simulate(&["--seed", seed, "--log"])));
         assert_eq!(first, second, "seed {seed}");
         assert!(first.contains("bytes on the wire, trace "), "{first}");

@@ -23,15 +23,15 @@ pub struct Outcome {
 
 /// Play the world of a seed.
 ///
-/// A process plays one: tokio and the standard library number and seed things for as long as it lives. What
-/// rests on the order of a hash table or of those who wait at a `tokio::sync::watch` is drawn by the system, and not the same
-/// twice.
+/// A process plays one, on a thread of its own: tokio numbers and seeds things for as long as the process lives, and the
+/// standard library keeps what it drew for as long as the thread does.
 ///
 /// # Panics
 ///
 /// When the system has no memory for a runtime.
 #[must_use]
 pub fn run(seed: u64) -> Outcome {
+    chance::pin(seed);
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     let outcome = runtime.block_on(async {
