@@ -12,7 +12,7 @@ use crate::{
     ids::{EventId, RunId, RunKey},
     time::Timestamp,
     version::{FailoverVersion, VersionHistories, VersionHistoryItem},
-    workflow::{MutableState, execution::Phase, reapplied::Origin, table::Item},
+    workflow::{MutableState, reapplied::Origin, table::Item},
 };
 
 /// Where a run stands towards what lost.
@@ -91,7 +91,7 @@ impl View {
 #[must_use]
 pub fn has_diverged(state: &MutableState) -> bool {
     let is_alone = state.histories.all().len() == 1;
-    !is_alone || state.local.gave_way.is_some() || state.execution.phase == Phase::Zombie
+    !is_alone || state.local.gave_way.is_some() || state.execution.is_zombie()
 }
 
 /// An input of a branch or run that lost.

@@ -121,14 +121,14 @@ fn suppress(draft: &mut Draft<'_>, id: RunId, by: RunId) {
     transition.run.changes.regenerate = true;
 }
 
-/// A zombie whose last event this cluster wrote, and which it has forgotten with its store, is ended after all: nobody else
-/// does that. Its peers have told it since.
+/// A zombie whose last event this cluster wrote is ended after all, with what waits in it: nobody else does that. It lost
+/// while the cluster caught up with what its store forgot, and peers have told all since.
 pub fn end_forgotten(draft: &mut Draft<'_>, id: RunId) {
     let Some(current) = draft.current.filter(|current| *current != id) else { return };
     let Some(target) = draft.runs.get(&current).map(|run| RunClock::of(&run.state)) else { return };
     // What a peer told of it is written first, and told to nobody.
     let is_forgotten = |run: &Run| {
-        run.state.execution.phase == Phase::Zombie && !run.changes.is_touched() && ends_by_us(draft, &run.state, target)
+        run.state.execution.is_zombie() && !run.changes.is_touched() && ends_by_us(draft, &run.state, target)
     };
     if !draft.runs.get(&id).is_some_and(|run| is_forgotten(run)) {
         return;
@@ -160,7 +160,7 @@ fn ends_by_us(draft: &Draft<'_>, state: &MutableState, target: RunClock) -> bool
 
 /// A zombie runs again (ND-16).
 fn revive(run: &mut Run) {
-    if run.state.execution.phase == Phase::Zombie {
+    if run.state.execution.is_zombie() {
         run.state.execution.phase = Phase::Running;
         run.changes.regenerate = true;
     }

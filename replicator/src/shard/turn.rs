@@ -596,10 +596,14 @@ fn decide_moved(draft: &mut Draft<'_>, run: RunId) {
     let stays = draft.require_active().is_ok() && draft.namespace.replication_state.pause().is_none();
     let Some(mut transition) = draft.transition(run).filter(|_| !stays) else { return };
     let Some(kept_under) = failover::version_of_kept(&transition.run.state) else { return };
-    if kept_under >= transition.run.state.last_write_version() {
-        transition.version = kept_under;
-        failover::demote(&mut transition);
+    if kept_under < transition.run.state.last_write_version() {
+        return;
     }
+    if transition.run.state.execution.is_zombie() {
+        return placement::end_forgotten(draft, run);
+    }
+    transition.version = kept_under;
+    failover::demote(&mut transition);
 }
 
 fn rows(transaction: &Transaction, seeds: Vec<BacklogTask>) -> Vec<BacklogTask> {

@@ -276,7 +276,7 @@ impl Lost {
 }
 
 /// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete
-/// (ND-6). Whether anything was. After a backup was brought back it is not: what waited was written once, and is told.
+/// (ND-6). Whether anything was. A run that lost while this cluster caught up is ended with it. After a backup was brought back it is not: what waited was written once, and is told.
 fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
     if draft.recovers {
         return false;
@@ -290,6 +290,10 @@ fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
     // What it tells and what a peer told are two writes.
     if transition.run.changes.is_touched() {
         return failover::keeps_back(&transition);
+    }
+    if transition.run.state.execution.is_zombie() {
+        placement::end_forgotten(draft, id);
+        return draft.runs.get(&id).is_some_and(|run| run.changes.is_touched());
     }
     transition.version = last;
     failover::demote(&mut transition)

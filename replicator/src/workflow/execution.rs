@@ -149,6 +149,12 @@ impl Execution {
         !matches!(self.phase, Phase::Closed(_))
     }
 
+    /// Whether it is open beside the current run of its workflow, and waits for replication alone.
+    #[must_use]
+    pub fn is_zombie(&self) -> bool {
+        self.phase == Phase::Zombie
+    }
+
     /// How it closed, if it did.
     #[must_use]
     pub fn close(&self) -> Option<&Close> {

@@ -66,7 +66,7 @@ impl Run {
         }
         state.keep_attempts(old);
         state.mark_stored(old);
-        if state.is_open() && old.execution.phase == Phase::Zombie {
+        if state.is_open() && old.execution.is_zombie() {
             state.execution.phase = Phase::Zombie;
         }
 

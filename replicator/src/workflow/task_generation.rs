@@ -70,8 +70,7 @@ impl MutableState {
 
     /// Whether the run works at all: a zombie waits for replication alone.
     fn is_running(&self) -> bool {
-        self.execution.phase == Phase::Running
-            || planted(Defect::ZombieHasTasks) && self.execution.phase == Phase::Zombie
+        self.execution.phase == Phase::Running || planted(Defect::ZombieHasTasks) && self.execution.is_zombie()
     }
 
     /// A deadline that comes before the run's own.

@@ -5,7 +5,7 @@ use std::{format, string::String, vec::Vec};
 use super::{
     seeding::{cut, exchange, reconnect, told_of, wired},
     store::Store,
-    world::{A, B, C, World, done},
+    world::{A, B, C, World, done, go_on as continue_as_new},
 };
 use crate::{
     ids::{RangeId, RunId},
@@ -177,6 +177,34 @@ fn what_was_failed_over_meanwhile_stays_there() {
     world.agree();
     assert!(recovered(&world, A));
     assert_eq!(world.signals(A, run), "one two");
+}
+
+/// In a second run of `a`, of which nobody has heard, a signal waits for a started workflow task. `b` takes over while `a` has
+/// no store, so the second run has lost when `a` is back. What waited is not lost, and does not get into a zombie.
+#[test]
+fn a_run_that_lost_while_its_cluster_caught_up_ends_with_what_waited_in_it() {
+    let mut world = wired(2);
+    let first = world.start(A, 0);
+    exchange(&mut world);
+    cut(&mut world, A);
+    world.work(A, [continue_as_new()].into());
+    world.tick(5_000);
+    world.poll(A);
+    world.signal(A, "kept");
+    let second = world.current(A).expect("it went on").run.run;
+    let backup = world.back_up(A);
+    world.failover(B, &[B]);
+    world.signal(B, "two");
+    world.restore(A, &backup);
+    world.hear(&[A]);
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(
+        world.story(B, second),
+        "1@1:Started 2@1:TaskScheduled 3@1:TaskStarted 4@1:TaskFailed 5@1:!kept 6@1:Terminated"
+    );
+    assert_eq!(world.signals(B, first), "two kept~");
 }
 
 /// Why a signal is refused in `a`.

@@ -218,7 +218,7 @@ impl Store {
             let activities =
                 activities.map(|task| (if task.is_retry { Category::Timer } else { Category::Transfer }, task.key));
             let all: Vec<_> = state.local.outstanding.all().chain(activities).collect();
-            if state.execution.phase == Phase::Zombie {
+            if state.execution.is_zombie() {
                 let own = [state.local.outstanding.reapply, state.local.outstanding.deletion];
                 let is_kept = |(category, key): &(Category, TaskKey)| {
                     *category == Category::Divergence || own.contains(&Some(*key))

@@ -9,14 +9,14 @@ use crate::{
         divergence::{Fate, GaveWay, Input, Outcome, View},
     },
     shard::io::{Failure, Request, Response},
-    workflow::{draft::Draft, execution::Phase},
+    workflow::draft::Draft,
 };
 
 pub(super) fn handle(draft: &Draft<'_>, request: &Request) -> Result<Response, Failure> {
     let id = find::run(draft, request)?;
     let state = &draft.runs[&id].state;
     // A zombie may not have lost for certain; it is beside the current run all the same.
-    let current = draft.current.filter(|_| state.execution.phase == Phase::Zombie);
+    let current = draft.current.filter(|_| state.execution.is_zombie());
     let current = current.and_then(|current| Some((current, draft.runs.get(&current)?)));
     let instead = current.map(|(run, current)| {
         let version = RunClock::of_start(&current.state).version;
