@@ -101,7 +101,7 @@ impl Errand {
 impl Program {
     /// What the worker answers to a workflow task with this history.
     #[must_use]
-    pub fn decide(&self, history: &[HistoryEvent]) -> Vec<Command> {
+    pub fn decide<'a>(&self, history: impl IntoIterator<Item = &'a HistoryEvent>) -> Vec<Command> {
         let facts = Facts::of(history);
         if facts.cancel_requested {
             let attributes = CancelWorkflowExecutionCommandAttributes::default();
@@ -255,7 +255,7 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn of(history: &'a [HistoryEvent]) -> Self {
+    fn of(history: impl IntoIterator<Item = &'a HistoryEvent>) -> Self {
         let mut facts = Self::default();
         for event in history {
             match event.attributes.as_ref() {

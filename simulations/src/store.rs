@@ -53,7 +53,7 @@ struct Node {
 }
 
 /// The events of a batch.
-pub type Events = Arc<[HistoryEvent]>;
+pub type Events = Arc<Vec<HistoryEvent>>;
 
 impl Store {
     /// Write a transaction if its conditions hold: the range first, then pointer and records.
@@ -135,9 +135,10 @@ impl Store {
                 None => self.current.remove(&write.workflow),
             };
         }
-        for HistoryWrite { branch, node, next, transaction, previous, events, .. } in transaction.history.clone() {
-            let batch = Node { next, previous, read: program::events(&events).into(), events };
-            self.branches.entry(branch).or_default().insert((node, transaction), batch);
+        for HistoryWrite { branch, node, next, transaction, previous, events, .. } in &transaction.history {
+            let read = program::events(events).into();
+            let batch = Node { next: *next, previous: *previous, read, events: events.clone() };
+            self.branches.entry(*branch).or_default().insert((*node, *transaction), batch);
         }
         for task in &transaction.tasks {
             self.tasks.insert((transaction.shard, task.kind.category(), task.key), task.clone());
@@ -248,8 +249,9 @@ impl Store {
     /// A run as it rests.
     #[must_use]
     pub fn run(&self, key: &RunKey) -> Option<StoredRun> {
-        let Row { record, state, items } = self.runs.get(key)?.clone();
-        Some(StoredRun { run: key.clone(), record, state, items: items.into_iter().collect() })
+        let Row { record, state, items } = self.runs.get(key)?;
+        let items = items.iter().map(|(key, item)| (key.clone(), item.clone())).collect();
+        Some(StoredRun { run: key.clone(), record: *record, state: state.clone(), items })
     }
 
     /// Every task that is stored, with its shard.

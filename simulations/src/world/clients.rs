@@ -154,7 +154,7 @@ impl World {
         let stored = store.run(&RunKey { workflow: order.workflow.clone(), run })?;
         let state = MutableState::decode(stored).ok()?;
         let branch = &state.histories.current().branch;
-        let events = store.events(branch, EventId::FIRST, state.next_event_id()).flat_map(|batch| batch.to_vec());
+        let events = store.events(branch, EventId::FIRST, state.next_event_id()).flat_map(|batch| batch.iter());
         let decided = events.filter(|event| event.event_type() == EventType::WorkflowTaskCompleted);
         decided.last().map(|event| (run, EventId(event.event_id)))
     }

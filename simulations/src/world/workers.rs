@@ -160,8 +160,7 @@ impl World {
     fn think(&mut self, cluster: usize, run: &RunKey, task: &StartedWorkflowTask) -> (Call, Option<Fact>) {
         let branch = &task.view.histories.current().branch;
         let stored = self.clusters[cluster].store.events(branch, EventId::FIRST, task.view.next_event_id);
-        let mut history: Vec<_> = stored.flat_map(|batch| batch.iter().cloned()).collect();
-        history.extend(task.transient.iter().cloned());
+        let history: Vec<_> = stored.flat_map(|batch| batch.iter()).chain(&task.transient).collect();
         let identity = format!("worker of {}", name(cluster));
         if self.random.workers.chance(self.plan.workers.fail) {
             let cause = WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure.into();
@@ -172,7 +171,7 @@ impl World {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) => start.input.clone(),
             _ => None,
         };
-        let commands = Program::of_input(input.as_ref()).decide(&history);
+        let commands = Program::of_input(input.as_ref()).decide(history);
         if commands
             .iter()
             .any(|c| c.command_type() == proto::temporal::api::enums::v1::CommandType::ContinueAsNewWorkflowExecution)
