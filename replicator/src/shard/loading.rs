@@ -218,14 +218,7 @@ impl Shard {
                 let failure = Failure::Unavailable(alloc::format!("the history could not be read: {problem}"));
                 self.outbox.push(Output::Reply(id, Box::new(Err(failure))));
             }
-            Some(Work::Seed(run, to)) => {
-                if self.may_read_again(&run, to) {
-                    self.park_first(key, Work::Seed(run, to));
-                    self.try_again(now, key);
-                } else {
-                    self.on_seed_unreadable(now, run, to, problem);
-                }
-            }
+            Some(Work::Seed(run, to)) => self.on_seed_unreadable(now, run, to, problem),
             // It is still in its queue.
             Some(Work::Task(_)) => _ = self.chores.reapply.get_or_insert(now + REST),
             other => slot.parked.extend(other),

@@ -45,6 +45,17 @@ pub(super) struct Seeder {
     walk: Option<Walk>,
     /// Pages that the peer is to hear the end of, each once everything below its mark was sent.
     pub(super) owes: Vec<(TaskId, Progress)>,
+    /// Runs whose events could not be read. They are told when they can be, whatever else was told meanwhile.
+    unread: BTreeMap<RunKey, Unread>,
+}
+
+/// A run that cannot be read.
+#[derive(Debug, Default)]
+struct Unread {
+    /// How often it was tried.
+    tries: u32,
+    /// When it is tried again, unless it waits at its slot.
+    again: Option<Timestamp>,
 }
 
 /// A walk over the runs of a namespace.
@@ -61,8 +72,6 @@ struct Walk {
     loading: Option<LoadId>,
     /// Runs of the page whose tasks are not written yet.
     writing: BTreeSet<RunKey>,
-    /// How often the events of some of them could not be read.
-    failures: BTreeMap<RunKey, u32>,
     /// The page is told when everything below was.
     mark: Option<TaskId>,
 }
@@ -186,6 +195,7 @@ impl Shard {
             if seeder.walk.as_ref().is_some_and(|walk| walk.namespace == namespace) {
                 seeder.walk = None;
             }
+            seeder.unread.retain(|run, _| run.workflow.namespace != namespace);
         }
         self.walk_on(key);
     }
@@ -262,12 +272,18 @@ impl Shard {
     /// The tasks of some runs are written, or need not be.
     pub(super) fn on_seeded(&mut self, now: Timestamp, seeded: &[(StreamKey, RunKey)]) {
         for (key, run) in seeded {
-            if let Some(walk) = self.seeders.get_mut(key).and_then(|seeder| seeder.walk.as_mut())
-                && walk.writing.remove(run)
-            {
-                walk.failures.remove(run);
-                self.finish_page(now, *key);
+            if let Some(seeder) = self.seeders.get_mut(key) {
+                seeder.unread.remove(run);
+                self.pass(now, *key, run);
             }
+        }
+    }
+
+    /// The walk waits for a run no longer.
+    fn pass(&mut self, now: Timestamp, key: StreamKey, run: &RunKey) {
+        let walk = self.seeders.get_mut(&key).and_then(|seeder| seeder.walk.as_mut());
+        if walk.is_some_and(|walk| walk.writing.remove(run)) {
+            self.finish_page(now, key);
         }
     }
 
@@ -283,19 +299,38 @@ impl Shard {
         self.pump_soon(now);
     }
 
-    /// Whether a run whose events could not be read is to be tried once more: what fails may do so for a moment only.
-    pub(super) fn may_read_again(&mut self, run: &RunKey, key: StreamKey) -> bool {
-        let walk = self.seeders.get_mut(&key).and_then(|seeder| seeder.walk.as_mut());
-        let Some(walk) = walk.filter(|walk| walk.writing.contains(run)) else { return false };
-        let failures = walk.failures.entry(run.clone()).or_default();
-        *failures += 1;
-        *failures < MOST_READS
+    /// A run cannot be read. It is tried again, ever more rarely and for as long as the stream is there. The walk waits for
+    /// it a while, for a store that fails may do so for a moment only; then it goes on, and operators are told.
+    pub(super) fn on_seed_unreadable(&mut self, now: Timestamp, run: RunKey, key: StreamKey, reason: String) {
+        let Some(seeder) = self.seeders.get_mut(&key) else { return };
+        let unread = seeder.unread.entry(run.clone()).or_default();
+        let again = now + (RETRY * (1 << unread.tries.min(LONGEST_PAUSE)));
+        unread.tries += 1;
+        unread.again = Some(again);
+        let tries = unread.tries;
+        self.chores.unread = Some(self.chores.unread.map_or(again, |due| due.min(again)));
+        if tries == MOST_READS {
+            self.pass(now, key, &run);
+            self.report(Report::Untold { run, to: key.cluster, reason });
+        }
     }
 
-    /// A run's events cannot be read: the peer is not told of it, and operators are.
-    pub(super) fn on_seed_unreadable(&mut self, now: Timestamp, run: RunKey, key: StreamKey, reason: String) {
-        self.report(Report::Untold { run: run.clone(), to: key.cluster, reason });
-        self.on_seeded(now, &[(key, run)]);
+    /// Try again to read what could not be read.
+    pub(super) fn read_unread(&mut self, now: Timestamp) {
+        let mut due = Vec::new();
+        for (key, seeder) in &mut self.seeders {
+            for (run, unread) in &mut seeder.unread {
+                if unread.again.is_some_and(|again| again <= now) {
+                    unread.again = None;
+                    due.push((run.clone(), *key));
+                }
+            }
+        }
+        let all = self.seeders.values().flat_map(|seeder| seeder.unread.values());
+        self.chores.unread = all.filter_map(|unread| unread.again).min();
+        for (run, key) in due {
+            self.park(now, run.workflow.clone(), Work::Seed(run, key));
+        }
     }
 }
 
@@ -323,7 +358,6 @@ impl Walk {
             is_last: false,
             loading: None,
             writing: BTreeSet::new(),
-            failures: BTreeMap::new(),
             mark: None,
         }
     }
@@ -439,7 +473,9 @@ fn history_tasks(
 
 /// Runs per page: so many may stand before what others write meanwhile.
 const PAGE: usize = 64;
-/// How often the events of a run are read before the walk goes on without it.
+/// How often a run is read before the walk goes on without it: half a minute.
 const MOST_READS: u32 = 10;
+/// How often the pause before the next try is doubled.
+const LONGEST_PAUSE: u32 = 6;
 /// Events per task, in bytes.
 const TASK_BYTES: usize = 512 << 10;

@@ -160,6 +160,8 @@ pub(super) struct Chores {
     pub(super) pump: Option<Timestamp>,
     /// Put inputs of losing branches into winners, because they could not be read.
     pub(super) reapply: Option<Timestamp>,
+    /// Read runs again that peers are to be told, and that could not be read.
+    pub(super) unread: Option<Timestamp>,
     /// Let go of what is told of namespaces that are not known.
     pub(super) strangers: Option<Timestamp>,
     /// Take the shard, because the last attempt failed.
@@ -372,6 +374,9 @@ impl Shard {
             }
             self.advance(now, &key);
         }
+        if self.chores.unread.is_some_and(|due| due <= now) {
+            self.read_unread(now);
+        }
         if self.chores.strangers.is_some_and(|due| due <= now) {
             self.chores.strangers = None;
             self.forsake_overdue(now);
@@ -409,8 +414,8 @@ impl Shard {
         let timers = owned.then(|| self.queues.next_due()).flatten();
         let gates = self.gates.values().map(|gate| gate.until).min();
         let retries = self.retries.first().map(|(due, _)| *due);
-        let Chores { ack, pump, record, reapply, strangers, proof, acquire: _ } = self.chores;
-        let chores = [ack, pump, record, reapply, strangers, proof];
+        let Chores { ack, pump, record, reapply, unread, strangers, proof, acquire: _ } = self.chores;
+        let chores = [ack, pump, record, reapply, unread, strangers, proof];
         let kept = self.quarantine.next_due().filter(|_| self.queues_read);
         let tombstones = self.tombstones.next_due().filter(|_| self.queues_read);
         let handovers = self.handovers.next_due();
@@ -447,11 +452,6 @@ impl Shard {
     pub(super) fn park(&mut self, now: Timestamp, key: WorkflowKey, work: Work) {
         self.slots.at(&key).parked.push_back(work);
         self.advance(now, &key);
-    }
-
-    /// Let `work` wait at its slot before everything else.
-    pub(super) fn park_first(&mut self, key: &WorkflowKey, work: Work) {
-        self.slots.at(key).parked.push_front(work);
     }
 
     /// Let `work` wait at its slot, whose turn comes anyhow.

@@ -144,11 +144,33 @@ fn what_cannot_be_read_for_a_moment_is_told_a_moment_later() {
         exchange_some(&mut world, usize::MAX);
         world.tick(500);
         world.clusters[A].store.is_damaged = is_for_good;
-        world.tick(3_000);
+        world.tick(60_000);
         exchange(&mut world);
         let untold = told_of(&world, A, |report| matches!(report, Report::Untold { .. }));
         assert_eq!((untold, world.picture(C).len()), (if is_for_good { 3 } else { 0 }, 3));
     }
+}
+
+/// The store of `a` cannot be read for a minute. `b` does without what was in it until then, and operators know.
+#[test]
+fn what_cannot_be_read_for_long_is_told_when_it_can_be() {
+    let mut world = wired(2);
+    let backup = world.back_up(B);
+    let run = world.start(A, 0);
+    exchange(&mut world);
+    world.restore(B, &backup);
+    world.clusters[A].store.is_damaged = true;
+    reconnect(&mut world, B);
+    exchange(&mut world);
+    world.tick(60_000);
+    exchange(&mut world);
+    assert_eq!(told_of(&world, A, |report| matches!(report, Report::Untold { .. })), 1);
+    assert!(!world.has(B, run) && !world.clusters[B].shard.is_recovering());
+    world.clusters[A].store.is_damaged = false;
+    world.tick(10_000);
+    exchange(&mut world);
+    world.agree();
+    assert!(world.has(B, run));
 }
 
 #[test]
