@@ -29,6 +29,15 @@ pub fn must_wait(draft: &Draft<'_>, run: RunId, target: RunClock) -> bool {
     gives_way && other.changes.is_touched()
 }
 
+/// The run that would be ended here, because the current one gives way to a run of this clock.
+#[must_use]
+pub fn loser<'a>(draft: &'a Draft<'_>, run: RunId, target: RunClock) -> Option<(RunId, &'a MutableState)> {
+    let current = draft.current.filter(|current| *current != run)?;
+    let state = &draft.runs.get(&current)?.state;
+    let ends = state.is_open() && target > RunClock::of(state) && ends_by_us(draft, state, target);
+    ends.then_some((current, state))
+}
+
 /// Take in a run that was not here.
 pub fn create(draft: &mut Draft<'_>, id: RunId, run: Run) {
     let went_on = run.state.execution.close().is_some_and(|close| close.next_run.is_some());

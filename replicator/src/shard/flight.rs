@@ -97,7 +97,9 @@ impl Shard {
             let is_active = self.is_active(key.namespace);
             let is_due = |task: &HistoryTask| is_active || task.kind == TaskKind::Transfer(TransferTask::Delete);
             for task in at_once.into_iter().filter(is_due) {
-                self.park_quietly(&key, Work::Task(Box::new(task)));
+                if !self.is_reapplied_later(now, &task) {
+                    self.park_quietly(&key, Work::Task(Box::new(task)));
+                }
             }
             self.advance(now, &key);
         }

@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::{
     Shard,
     io::{Report, StreamKey, StreamRole},
+    loading::REST,
     work::Work,
 };
 use crate::{
@@ -194,10 +195,12 @@ impl Shard {
     }
 
     fn offer(&mut self, now: Timestamp, task: HistoryTask) {
+        let namespace = task.run.workflow.namespace;
         match task.kind {
+            TaskKind::Transfer(_) if self.is_reapplied_later(now, &task) => {}
             TaskKind::Transfer(_) => {
                 let is_deletion = task.kind == TaskKind::Transfer(TransferTask::Delete);
-                if is_deletion || self.is_active(task.run.workflow.namespace) {
+                if is_deletion || self.is_active(namespace) {
                     self.park(now, task.run.workflow.clone(), Work::Task(Box::new(task)));
                 }
             }
@@ -205,6 +208,20 @@ impl Shard {
             TaskKind::Timer(_) => self.queues.again(task.key),
             TaskKind::Replication(_) | TaskKind::Quarantined(_) | TaskKind::Diverged | TaskKind::Tombstone(_) => {}
         }
+    }
+
+    /// Whether the inputs of a losing branch wait: while peers tell everything, what comes next may say that they had their
+    /// effect. Not for long, for a peer may not know how to tell.
+    pub(super) fn is_reapplied_later(&mut self, now: Timestamp, task: &HistoryTask) -> bool {
+        let namespace = task.run.workflow.namespace;
+        if task.kind != TaskKind::Transfer(TransferTask::Reapply) || !self.is_being_told(namespace) {
+            return false;
+        }
+        let waits = now < *self.reapplying.entry(namespace).or_insert(now + self.patience);
+        if waits {
+            self.chores.reapply.get_or_insert(now + REST);
+        }
+        waits
     }
 
     /// Look at all that losing branches owe once more.
@@ -224,3 +241,5 @@ impl Shard {
 /// How long a promoted namespace waits for the cluster that was active, at most. A round trip between distant regions
 /// and a group commit fit; a human does not notice it.
 const SETTLE_TIME: Duration = Duration::from_millis(250);
+/// How long inputs of losing branches wait for peers that tell everything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

@@ -18,13 +18,13 @@ use super::{
 };
 use crate::{
     defects::{Defect, planted},
-    ids::{NamespaceId, RunId, TaskId, WorkflowKey},
+    ids::{NamespaceId, RunId, RunKey, TaskId, WorkflowKey},
     stream::{
         Incoming,
         incoming::{self, IncomingHistory, IncomingKind},
     },
     time::Timestamp,
-    version::{FailoverVersion, VersionHistoryItem},
+    version::{FailoverVersion, Gap, VersionHistoryItem},
 };
 
 impl Shard {
@@ -150,25 +150,34 @@ impl Shard {
 
     /// Events are missing: fetch them from the peer that told what follows them. What is told of the run meanwhile waits
     /// with it; the rest of the workflow goes on.
-    pub(super) fn fetch(
-        &mut self,
-        now: Timestamp,
-        workflow: &WorkflowKey,
-        told: Told,
-        after: Option<VersionHistoryItem>,
-        before: Option<VersionHistoryItem>,
-    ) {
+    pub(super) fn fetch(&mut self, now: Timestamp, workflow: &WorkflowKey, told: Told, gap: Gap) {
         let Some(slot) = self.slots.get_mut(workflow) else { return };
-        let run = told.incoming.run.clone();
-        if slot.fetched.insert(run.run, (after, before)) == Some((after, before)) {
-            slot.fetched.remove(&run.run);
+        let run = told.incoming.run.run;
+        if slot.fetched.insert(run, gap) == Some(gap) {
+            slot.fetched.remove(&run);
             return self.give_up(now, told, "the peer does not have the events before it".into());
         }
-        let from = told.stream.cluster;
-        let id = self.next_load();
+        self.ask_peer(workflow, told, run, gap);
+    }
+
+    /// A run that the peer told is newer than one of ours that is open, and comes before the news of its end: fetch that. What
+    /// is told of the workflow meanwhile waits with it.
+    pub(super) fn fetch_end(&mut self, workflow: &WorkflowKey, told: Told, run: RunId, after: VersionHistoryItem) {
         let Some(slot) = self.slots.get_mut(workflow) else { return };
-        slot.fetching.insert(run.run, [told].into());
-        self.loads.insert(id, Wanted::PeerHistory(workflow.clone(), run.run));
+        if let Some(waiting) = slot.fetching.get_mut(&run) {
+            return waiting.push_back(told);
+        }
+        let gap = (Some(after), None);
+        slot.fetched.insert(run, gap);
+        self.ask_peer(workflow, told, run, gap);
+    }
+
+    fn ask_peer(&mut self, workflow: &WorkflowKey, told: Told, run: RunId, (after, before): Gap) {
+        let (from, id) = (told.stream.cluster, self.next_load());
+        let Some(slot) = self.slots.get_mut(workflow) else { return };
+        slot.fetching.insert(run, [told].into());
+        self.loads.insert(id, Wanted::PeerHistory(workflow.clone(), run));
+        let run = RunKey { workflow: workflow.clone(), run };
         self.outbox.push(Output::Load(id, Load::PeerHistory { from, run, after, before }));
     }
 
@@ -177,8 +186,12 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(workflow) else { return };
         let Some(mut waiting) = slot.fetching.remove(&run) else { return };
         let Some(first) = waiting.front() else { return };
+        let is_other = first.incoming.run.run != run;
         let missing = match loaded {
-            Loaded::PeerHistory(history) => read(&history).map_err(|malformed| malformed.0.to_string()),
+            // Nothing more came of the run there, or nobody knows any more.
+            Loaded::PeerHistory(history) if is_other && history.history_batches.is_empty() => Ok(None),
+            Loaded::PeerNotFound if is_other => Ok(None),
+            Loaded::PeerHistory(history) => read(&history).map(Some).map_err(|malformed| malformed.0.to_string()),
             // Nothing is deleted because of that.
             Loaded::PeerNotFound => Err("the peer no longer has the run".to_string()),
             Loaded::Failed(problem) => Err(alloc::format!("the events before it cannot be fetched: {problem}")),
@@ -186,9 +199,11 @@ impl Shard {
         };
         let mut refused = None;
         match missing {
-            Ok(history) => {
+            Ok(None) => {}
+            Ok(Some(history)) => {
                 let incoming = Incoming {
                     task: TaskId(0),
+                    run: RunKey { workflow: workflow.clone(), run },
                     kind: IncomingKind::History(Box::new(history)),
                     ..first.incoming.clone()
                 };

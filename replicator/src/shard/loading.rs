@@ -346,7 +346,7 @@ fn decode(stored: StoredRun) -> Result<Run, alloc::string::String> {
 
 /// Tasks per read of a queue.
 const PAGE: usize = 1000;
-/// How long to wait before a stretch of history that could not be read is tried again.
-const REST: Duration = Duration::from_secs(5);
+/// How long inputs of losing branches wait before they are looked at again.
+pub(super) const REST: Duration = Duration::from_secs(5);
 /// How long to wait before a failed read is tried again.
 pub(super) const RETRY: Duration = Duration::from_millis(100);

@@ -152,8 +152,12 @@ impl Shard {
     /// Runs were told, and are durable here.
     pub(super) fn on_seeds_told(&mut self, now: Timestamp, key: StreamKey, told: Vec<Progress>) {
         for progress in told {
+            let namespace = progress.namespace;
             if self.seeds.on_told(key, progress) {
                 self.chores.record.get_or_insert(now);
+            }
+            if !self.seeds.is_wanted(namespace) && self.reapplying.remove(&namespace).is_some() {
+                self.chores.reapply = Some(now);
             }
         }
         self.end_recoveries(now);
@@ -174,6 +178,12 @@ impl Shard {
     #[must_use]
     pub fn is_seeded(&self, namespace: NamespaceId) -> bool {
         self.seeds.is_seeded(namespace) && !self.recoveries.hold(namespace)
+    }
+
+    /// Whether somebody who is there is telling this shard all of a namespace.
+    pub(super) fn is_being_told(&self, namespace: NamespaceId) -> bool {
+        let is_there = |stream| self.targets.get(&stream).is_some_and(|target| target.is_open);
+        self.seeds.wanted_of(namespace).any(is_there)
     }
 
     /// What this shard waits to be told: namespace and stream.

@@ -11,7 +11,7 @@ use proto::temporal::api::enums::v1::ResourceExhaustedCause;
 
 use super::{
     flight::InFlight,
-    gate::Gate,
+    gate::{Gate, PATIENCE},
     handover::{self, Handovers},
     io::{CommitOutcome, Failure, Load, LoadId, Loaded, Output, Report, Request, RequestId, StreamKey, TransactionId},
     loading::RETRY,
@@ -95,6 +95,10 @@ pub struct Shard {
     pub(super) is_record_read: bool,
     /// Namespaces of which the store has an older state than it once had.
     pub(super) recoveries: Recoveries,
+    /// Until when the inputs of losing branches wait for peers that tell everything of a namespace.
+    pub(super) reapplying: BTreeMap<NamespaceId, Timestamp>,
+    /// How long that is.
+    pub(super) patience: Duration,
     /// Which life of the store this is, if it was read.
     pub(super) life: Option<Life>,
     /// Watermarks of peers that no longer have all below: they count when what is wanted instead is durable.
@@ -197,6 +201,8 @@ impl Shard {
             seeds: Seeds::default(),
             is_record_read: false,
             recoveries: Recoveries::default(),
+            reapplying: BTreeMap::new(),
+            patience: PATIENCE,
             life: None,
             gaps: Vec::new(),
             gates: BTreeMap::new(),

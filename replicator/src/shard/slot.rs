@@ -17,7 +17,7 @@ use super::{
 use crate::{
     history::{HistoryBatch, Stretch, Stretches},
     ids::{EventId, RunId, WorkflowKey},
-    version::VersionHistoryItem,
+    version::Gap,
     workflow::draft::Run,
 };
 
@@ -52,9 +52,6 @@ pub(super) struct Slot {
     /// What it weighed when it was last weighed.
     pub(super) weighed: usize,
 }
-
-/// Both ends exclusive; open where nothing is known.
-pub(super) type Gap = (Option<VersionHistoryItem>, Option<VersionHistoryItem>);
 
 /// A stretch of history that is being read.
 #[derive(Debug)]

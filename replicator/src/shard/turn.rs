@@ -28,7 +28,7 @@ use crate::{
     },
     task::{Category, HistoryTask, ReplicationTask, TaskKey, TaskKind, TimerTask, TransferTask},
     time::Timestamp,
-    version::VersionHistoryItem,
+    version::{Gap, VersionHistoryItem},
     workflow::{
         close::Closed,
         dispatch,
@@ -101,7 +101,9 @@ enum Stop {
     /// Something has to be read first.
     Needs(Work, Need),
     /// Events that we miss have to be fetched first: after the one, before the other.
-    Missing(Box<Told>, Option<VersionHistoryItem>, Option<VersionHistoryItem>),
+    Missing(Box<Told>, Gap),
+    /// What came of another run of the workflow after the event has to be fetched first.
+    Unheard(Box<Told>, RunId, VersionHistoryItem),
     /// A peer's task broke the draft: everything is put back but this one.
     Refused(Box<Told>, String),
 }
@@ -162,6 +164,7 @@ impl Shard {
             read: &read,
             absent: &absent,
             recovers: self.recoveries.hold(key.namespace),
+            asked: self.seeds.is_wanted(key.namespace).then_some(&slot.fetched),
             buried: self.tombstones.highest(key),
             now,
             entropy: &mut self.entropy,
@@ -195,7 +198,10 @@ impl Shard {
             };
             if let Work::Incoming(told) = &work {
                 let run = &told.incoming.run;
-                if let Some(waiting) = slot.fetching.get_mut(&run.run) {
+                let is_awaited = |(fetched, waiting): &(&RunId, &mut VecDeque<Told>)| {
+                    **fetched == run.run || waiting.iter().any(|told| told.incoming.run == *run)
+                };
+                if let Some((_, waiting)) = slot.fetching.iter_mut().find(is_awaited) {
                     waiting.push_back(told.as_ref().clone());
                     continue;
                 }
@@ -236,7 +242,7 @@ impl Shard {
         if matches!(stop, Some(Stop::Needs(..))) {
             slot.absent = absent;
         }
-        if !matches!(stop, None | Some(Stop::Missing(..))) {
+        if !matches!(stop, None | Some(Stop::Missing(..) | Stop::Unheard(..))) {
             slot.read = read;
         }
         let transaction = self.transaction(now, key, range, closed, &mut turn);
@@ -320,7 +326,8 @@ impl Shard {
                     }
                 }
             }
-            Some(Stop::Missing(told, after, before)) => self.fetch(now, key, *told, after, before),
+            Some(Stop::Missing(told, gap)) => self.fetch(now, key, *told, gap),
+            Some(Stop::Unheard(told, run, after)) => self.fetch_end(key, *told, run, after),
         }
     }
 
@@ -559,7 +566,8 @@ impl Turn {
                 }
                 self.finish_incoming(told);
             }
-            Received::Missing { after, before } => self.stop = Some(Stop::Missing(told, after, before)),
+            Received::Missing { after, before } => self.stop = Some(Stop::Missing(told, (after, before))),
+            Received::Unheard { run, after } => self.stop = Some(Stop::Unheard(told, run, after)),
             Received::Needs(stretch) => {
                 self.stop = Some(Stop::Needs(Work::Incoming(told), Need::Stretch(stretch)));
             }

@@ -43,6 +43,14 @@ pub enum Received {
         /// First event that was told; `None`: all that follows is missing.
         before: Option<VersionHistoryItem>,
     },
+    /// It is of a newer run than one of ours that is open, and would end that. Its own end may be told yet, so what came of it
+    /// must be fetched first.
+    Unheard {
+        /// The open run.
+        run: RunId,
+        /// Its last event here.
+        after: VersionHistoryItem,
+    },
     /// Events that are stored here must be read first. Nothing was changed.
     Needs(Stretch),
     /// What the draft did so far must be written first; the task is decided again after that.
@@ -185,6 +193,9 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
         if waits(draft) {
             return Ok(Received::Later);
         }
+        if let Some(unheard) = unheard(draft, id, RunClock::after(last)) {
+            return Ok(unheard);
+        }
         match base {
             None => begin(draft, id, batches, &history.start_request_id)?,
             Some((_, stretch)) if !draft.read.contains_key(&stretch) => return Ok(Received::Needs(stretch)),
@@ -209,6 +220,9 @@ fn receive_history(draft: &mut Draft<'_>, id: RunId, history: &IncomingHistory) 
     }
     if waits(draft) || flush(draft, id) {
         return Ok(Received::Later);
+    }
+    if let Some(unheard) = unheard(draft, id, RunClock::after(last)) {
+        return Ok(unheard);
     }
     let read = draft.read;
     let current = draft.current.filter(|current| *current != id).and_then(|current| draft.runs.get(&current));
@@ -273,6 +287,15 @@ impl Lost {
         let shared = shared.iter().filter(|batch| batch.last() <= kept).map(HistoryBatch::size).sum::<i64>();
         Self { events: branch.last().event_id.0 - kept.0, bytes: size - shared }
     }
+}
+
+/// Peers that tell everything do so in no order: a run may come before the end of the one that it follows. Whether that is
+/// to be asked for, because it would be ended here for this one, and was not.
+fn unheard(draft: &Draft<'_>, id: RunId, target: RunClock) -> Option<Received> {
+    let asked = draft.asked?;
+    let (run, state) = placement::loser(draft, id, target)?;
+    let after = state.histories.current().versions.last();
+    (asked.get(&run) != Some(&(Some(after), None))).then_some(Received::Unheard { run, after })
 }
 
 /// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete

@@ -111,8 +111,14 @@ impl Seeds {
     /// Whether somebody is still to tell something of the namespace.
     #[must_use]
     pub fn is_wanted(&self, namespace: NamespaceId) -> bool {
+        self.wanted_of(namespace).next().is_some()
+    }
+
+    /// The streams that are still to tell something of the namespace.
+    pub fn wanted_of(&self, namespace: NamespaceId) -> impl Iterator<Item = StreamKey> + '_ {
         let first = StreamKey { cluster: ClusterId(i32::MIN), shard: ShardId(0), role: StreamRole::Source };
-        self.wanted.range((namespace, first)..).next().is_some_and(|((of, _), _)| *of == namespace)
+        let rest = self.wanted.range((namespace, first)..).map(|(key, _)| *key);
+        rest.take_while(move |(of, _)| *of == namespace).map(|(_, stream)| stream)
     }
 
     /// The stream is to tell all of the namespace, from its first run.

@@ -8,3 +8,6 @@ mod stored;
 pub use failover::{ClusterName, FailoverVersion, Topology};
 pub use histories::VersionHistories;
 pub use history::{MalformedVersionHistory, VersionHistory, VersionHistoryItem};
+
+/// Events of a run that are not here: after the first, before the second; open where nothing is known.
+pub type Gap = (Option<VersionHistoryItem>, Option<VersionHistoryItem>);

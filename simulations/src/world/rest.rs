@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use replicator::{namespace::Namespace, shard::io::QuarantinedTask};
+use replicator::{
+    namespace::Namespace,
+    shard::io::QuarantinedTask,
+    task::{HistoryTask, TaskKind, TransferTask},
+};
 
 use super::{Event, World};
 use crate::{
@@ -114,6 +118,15 @@ impl World {
                 if let Some(behind) = self.clusters.iter().position(|other| !there(other)) {
                     return Some(format!("{} of {} is behind", run.workflow.workflow, name(behind)));
                 }
+            }
+        }
+        for tenant in &self.namespaces {
+            let mut tasks = self.clusters[tenant.active].store.tasks().map(|(_, task)| task);
+            let owes = |task: &&HistoryTask| {
+                task.kind == TaskKind::Transfer(TransferTask::Reapply) && task.run.workflow.namespace == tenant.id
+            };
+            if let Some(task) = tasks.find(owes) {
+                return Some(format!("{} owes what a branch that lost had", task.run.workflow.workflow));
             }
         }
         if let Some(order) = self.orders.iter().position(|order| !order.is_done) {

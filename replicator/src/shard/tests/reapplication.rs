@@ -3,7 +3,10 @@
 use std::{format, vec, vec::Vec};
 
 use super::world::{A, B, C, World, done, go_on};
-use crate::{ids::RunId, shard::io::Report};
+use crate::{
+    ids::RunId,
+    shard::{gate::PATIENCE, io::Report},
+};
 
 fn parted(clusters: usize) -> (World, RunId) {
     let mut world = World::new(clusters);
@@ -23,6 +26,22 @@ fn inputs_keep_their_order() {
     world.deliver_all();
     world.agree();
     assert_eq!(world.signals(A, run), "won _0~ s1~ _2~ s3~ _4~");
+}
+
+/// `a` is to tell `b` everything, and what it tells next may say that an input had its effect. But it does not know how to.
+#[test]
+fn inputs_wait_for_who_tells_everything_and_not_for_ever() {
+    let (mut world, run) = parted(2);
+    world.clusters[B].shard.patience = PATIENCE;
+    world.signal(A, "one");
+    world.signal(B, "two");
+    world.deliver_all();
+    world.tick(10_000);
+    assert_eq!(world.signals(B, run), "two");
+    world.tick_far(PATIENCE.as_secs());
+    world.deliver_all();
+    world.agree();
+    assert_eq!(world.signals(A, run), "two one~");
 }
 
 /// CT-8. The namespace goes to `b` and back to `a` before `b` was told of what `a` had written. Temporal loses it (RE-5).

@@ -4,7 +4,10 @@ use std::vec::Vec;
 
 use super::world::{A, B, C, World, activity, go_on, name, stream};
 use crate::{
-    shard::io::{Report, StreamEvent, StreamRole},
+    shard::{
+        gate::PATIENCE,
+        io::{Report, StreamEvent, StreamRole},
+    },
     stream::BacklogLimit,
     task::Category,
 };
@@ -14,6 +17,7 @@ pub(super) fn wired(count: usize) -> World {
     let mut world = World::new(count);
     world.is_wired = true;
     for cluster in 0..count {
+        world.clusters[cluster].shard.patience = PATIENCE;
         reconnect(&mut world, cluster);
     }
     exchange(&mut world);
@@ -315,17 +319,17 @@ fn a_peer_that_was_switched_off_for_a_while_misses_nothing() {
     write_runs(&mut world, A);
     exchange(&mut world);
     cut(&mut world, B);
-    write_more(&mut world, 20);
+    write_more(&mut world, A, 20);
     reconnect(&mut world, B);
     exchange(&mut world);
     world.agree();
     assert_eq!(told_of(&world, B, |report| matches!(report, Report::Gap { .. })), 0);
 }
 
-fn write_more(world: &mut World, runs: usize) {
+fn write_more(world: &mut World, cluster: usize, runs: usize) {
     for _ in 0..runs {
-        world.terminate(A);
-        world.start(A, 0);
+        world.terminate(cluster);
+        world.start(cluster, 0);
         world.tick(40);
     }
     world.tick(5_000);
@@ -338,11 +342,11 @@ fn a_peer_that_was_away_for_too_long_is_told_everything_when_it_is_back() {
     write_runs(&mut world, A);
     exchange(&mut world);
     cut(&mut world, B);
-    write_more(&mut world, 30);
+    write_more(&mut world, A, 30);
     exchange(&mut world);
     world.tick(5_000);
     exchange(&mut world);
-    write_more(&mut world, 30);
+    write_more(&mut world, A, 30);
     exchange(&mut world);
     world.tick(5_000);
     assert!(kept(&world, A) <= 34, "{} tasks are kept for a peer that is away", kept(&world, A));
@@ -359,6 +363,29 @@ fn a_peer_that_was_away_for_too_long_is_told_everything_when_it_is_back() {
     assert_eq!(kept(&world, A), 0);
 }
 
+/// `a` began a run, and `b` went on with it. When `a` is back it hears everything in the order of ids, so runs that follow come
+/// before the end of its own. It asks for that, and does not end the run itself.
+#[test]
+fn a_run_whose_end_is_told_late_is_not_ended_by_whoever_began_it() {
+    let mut world = wired(2);
+    keep(&mut world, 32);
+    world.start(A, 0);
+    exchange(&mut world);
+    world.failover(B, &[A, B]);
+    exchange(&mut world);
+    cut(&mut world, A);
+    for _ in 0..2 {
+        write_more(&mut world, B, 30);
+        world.tick(5_000);
+    }
+    reconnect(&mut world, A);
+    exchange(&mut world);
+    world.agree();
+    assert_eq!(told_of(&world, A, |report| matches!(report, Report::Gap { .. })), 1);
+    assert_eq!(told_of(&world, A, |report| matches!(report, Report::Conflict { .. })), 0);
+    assert_eq!(world.complaints(), Vec::<&Report>::new());
+}
+
 /// The peer notes what it misses before it acknowledges that it was told so.
 #[test]
 fn a_gap_that_was_heard_is_not_forgotten() {
@@ -367,8 +394,8 @@ fn a_gap_that_was_heard_is_not_forgotten() {
         keep(&mut world, 32);
         cut(&mut world, B);
         world.start(A, 0);
-        write_more(&mut world, 40);
-        write_more(&mut world, 1);
+        write_more(&mut world, A, 40);
+        write_more(&mut world, A, 1);
         reconnect(&mut world, B);
         exchange_some(&mut world, delivered);
         world.restart(B);
@@ -406,8 +433,8 @@ fn a_shard_that_was_told_everything_is_not_told_anew_by_its_next_host() {
         world.tick(5_000);
         cut(&mut world, B);
         if is_away {
-            write_more(&mut world, 40);
-            write_more(&mut world, 1);
+            write_more(&mut world, A, 40);
+            write_more(&mut world, A, 1);
         }
         world.restart_before_it_has_read(B);
         assert_eq!(seeding(&world), Vec::new(), "it knows what it was told");

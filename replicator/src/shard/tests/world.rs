@@ -129,6 +129,10 @@ impl World {
         self.clusters[index].shard.acquire();
         self.settle(index);
         let namespace = self.namespace.clone();
+        // Only clusters that are wired tell each other everything.
+        if !self.is_wired {
+            self.clusters[index].shard.patience = Duration::ZERO;
+        }
         self.clusters[index].shard.handle_namespace(self.now, namespace);
         self.open_streams(index);
     }

@@ -93,6 +93,7 @@ impl Cluster {
             read: &self.read,
             absent: &BTreeSet::new(),
             recovers: false,
+            asked: None,
             buried: None,
             now: self.now,
             entropy: &mut self.entropy,
