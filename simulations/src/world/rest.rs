@@ -120,12 +120,14 @@ impl World {
                 }
             }
         }
-        for tenant in &self.namespaces {
-            let mut tasks = self.clusters[tenant.active].store.tasks().map(|(_, task)| task);
+        for (cluster, here) in self.clusters.iter().enumerate() {
+            let me = name(cluster).into();
             let owes = |task: &&HistoryTask| {
-                task.kind == TaskKind::Transfer(TransferTask::Reapply) && task.run.workflow.namespace == tenant.id
+                let record = here.records.get(&task.run.workflow.namespace);
+                task.kind == TaskKind::Transfer(TransferTask::Reapply)
+                    && record.is_some_and(|record| record.is_active_in(&me))
             };
-            if let Some(task) = tasks.find(owes) {
+            if let Some(task) = here.store.tasks().map(|(_, task)| task).find(owes) {
                 return Some(format!("{} owes what a branch that lost had", task.run.workflow.workflow));
             }
         }
