@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::{
     Shard,
-    io::{Report, StreamKey, StreamRole},
+    io::{Output, Report, StreamKey, StreamRole},
     loading::REST,
     work::Work,
 };
@@ -81,6 +81,10 @@ impl Shard {
 
     /// A peer has settled a namespace on one stream.
     pub(super) fn on_settled(&mut self, now: Timestamp, stream: StreamKey, id: NamespaceId, version: FailoverVersion) {
+        // Whoever made the namespace move may not be there to say so.
+        if self.namespaces.get(&id).is_some_and(|known| version > known.failover_version) {
+            self.outbox.push(Output::RefreshNamespace { namespace: id, from: stream.cluster });
+        }
         let Some(gate) = self.gates.get_mut(&id).filter(|gate| version >= gate.version) else { return };
         gate.waiting.remove(&stream);
         if gate.waiting.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::world::{A, B, World, name, signal_call, workflow};
 use crate::{
+    ids::ClusterId,
     shard::{
         Standing,
         io::{Failure, Request},
@@ -28,6 +29,16 @@ fn a_namespace_settles_behind_everything_it_wrote() {
     world.written(A);
     world.exchange();
     assert_eq!(world.signals(B, run), "late");
+}
+
+/// `a` has heard that the namespace moved to `b`, and whoever moved it is gone before he told `b`.
+#[test]
+fn a_cluster_that_hears_that_a_namespace_settled_asks_where_it_is() {
+    let mut world = World::new(2);
+    world.stream();
+    world.failover(B, &[A]);
+    world.exchange();
+    assert_eq!(world.clusters[B].asked, [ClusterId(1)]);
 }
 
 /// A namespace comes, and is gone again before the cluster that was active has said that it has settled. Who asked meanwhile is

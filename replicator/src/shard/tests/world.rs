@@ -84,6 +84,8 @@ pub(super) struct Cluster {
     slow: (bool, Vec<Transaction>),
     /// What it said of namespaces that are being handed over.
     progress: Vec<HandoverProgress>,
+    /// Clusters that it asked for what they know of a namespace.
+    pub(super) asked: Vec<ClusterId>,
 }
 
 /// A task on its way from one cluster to another.
@@ -117,8 +119,8 @@ impl World {
         for index in 0..count {
             let shard = Shard::new(ShardId(1), topology(index, count), 100 + index as u64);
             let (store, reports, offers, held, replies, loads, acked) = Default::default();
-            let (slow, progress) = Default::default();
-            let cluster = Cluster { shard, store, reports, offers, held, replies, loads, acked, slow, progress };
+            let (slow, progress, asked) = Default::default();
+            let cluster = Cluster { shard, store, reports, offers, held, replies, loads, acked, slow, progress, asked };
             world.clusters.push(cluster);
             world.open(index);
         }
@@ -238,7 +240,8 @@ impl World {
                 Output::Frame(key, frame) => self.carry(index, key, *frame),
                 Output::Report(report) => cluster.reports.push(*report),
                 Output::Dispatch(offer) => cluster.offers.push(offer),
-                Output::Withdraw(..) | Output::Notify(_) | Output::RefreshNamespace { .. } => {}
+                Output::RefreshNamespace { from, .. } => cluster.asked.push(from),
+                Output::Withdraw(..) | Output::Notify(_) => {}
             }
         }
         panic!("the shard never rests");
