@@ -188,9 +188,9 @@ impl Shard {
         let Some(first) = waiting.front() else { return };
         let is_other = first.incoming.run.run != run;
         let missing = match loaded {
-            // Nothing more came of the run there, or nobody knows any more.
+            // Nothing more came of the run there, or nobody is there to say so.
             Loaded::PeerHistory(history) if is_other && history.history_batches.is_empty() => Ok(None),
-            Loaded::PeerNotFound if is_other => Ok(None),
+            Loaded::PeerNotFound | Loaded::Failed(_) if is_other => Ok(None),
             Loaded::PeerHistory(history) => read(&history).map(Some).map_err(|malformed| malformed.0.to_string()),
             // Nothing is deleted because of that.
             Loaded::PeerNotFound => Err("the peer no longer has the run".to_string()),

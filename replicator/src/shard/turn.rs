@@ -164,7 +164,7 @@ impl Shard {
             read: &read,
             absent: &absent,
             recovers: self.recoveries.hold(key.namespace),
-            asked: self.seeds.is_wanted(key.namespace).then_some(&slot.fetched),
+            asked: &slot.fetched,
             buried: self.tombstones.highest(key),
             now,
             entropy: &mut self.entropy,

@@ -289,13 +289,12 @@ impl Lost {
     }
 }
 
-/// Peers that tell everything do so in no order: a run may come before the end of the one that it follows. Whether that is
-/// to be asked for, because it would be ended here for this one, and was not.
+/// Peers that tell everything do so in no order, and what is kept or fetched comes later or earlier: a run may come before the
+/// end of the one that it follows. Whether that is to be asked for, because it would be ended here for this one, and was not.
 fn unheard(draft: &Draft<'_>, id: RunId, target: RunClock) -> Option<Received> {
-    let asked = draft.asked?;
     let (run, state) = placement::loser(draft, id, target)?;
     let after = state.histories.current().versions.last();
-    (asked.get(&run) != Some(&(Some(after), None))).then_some(Received::Unheard { run, after })
+    (draft.asked.get(&run) != Some(&(Some(after), None))).then_some(Received::Unheard { run, after })
 }
 
 /// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete

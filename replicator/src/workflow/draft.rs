@@ -50,8 +50,8 @@ pub struct Draft<'a> {
     pub absent: &'a BTreeSet<RunId>,
     /// Whether the store has an older state than it once had: nothing may be written under a version that was in use then.
     pub recovers: bool,
-    /// While peers tell everything, in whatever order: runs of which a peer was asked what came of them, and after which event.
-    pub asked: Option<&'a BTreeMap<RunId, Gap>>,
+    /// Runs of which a peer was asked what came of them, and after which event.
+    pub asked: &'a BTreeMap<RunId, Gap>,
     /// The highest version that runs of the workflow had which were deleted.
     pub buried: Option<FailoverVersion>,
     /// Stretches of history that were read for this draft.

@@ -4,7 +4,7 @@ use std::{string::ToString, vec::Vec};
 
 use proto::temporal::server::api::replication::v1::{ReplicationTask, replication_task::Attributes};
 
-use super::world::{A, B, C, Wire, World, activity};
+use super::world::{A, B, C, Wire, World, activity, go_on};
 use crate::{
     ids::{RunId, RunKey},
     shard::io::Report,
@@ -62,6 +62,39 @@ fn ct_5_a_second_branch_of_a_version_is_kept_and_later_tasks_of_the_run_wait_beh
     // Its stream goes on.
     world.tick(100);
     assert_eq!(world.clusters[C].acked[&B], to_c.task.source_task_id + 1);
+}
+
+/// `b` went on with a run of `a` in another one. What `a` was told of the first is kept, so the second one comes first. `a`
+/// asks for the end of the first, and does not end it itself.
+#[test]
+fn a_run_that_overtakes_what_is_kept_of_the_one_before_does_not_end_it() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.failover(B, &[A, B]);
+    world.signal(B, "missed");
+    world.flush();
+    world.wires.clear();
+    world.work(B, [go_on()].into());
+    world.flush();
+    world.peers_answer = false;
+    let told = std::mem::take(&mut world.wires);
+    told.iter().for_each(|wire| world.deliver(wire));
+    assert_eq!(world.clusters[A].shard.quarantined().count(), told.len());
+    // What is kept is tried again after a second, two, four, eight.
+    world.tick(10_000);
+    world.peers_answer = true;
+    world.poll(B);
+    let namespace = world.namespace.id;
+    assert!(world.clusters[A].shard.seeds.forget(namespace), "it is not being told everything");
+    world.deliver_all();
+    world.tick(10_000);
+    world.deliver_all();
+    world.agree();
+    assert_eq!(world.clusters[A].shard.quarantined().count(), 0);
+    assert_eq!(world.signals(A, run), "missed");
+    let conflicts = |report: &&Report| matches!(report, Report::Conflict { .. });
+    assert_eq!(world.clusters[A].reports.iter().find(conflicts), None);
 }
 
 #[test]

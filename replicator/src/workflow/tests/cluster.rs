@@ -93,7 +93,7 @@ impl Cluster {
             read: &self.read,
             absent: &BTreeSet::new(),
             recovers: false,
-            asked: None,
+            asked: &BTreeMap::new(),
             buried: None,
             now: self.now,
             entropy: &mut self.entropy,
