@@ -114,6 +114,13 @@ impl Quarantine {
         self.runs.contains_key(run)
     }
 
+    /// Whether what is told of some run of the namespace has to wait.
+    pub(super) fn holds_in(&self, namespace: NamespaceId) -> bool {
+        let workflow = WorkflowKey { namespace, workflow: "".into() };
+        let first = RunKey { workflow, run: RunId::from_bytes([0; 16]) };
+        self.runs.range(first..).next().is_some_and(|(run, _)| run.workflow.namespace == namespace)
+    }
+
     /// Whether a task is kept, and neither it nor its end is on the way to the store.
     pub(super) fn is_at_rest(&self, key: TaskKey) -> bool {
         self.places.contains_key(&key) && !self.writing.contains(&key)
@@ -318,6 +325,7 @@ impl Shard {
         if let Some((run, kept)) = self.quarantine.remove(now, key) {
             self.report(Report::Released { from: kept.cluster, task: kept.source, run });
             self.retry_kept(now);
+            self.end_recoveries(now);
         }
     }
 

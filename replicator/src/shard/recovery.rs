@@ -19,6 +19,8 @@ use alloc::{
     vec::Vec,
 };
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use proto::meridian::persistence::v1::{self as stored, ShardRecord};
 
@@ -41,6 +43,8 @@ pub(super) struct Recoveries(BTreeMap<NamespaceId, Recovery>);
 struct Recovery {
     /// Clusters that were not asked, because nobody knew yet how many shards they have.
     unasked: BTreeSet<ClusterId>,
+    /// Until when it waits for what was told and is kept apart.
+    waits: Option<Timestamp>,
 }
 
 impl Recoveries {
@@ -48,7 +52,7 @@ impl Recoveries {
     pub(super) fn of(record: &ShardRecord) -> Self {
         let read = |row: &stored::Recovery| {
             let id = NamespaceId::from_bytes(row.namespace.as_ref().try_into().ok()?);
-            Some((id, Recovery { unasked: row.unasked.iter().copied().map(ClusterId).collect() }))
+            Some((id, Recovery { unasked: row.unasked.iter().copied().map(ClusterId).collect(), waits: None }))
         };
         Self(record.recovering.iter().filter_map(read).collect())
     }
@@ -99,7 +103,7 @@ impl Shard {
         let others = known.members().filter_map(|name| self.topology.id_of(name)).filter(|other| *other != here);
         let unasked: BTreeSet<ClusterId> = others.collect();
         if !unasked.is_empty() {
-            self.recoveries.0.insert(id, Recovery { unasked });
+            self.recoveries.0.insert(id, Recovery { unasked, waits: None });
             self.seeds.forget(id);
             self.chores.record = Some(now);
         }
@@ -136,9 +140,21 @@ impl Shard {
             return;
         }
         let me = self.topology.current();
+        // What was told and cannot be applied yet is told to nobody else afterwards. A while is enough for what passes.
+        for (id, recovery) in &mut self.recoveries.0 {
+            let is_told = recovery.unasked.is_empty() && !self.seeds.is_wanted(*id);
+            if is_told && recovery.waits.is_none() {
+                recovery.waits = Some(if self.quarantine.holds_in(*id) { now + KEPT } else { now });
+            }
+            let due = recovery.waits.filter(|due| *due > now && !self.quarantine.holds_in(*id));
+            recovery.waits = due.map(|_| now).or(recovery.waits);
+        }
+        self.chores.recover =
+            self.recoveries.0.values().filter_map(|recovery| recovery.waits).filter(|due| *due > now).min();
         let is_over = |id: &NamespaceId, recovery: &Recovery, namespace: &Namespace| {
             let is_told = recovery.unasked.is_empty() && !self.seeds.is_wanted(*id);
-            is_told && (!namespace.is_active_in(me) || namespace.resumed_in == self.life)
+            let has_waited = recovery.waits.is_some_and(|due| due <= now);
+            is_told && has_waited && (!namespace.is_active_in(me) || namespace.resumed_in == self.life)
         };
         let over =
             self.recoveries.0.iter().filter(|(id, recovery)| {
@@ -166,3 +182,6 @@ impl Shard {
         self.pump_all();
     }
 }
+
+/// How long a shard waits for what was told and is kept apart.
+const KEPT: Duration = Duration::from_secs(10);

@@ -164,6 +164,8 @@ pub(super) struct Chores {
     pub(super) pump: Option<Timestamp>,
     /// Put inputs of losing branches into winners, because they could not be read.
     pub(super) reapply: Option<Timestamp>,
+    /// Go on though something that peers told is still kept apart.
+    pub(super) recover: Option<Timestamp>,
     /// Read runs again that peers are to be told, and that could not be read.
     pub(super) unread: Option<Timestamp>,
     /// Let go of what is told of namespaces that are not known.
@@ -380,6 +382,10 @@ impl Shard {
             }
             self.advance(now, &key);
         }
+        if self.chores.recover.is_some_and(|due| due <= now) {
+            self.chores.recover = None;
+            self.end_recoveries(now);
+        }
         if self.chores.unread.is_some_and(|due| due <= now) {
             self.read_unread(now);
         }
@@ -420,8 +426,8 @@ impl Shard {
         let timers = owned.then(|| self.queues.next_due()).flatten();
         let gates = self.gates.values().map(|gate| gate.until).min();
         let retries = self.retries.first().map(|(due, _)| *due);
-        let Chores { ack, pump, record, reapply, unread, strangers, proof, acquire: _ } = self.chores;
-        let chores = [ack, pump, record, reapply, unread, strangers, proof];
+        let Chores { ack, pump, record, reapply, recover, unread, strangers, proof, acquire: _ } = self.chores;
+        let chores = [ack, pump, record, reapply, recover, unread, strangers, proof];
         let kept = self.quarantine.next_due().filter(|_| self.queues_read);
         let tombstones = self.tombstones.next_due().filter(|_| self.queues_read);
         let handovers = self.handovers.next_due();

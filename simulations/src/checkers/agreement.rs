@@ -135,3 +135,5 @@ fn may_pass(reason: &str) -> bool {
 
 /// What is told of a run that was deleted meanwhile waits for the news of that.
 pub(crate) const GONE: &str = "the peer no longer has the run";
+/// Why a task of one that was deleted, and that somebody went on with, may be kept: it is there again without branches that lost.
+pub(crate) const CAME_BACK: &str = "the peer does not have the events before it";

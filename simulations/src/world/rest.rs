@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use replicator::{
+    ids::RunKey,
     namespace::Namespace,
     shard::io::QuarantinedTask,
     task::{HistoryTask, TaskKind, TransferTask},
@@ -10,7 +11,11 @@ use replicator::{
 
 use super::{Event, World};
 use crate::{
-    checkers::{AtRest, Finding, agreement::GONE, namespaces::told},
+    checkers::{
+        AtRest, Finding,
+        agreement::{CAME_BACK, GONE},
+        namespaces::told,
+    },
     plan::{Ask, Wish},
     trace::{Place, name},
 };
@@ -146,8 +151,12 @@ impl World {
                 return Some(format!("{}/{} is catching up, and wants {wanted:?}", name(node.cluster), node.shard));
             }
             // Of a run that was deleted, and of whose deletion nobody is left to tell, an operator has to let go.
-            let waits = |kept: &QuarantinedTask| {
-                kept.reason != GONE || self.clusters[node.cluster].runs.contains_key(&kept.run)
+            let was_deleted = |run: &RunKey| self.orders.iter().any(|order| order.deletes(&run.workflow));
+            let waits = |kept: &QuarantinedTask| match kept.reason.as_str() {
+                GONE => self.clusters[node.cluster].runs.contains_key(&kept.run),
+                // Others wait behind it.
+                CAME_BACK | "" => !was_deleted(&kept.run),
+                _ => true,
             };
             if let Some(kept) = node.core.quarantined().find(waits) {
                 let workflow = &kept.run.workflow.workflow;
