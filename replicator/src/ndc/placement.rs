@@ -23,19 +23,21 @@ use crate::{
 /// one transaction either follows a peer in a run or writes to it.
 #[must_use]
 pub fn must_wait(draft: &Draft<'_>, run: RunId, target: RunClock) -> bool {
-    let Some(current) = draft.current.filter(|current| *current != run) else { return false };
-    let Some(other) = draft.runs.get(&current) else { return false };
-    let gives_way = other.state.is_open() && target > RunClock::of(&other.state);
-    gives_way && other.changes.is_touched()
+    giving_way(draft, run, target).is_some_and(|(_, other)| other.changes.is_touched())
 }
 
 /// The run that would be ended here, because the current one gives way to a run of this clock.
 #[must_use]
 pub fn loser<'a>(draft: &'a Draft<'_>, run: RunId, target: RunClock) -> Option<(RunId, &'a MutableState)> {
+    let (current, other) = giving_way(draft, run, target)?;
+    ends_by_us(draft, &other.state, target).then_some((current, &other.state))
+}
+
+/// The current run, if it is open and gives way to another one of this clock.
+fn giving_way<'a>(draft: &'a Draft<'_>, run: RunId, target: RunClock) -> Option<(RunId, &'a Run)> {
     let current = draft.current.filter(|current| *current != run)?;
-    let state = &draft.runs.get(&current)?.state;
-    let ends = state.is_open() && target > RunClock::of(state) && ends_by_us(draft, state, target);
-    ends.then_some((current, state))
+    let other = draft.runs.get(&current)?;
+    (other.state.is_open() && target > RunClock::of(&other.state)).then_some((current, other))
 }
 
 /// Take in a run that was not here.

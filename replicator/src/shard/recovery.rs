@@ -142,12 +142,10 @@ impl Shard {
         let me = self.topology.current();
         // What was told and cannot be applied yet is told to nobody else afterwards. A while is enough for what passes.
         for (id, recovery) in &mut self.recoveries.0 {
-            let is_told = recovery.unasked.is_empty() && !self.seeds.is_wanted(*id);
-            if is_told && recovery.waits.is_none() {
-                recovery.waits = Some(if self.quarantine.holds_in(*id) { now + KEPT } else { now });
+            if recovery.unasked.is_empty() && !self.seeds.is_wanted(*id) {
+                let due = *recovery.waits.get_or_insert(now + KEPT);
+                recovery.waits = Some(if self.quarantine.holds_in(*id) { due } else { due.min(now) });
             }
-            let due = recovery.waits.filter(|due| *due > now && !self.quarantine.holds_in(*id));
-            recovery.waits = due.map(|_| now).or(recovery.waits);
         }
         self.chores.recover =
             self.recoveries.0.values().filter_map(|recovery| recovery.waits).filter(|due| *due > now).min();

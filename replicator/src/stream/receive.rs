@@ -298,7 +298,8 @@ fn unheard(draft: &Draft<'_>, id: RunId, target: RunClock) -> Option<Received> {
 }
 
 /// Before branches are compared, what waits here for a started workflow task is written, so that our branch is complete
-/// (ND-6). Whether anything was. A run that lost while this cluster caught up is ended with it. After a backup was brought back it is not: what waited was written once, and is told.
+/// (ND-6). Whether anything was. A run that lost while this cluster caught up is ended with it. While it catches up nothing
+/// is written: what waited was written once, and is told.
 fn flush(draft: &mut Draft<'_>, id: RunId) -> bool {
     if draft.recovers {
         return false;

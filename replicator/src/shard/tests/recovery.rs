@@ -168,13 +168,7 @@ fn two_clusters_that_were_brought_back_wait_for_each_other_and_go_on() {
 fn what_was_failed_over_meanwhile_stays_there() {
     let (mut world, run, backup) = forgetful(2, A);
     cut(&mut world, A);
-    world.failover(B, &[B]);
-    world.signal(B, "two");
-    world.restore(A, &backup);
-    world.hear(&[A]);
-    reconnect(&mut world, A);
-    exchange(&mut world);
-    world.agree();
+    take_over(&mut world, &backup);
     assert!(recovered(&world, A));
     assert_eq!(world.signals(A, run), "one two");
 }
@@ -193,18 +187,23 @@ fn a_run_that_lost_while_its_cluster_caught_up_ends_with_what_waited_in_it() {
     world.signal(A, "kept");
     let second = world.current(A).expect("it went on").run.run;
     let backup = world.back_up(A);
-    world.failover(B, &[B]);
-    world.signal(B, "two");
-    world.restore(A, &backup);
-    world.hear(&[A]);
-    reconnect(&mut world, A);
-    exchange(&mut world);
-    world.agree();
+    take_over(&mut world, &backup);
     assert_eq!(
         world.story(B, second),
         "1@1:Started 2@1:TaskScheduled 3@1:TaskStarted 4@1:TaskFailed 5@1:!kept 6@1:Terminated"
     );
     assert_eq!(world.signals(B, first), "two kept~");
+}
+
+/// `b` takes over while nobody hears `a`, which is then there again with its backup. All agree afterwards.
+fn take_over(world: &mut World, backup: &(Store, Namespace)) {
+    world.failover(B, &[B]);
+    world.signal(B, "two");
+    world.restore(A, backup);
+    world.hear(&[A]);
+    reconnect(world, A);
+    exchange(world);
+    world.agree();
 }
 
 /// Why a signal is refused in `a`.
