@@ -116,8 +116,8 @@ struct Told {
     branches: BTreeMap<RunKey, Vec<Line>>,
     /// Runs that lost to another one, and were ended for that.
     lost: BTreeSet<RunKey>,
-    /// What each run continues.
-    continues: BTreeMap<RunKey, RunId>,
+    /// Of each run that continues another one: the run as which it was begun, before any reset, and what that continues.
+    continues: BTreeMap<RunKey, (RunId, RunId)>,
     /// Completions on any branch, by run and what was completed.
     completions: BTreeSet<(RunKey, Completion)>,
     /// Workflows that were terminated from outside, on any branch.
@@ -186,7 +186,8 @@ impl Told {
         let what = match attributes {
             Attributes::WorkflowExecutionStartedEventAttributes(start) => {
                 if let Ok(before) = RunId::parse(&start.continued_execution_run_id) {
-                    self.continues.insert(run.clone(), before);
+                    let begun_as = RunId::parse(&start.original_execution_run_id).unwrap_or(run.run);
+                    self.continues.insert(run.clone(), (begun_as, before));
                 }
                 return Ok(());
             }
@@ -217,8 +218,8 @@ impl Told {
             let signals = line.map(|line| line.signals.clone()).unwrap_or_default();
             let all = self.survived.entry(run.workflow.clone()).or_default();
             all.extend(signals.into_iter().map(|signal| (run.run, signal)));
-            let Some(before) = self.continues.get(&run) else { return };
-            leads_to = Some(run.run);
+            let Some((begun_as, before)) = self.continues.get(&run) else { return };
+            leads_to = Some(*begun_as);
             run.run = *before;
         }
     }
