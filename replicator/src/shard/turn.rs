@@ -391,8 +391,7 @@ impl Shard {
         closed.visibility.retain(|VisibilityWrite::Put(record)| record.run.run != id);
         let own: Vec<_> = run.state.histories.all().iter().map(|history| history.branch.id).collect();
         closed.history.retain(|batch| !own.contains(&batch.branch));
-        let outstanding = run.state.local.outstanding.all();
-        closed.completed.extend(outstanding.into_iter().filter(|(_, key)| !added.contains(key)));
+        closed.completed.extend(run.state.outstanding().filter(|(_, key)| !added.contains(key)));
         if is_stored {
             closed.runs.push(RunWrite { run: run.state.run.clone(), expected, change: RunChange::Delete { branches } });
         }

@@ -56,7 +56,7 @@ pub struct WorkflowTaskRef {
 }
 
 impl Outstanding {
-    /// All of them.
+    /// All of them; [`MutableState::outstanding`] has those of activities as well.
     pub fn all(&self) -> impl Iterator<Item = (Category, TaskKey)> {
         let attempt = |task: Option<WorkflowTaskRef>| task.map(|task| task.key);
         let timers = [
@@ -77,6 +77,13 @@ impl Outstanding {
 }
 
 impl MutableState {
+    /// All tasks of the run that rest in the shard's queues.
+    pub fn outstanding(&self) -> impl Iterator<Item = (Category, TaskKey)> {
+        let category = |is_retry| if is_retry { Category::Timer } else { Category::Transfer };
+        let activities = self.activities.table.iter().filter_map(|(_, activity)| activity.task);
+        self.local.outstanding.all().chain(activities.map(move |task| (category(task.is_retry), task.key)))
+    }
+
     /// A queued task is done with: it fired, or it was found to be about something that is over. What still needs it gets
     /// another one when the draft is closed. Whether the run knew the task.
     pub fn forget_task(&mut self, task: &HistoryTask) -> bool {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use replicator::{
     ids::{RunKey, ShardId},
     task::{Category, HistoryTask, TaskKey},
-    workflow::MutableState,
 };
 
 use super::{Checker, Finding, Seen};
@@ -41,7 +40,7 @@ impl Checker for Tasks {
         for state in *runs {
             let held = self.by_run.get(&(*cluster, state.run.clone())).cloned().unwrap_or_default();
             let needed: BTreeSet<Place> =
-                outstanding(state).map(|(category, key)| (transaction.shard, category, key)).collect();
+                state.outstanding().map(|(category, key)| (transaction.shard, category, key)).collect();
             if held != needed {
                 let (extra, missing) = (held.difference(&needed).next(), needed.difference(&held).next());
                 let text = format!("cluster {cluster}: a queue holds {extra:?} for nothing, or misses {missing:?}");
@@ -61,15 +60,4 @@ impl Tasks {
             self.runs.insert((cluster, place), task.run.clone());
         }
     }
-}
-
-/// Tasks that a run says rest in the queues.
-fn outstanding(state: &MutableState) -> impl Iterator<Item = (Category, TaskKey)> {
-    let of_activities = state
-        .activities
-        .table
-        .iter()
-        .filter_map(|(_, activity)| activity.task)
-        .map(|task| (if task.is_retry { Category::Timer } else { Category::Transfer }, task.key));
-    state.local.outstanding.all().chain(of_activities)
 }

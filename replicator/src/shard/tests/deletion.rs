@@ -2,7 +2,7 @@
 
 use std::{format, string::ToString, vec, vec::Vec};
 
-use super::world::{A, B, C, World, done, workflow};
+use super::world::{A, B, C, World, activity, done, workflow};
 use crate::{
     ids::RunId,
     shard::io::{Call, Failure, Request},
@@ -84,6 +84,20 @@ fn nothing_that_comes_late_brings_a_deleted_run_back() {
         world.tick(400_000);
         assert!(!world.has(B, run) && world.clusters[B].shard.quarantined().count() == 0, "{order:?}");
     }
+}
+
+/// The store of these worlds looks whether the tasks in the queues are those that the runs know.
+#[test]
+fn a_deletion_that_overtakes_the_end_of_a_run_leaves_no_task_of_its_activities() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.work(A, vec![activity("one")]);
+    world.deliver_all();
+    world.delete(A, None);
+    world.flush();
+    let wires = std::mem::take(&mut world.wires);
+    wires.iter().rev().for_each(|wire| world.deliver(wire));
+    assert!(!world.has(B, run));
 }
 
 /// T#11411: a deletion from before a failover does not remove what the cluster that is active now has written since.

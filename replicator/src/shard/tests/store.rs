@@ -214,10 +214,7 @@ impl Store {
                 });
                 assert_eq!(end, last.event_id.next(), "{} ends where it says", history.versions);
             }
-            let activities = state.activities.table.iter().filter_map(|(_, activity)| activity.task);
-            let activities =
-                activities.map(|task| (if task.is_retry { Category::Timer } else { Category::Transfer }, task.key));
-            let all: Vec<_> = state.local.outstanding.all().chain(activities).collect();
+            let all: Vec<_> = state.outstanding().collect();
             if state.execution.is_zombie() {
                 let own = [state.local.outstanding.reapply, state.local.outstanding.deletion];
                 let is_kept = |(category, key): &(Category, TaskKey)| {
