@@ -164,8 +164,21 @@ enum Phase {
     Switching { stop: Stop },
     Confirming { since: Timestamp, version: FailoverVersion, until: Timestamp },
     Releasing { stop: Stop, why: Kept, again: Option<Timestamp> },
-    TakingBack { since: Timestamp, version: FailoverVersion, again: Option<Timestamp> },
+    TakingBack(TakingBack),
     Over(Outcome),
+}
+
+/// The new side is silent, and this one is to be active again.
+#[derive(Clone, Debug)]
+struct TakingBack {
+    /// Since when writes wait.
+    since: Timestamp,
+    /// What the new side was to be active under.
+    version: FailoverVersion,
+    /// When it is written again; while nothing is said here, a write is under way.
+    again: Option<Timestamp>,
+    /// A higher version that the namespace has, which may be what is being written.
+    heard: Option<FailoverVersion>,
 }
 
 /// Writes wait, or are about to.
@@ -244,9 +257,13 @@ impl Handover {
                 let outcome = Outcome::Kept { why: why.clone(), paused: now.since(stop.since) };
                 self.phase = Phase::Over(outcome);
             }
-            (Phase::Releasing { again, .. } | Phase::TakingBack { again, .. }, Err(_)) => *again = Some(now + RETRY),
-            (Phase::TakingBack { since, .. }, Ok(version)) => {
-                self.phase = Phase::Over(Outcome::TakenBack { version, paused: now.since(*since) });
+            (Phase::Releasing { again, .. }, Err(_)) => *again = Some(now + RETRY),
+            (Phase::TakingBack(back), Err(_)) => match back.heard {
+                Some(version) => self.phase = Phase::Over(Outcome::Overtaken { version }),
+                None => back.again = Some(now + RETRY),
+            },
+            (Phase::TakingBack(back), Ok(version)) => {
+                self.phase = Phase::Over(Outcome::TakenBack { version, paused: now.since(back.since) });
             }
             (Phase::CatchingUp { .. } | Phase::Draining { .. } | Phase::Confirming { .. } | Phase::Over(_), _) => {}
         }
@@ -261,13 +278,18 @@ impl Handover {
 
     /// This is the namespace's failover version now, whoever made it so.
     pub fn handle_version(&mut self, version: FailoverVersion) {
-        let known = match self.phase {
+        let known = match &mut self.phase {
             Phase::CatchingUp { .. } | Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Releasing { .. } => {
                 self.terms.version
             }
-            Phase::Confirming { version, .. } => version,
+            Phase::Confirming { version, .. } => *version,
+            Phase::TakingBack(back) if back.again.is_some() => back.version,
             // The answer to the write says what was first.
-            Phase::Switching { .. } | Phase::TakingBack { .. } | Phase::Over(_) => return,
+            Phase::TakingBack(back) => {
+                back.heard = Some(version).filter(|version| back.version < *version).max(back.heard);
+                return;
+            }
+            Phase::Switching { .. } | Phase::Over(_) => return,
         };
         if known < version {
             self.phase = Phase::Over(Outcome::Overtaken { version });
@@ -298,7 +320,7 @@ impl Handover {
             }
             Phase::Confirming { since, version, .. } => {
                 let (since, version) = (*since, *version);
-                self.phase = Phase::TakingBack { since, version, again: None };
+                self.phase = Phase::TakingBack(TakingBack { since, version, again: None, heard: None });
                 self.steps.push_back(Step::TakeBack { version });
             }
             Phase::Releasing { stop, why, .. } if stop.until <= now => {
@@ -310,9 +332,9 @@ impl Handover {
                 *again = None;
                 self.steps.push_back(Step::Release);
             }
-            Phase::TakingBack { again, version, .. } => {
-                *again = None;
-                self.steps.push_back(Step::TakeBack { version: *version });
+            Phase::TakingBack(back) => {
+                back.again = None;
+                self.steps.push_back(Step::TakeBack { version: back.version });
             }
             Phase::Switching { .. } | Phase::Over(_) => {}
         }
@@ -332,7 +354,7 @@ impl Handover {
                 Some(stop.since + self.terms.max_pause)
             }
             Phase::Releasing { stop, again, .. } => Some(again.unwrap_or(stop.until).min(stop.until)),
-            Phase::TakingBack { again, .. } => *again,
+            Phase::TakingBack(back) => back.again,
             Phase::Stopping { give_up: Some(_), .. } | Phase::Switching { .. } | Phase::Over(_) => None,
         }
     }
@@ -347,7 +369,7 @@ impl Handover {
             Phase::CatchingUp { behind, .. } => Stage::CatchingUp(behind.clone()),
             Phase::Stopping { stop, give_up: None } | Phase::Draining { stop } => Stage::Draining(stop.left.clone()),
             Phase::Switching { .. } | Phase::Confirming { .. } => Stage::Switching,
-            Phase::Stopping { give_up: Some(_), .. } | Phase::Releasing { .. } | Phase::TakingBack { .. } => {
+            Phase::Stopping { give_up: Some(_), .. } | Phase::Releasing { .. } | Phase::TakingBack(_) => {
                 Stage::Releasing
             }
             Phase::Over(outcome) => Stage::Over(outcome.clone()),
@@ -375,7 +397,7 @@ impl Handover {
                 self.release(stop, why);
             }
             Phase::Releasing { .. } => {}
-            Phase::Switching { .. } | Phase::Confirming { .. } | Phase::TakingBack { .. } | Phase::Over(_) => {
+            Phase::Switching { .. } | Phase::Confirming { .. } | Phase::TakingBack(_) | Phase::Over(_) => {
                 return false;
             }
         }

@@ -167,6 +167,16 @@ fn whoever_fails_over_meanwhile_is_right() {
     check(&format!("{STOPPED}, abort > release, version 12"), overtaken(12));
     check(&format!("{DRAINED}, version 2, written 2 > confirm 2, version 2, version 12"), overtaken(12));
     check(&format!("{DRAINED}, version 12, unwritten > release, version 12"), overtaken(12));
+    // What is taken back is no longer there to be taken, whether that is heard before the write fails or after.
+    let silent = format!("{DRAINED}, written 2 > confirm 2, +10000 > take back 2");
+    check(&format!("{silent}, version 12, unwritten"), overtaken(12));
+    check(
+        &format!("{silent}, version 2, unwritten, version 2, +200 > take back 2, version 12, unwritten"),
+        overtaken(12),
+    );
+    check(&format!("{silent}, unwritten, version 12"), overtaken(12));
+    let back = Outcome::TakenBack { version: FailoverVersion(11), paused: Duration::from_millis(10_030) };
+    check(&format!("{silent}, version 11, written 11"), Some(back));
 }
 
 /// Whatever happens in whichever order, time ends it, and what is to be done is done once at a time.
