@@ -1,5 +1,7 @@
 //! What a workflow, or a transition of one, costs the server in processor time as things grow: shards, open workflows, the history of
-//! a run, and its pending activities. Time of the processor and not of the clock, so a busy machine matters little.
+//! a run, and its pending activities. What must be flat is time of the processor; how many were done in a second is shown.
+
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -46,11 +48,11 @@ pub(crate) struct Options {
     /// Numbers of pending activities of one run.
     #[arg(long, value_delimiter = ',', default_values_t = [20, 200, 2_000])]
     activities: Vec<usize>,
-    /// Workflows of one activity that are run to measure what one costs.
-    #[arg(long, default_value_t = 2_000)]
+    /// Workflows of one activity that are run to measure what one costs: enough that the database tidies its log meanwhile.
+    #[arg(long, default_value_t = 10_000)]
     workflows: usize,
-    /// Calls of a kind that are made to measure what one costs.
-    #[arg(long, default_value_t = 1_000)]
+    /// Calls of a kind that are made to measure what one costs. A run takes ten thousand signals at most.
+    #[arg(long, default_value_t = 2_000)]
     calls: usize,
 }
 
@@ -84,12 +86,41 @@ struct Row {
     axis: Axis,
     size: usize,
     what: &'static str,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+/// What one of many things took.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Cost {
     cpu_ms: f64,
+    per_second: f64,
+}
+
+/// Measures a server from one moment to the next.
+struct Meter<'a> {
+    server: &'a Server,
+    began: Instant,
+    used: f64,
+}
+
+impl<'a> Meter<'a> {
+    fn start(server: &'a Server) -> anyhow::Result<Self> {
+        Ok(Self { server, began: Instant::now(), used: used(server)? })
+    }
+
+    /// So many things were done since the last look.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    fn look(&mut self, done: usize) -> anyhow::Result<Cost> {
+        let (before, done) = (std::mem::replace(self, Self::start(self.server)?), done as f64);
+        let seconds = (self.began - before.began).as_secs_f64();
+        Ok(Cost { cpu_ms: (self.used - before.used) / done, per_second: done / seconds })
+    }
 }
 
 impl Figures {
-    fn add(&mut self, axis: Axis, size: usize, what: &'static str, cpu_ms: f64) {
-        self.rows.push(Row { axis, size, what, cpu_ms });
+    fn add(&mut self, axis: Axis, size: usize, what: &'static str, cost: Cost) {
+        self.rows.push(Row { axis, size, what, cost });
     }
 
     fn spread(&mut self) {
@@ -98,8 +129,8 @@ impl Figures {
                 continue;
             }
             let alike = self.rows.iter().filter(|other| (other.axis, other.what) == (row.axis, row.what));
-            let (least, most) =
-                alike.fold((f64::MAX, 0.0), |(least, most), row| (row.cpu_ms.min(least), row.cpu_ms.max(most)));
+            let (least, most) = alike
+                .fold((f64::MAX, 0.0), |(least, most), row| (row.cost.cpu_ms.min(least), row.cost.cpu_ms.max(most)));
             self.spreads.push((row.axis, row.what, most / least));
         }
     }
@@ -163,9 +194,9 @@ async fn events(options: &Options, figures: &mut Figures) -> anyhow::Result<()> 
         while last_event(&server, "long").await? < size.saturating_sub(options.calls) {
             note(&mut client, &place).await?;
         }
-        let (first, before) = (round * options.calls, used(&server)?);
+        let (first, mut meter) = (round * options.calls, Meter::start(&server)?);
         signal_all(&client, "long", first..first + options.calls).await?;
-        figures.add(Axis::Events, *size, "signal", per_call(used(&server)? - before, options.calls));
+        figures.add(Axis::Events, *size, "signal", meter.look(options.calls)?);
     }
     Ok(())
 }
@@ -206,19 +237,13 @@ async fn activities(options: &Options, figures: &mut Figures) -> anyhow::Result<
             namespace: NAMESPACE.to_owned(),
             ..Default::default()
         };
-        let mut before = used(&server)?;
-        let mut take = |figures: &mut Figures, what, calls| {
-            let now = used(&server)?;
-            figures.add(Axis::Activities, *size, what, per_call(now - before, calls));
-            before = now;
-            anyhow::Ok(())
-        };
+        let mut meter = Meter::start(&server)?;
         for _ in 0..options.calls {
             client.record_activity_task_heartbeat(alive.clone()).await?;
         }
-        take(figures, "heartbeat", options.calls)?;
+        figures.add(Axis::Activities, *size, "heartbeat", meter.look(options.calls)?);
         signal_all(&client, &id, 0..options.calls).await?;
-        take(figures, "signal", options.calls)?;
+        figures.add(Axis::Activities, *size, "signal", meter.look(options.calls)?);
         client.respond_activity_task_completed(work(task, &place)).await?;
         // Fewer than are pending, and as many whatever the size.
         let ended = options.activities.iter().min().map_or(0, |least| least - 1);
@@ -240,10 +265,12 @@ async fn standby(options: &Options, figures: &mut Figures) -> anyhow::Result<()>
         schedule(&mut client, &place, &id, *size).await?;
         signal_all(&client, &id, 0..1).await?;
         told(&a, &b, &id).await?;
-        let before = used(&b)?;
-        signal_all(&client, &id, 1..options.calls + 1).await?;
+        // What is told costs so little that the kernel's clock needs more of it.
+        let calls = 4 * options.calls;
+        let mut meter = Meter::start(&b)?;
+        signal_all(&client, &id, 1..calls + 1).await?;
         told(&a, &b, &id).await?;
-        figures.add(Axis::Standby, *size, "signal", per_call(used(&b)? - before, options.calls));
+        figures.add(Axis::Standby, *size, "signal", meter.look(calls)?);
     }
     Ok(())
 }
@@ -324,13 +351,13 @@ async fn signal_all(client: &Client, id: &str, numbers: std::ops::Range<usize>) 
 }
 
 /// What a workflow of one activity costs a server.
-async fn workflow_cost(server: &Server, options: &Options) -> anyhow::Result<f64> {
+async fn workflow_cost(server: &Server, options: &Options) -> anyhow::Result<Cost> {
     let load = |queue: &str, workflows| Load { place: place(queue), workflows, concurrency: 10 };
     let number = used(server)?;
     load(&format!("warm-up-{number}"), 100).run(server.address(0)).await?;
-    let before = used(server)?;
-    load(&format!("load-{before}"), options.workflows).run(server.address(0)).await?;
-    Ok(per_call(used(server)? - before, options.workflows))
+    let mut meter = Meter::start(server)?;
+    load(&format!("load-{}", meter.used), options.workflows).run(server.address(0)).await?;
+    meter.look(options.workflows)
 }
 
 /// A server of one cluster with so many shards.
@@ -349,11 +376,6 @@ fn place(queue: &str) -> Place {
 /// Milliseconds of the processor so far.
 fn used(server: &Server) -> anyhow::Result<f64> {
     Ok(Usage::of(server.process().id())?.cpu_seconds * 1e3)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn per_call(milliseconds: f64, calls: usize) -> f64 {
-    milliseconds / calls.max(1) as f64
 }
 
 /// Markers of one workflow task.
