@@ -186,7 +186,8 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(workflow) else { return };
         let Some(mut waiting) = slot.fetching.remove(&run) else { return };
         let Some(first) = waiting.front() else { return };
-        let is_other = first.incoming.run.run != run;
+        let waits = first.incoming.run.run;
+        let is_other = waits != run;
         let missing = match loaded {
             // Nothing more came of the run there, or nobody is there to say so.
             Loaded::PeerHistory(history) if is_other && history.history_batches.is_empty() => Ok(None),
@@ -208,7 +209,7 @@ impl Shard {
                     ..first.incoming.clone()
                 };
                 let stream = first.stream;
-                waiting.push_front(Told { stream, incoming, how: How::Fetched });
+                waiting.push_front(Told { stream, incoming, how: How::Fetched(waits) });
             }
             Err(reason) => {
                 slot.fetched.remove(&run);
@@ -243,10 +244,9 @@ impl Shard {
                 self.quarantine.note(*key, reason)
             }
             // What waits for it cannot be applied either.
-            (_, How::Fetched) => {
+            (_, How::Fetched(waits)) => {
                 let Some(slot) = self.slots.get_mut(&told.incoming.run.workflow) else { return };
-                let run = told.incoming.run.run;
-                let is_next = |work: &Work| matches!(work, Work::Incoming(next) if next.incoming.run.run == run);
+                let is_next = |work: &Work| matches!(work, Work::Incoming(next) if next.incoming.run.run == *waits);
                 let next = slot.parked.iter().position(is_next).and_then(|index| slot.parked.remove(index));
                 if let Some(Work::Incoming(next)) = next {
                     self.give_up(now, *next, reason);

@@ -156,6 +156,7 @@ impl Shard {
         let mut runs = core::mem::take(&mut slot.runs);
         let (read, absent) = (core::mem::take(&mut slot.read), core::mem::take(&mut slot.absent));
         slot.wanted = None;
+        let kept = self.quarantine.settling(key);
         let mut turn = Turn::default();
         let mut draft = Draft {
             key,
@@ -165,6 +166,7 @@ impl Shard {
             absent: &absent,
             recovers: self.recoveries.hold(key.namespace),
             asked: &slot.fetched,
+            kept: &kept,
             buried: self.tombstones.highest(key),
             now,
             entropy: &mut self.entropy,
@@ -187,7 +189,7 @@ impl Shard {
                     let is_late = |run, last| self.tombstones.covers(key, run, last);
                     let is_here = draft.runs.contains_key(&told.incoming.run.run);
                     // What was fetched is needed for something that is not late.
-                    let is_news = told.how != How::Fetched;
+                    let is_news = !matches!(told.how, How::Fetched(_));
                     if is_news && told.incoming.forget_deleted(is_here, is_late) {
                         turn.finish_incoming(told);
                         continue;

@@ -44,8 +44,8 @@ pub(super) enum How {
     Streamed(Box<ReplicationTask>),
     /// It was kept under this key and is tried once more.
     Kept(TaskKey),
-    /// It was fetched because something told after it needs it.
-    Fetched,
+    /// It was fetched because something told after it needs it, which is of this run.
+    Fetched(RunId),
 }
 
 impl Told {

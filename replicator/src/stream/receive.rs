@@ -290,9 +290,13 @@ impl Lost {
 }
 
 /// Peers that tell everything do so in no order, and what is kept or fetched comes later or earlier: a run may come before the
-/// end of the one that it follows. Whether that is to be asked for, because it would be ended here for this one, and was not.
+/// end of the one that it follows. Whether that is to be asked for, because it would be ended here for this one, and was not; or
+/// to be waited for, because it may be in what is kept apart.
 fn unheard(draft: &Draft<'_>, id: RunId, target: RunClock) -> Option<Received> {
     let (run, state) = placement::loser(draft, id, target)?;
+    if draft.kept.contains(&run) {
+        return Some(Received::Refused("it would end a run of which something is kept apart".into()));
+    }
     let after = state.histories.current().versions.last();
     (draft.asked.get(&run) != Some(&(Some(after), None))).then_some(Received::Unheard { run, after })
 }

@@ -52,6 +52,8 @@ pub struct Draft<'a> {
     pub recovers: bool,
     /// Runs of which a peer was asked what came of them, and after which event.
     pub asked: &'a BTreeMap<RunId, Gap>,
+    /// Runs of which something that a peer told is kept apart, and may be applied any moment.
+    pub kept: &'a BTreeSet<RunId>,
     /// The highest version that runs of the workflow had which were deleted.
     pub buried: Option<FailoverVersion>,
     /// Stretches of history that were read for this draft.

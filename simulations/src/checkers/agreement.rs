@@ -127,6 +127,7 @@ fn may_pass(reason: &str) -> bool {
     let begins = [
         "the events before it cannot be fetched",
         "the branch that it belongs to cannot be read",
+        "it would end a run of which something is kept apart",
         "it waits behind",
         GONE,
     ];

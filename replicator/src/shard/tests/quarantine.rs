@@ -97,6 +97,66 @@ fn a_run_that_overtakes_what_is_kept_of_the_one_before_does_not_end_it() {
     assert_eq!(world.clusters[A].reports.iter().find(conflicts), None);
 }
 
+/// Both sides wrote to a run, and `b` went on in another one. `a` cannot read its own branch for a moment, so the end of the
+/// run is kept apart, and it does not help that `b` tells it again when it is asked. The next run waits for that.
+#[test]
+fn a_run_waits_for_what_is_kept_of_the_one_that_it_would_end() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.failover(B, &[B]);
+    world.signal(A, "own");
+    world.signal(B, "one");
+    world.work(B, [go_on()].into());
+    world.signal(B, "two");
+    world.flush();
+    world.clusters[A].store.is_damaged = true;
+    world.hear(&[A]);
+    let told = std::mem::take(&mut world.wires);
+    told.iter().filter(|wire| wire.to == A).for_each(|wire| world.deliver(wire));
+    assert_eq!(world.phase(A, run), "running");
+    world.clusters[A].store.is_damaged = false;
+    world.tick(10_000);
+    told.iter().filter(|wire| wire.to == B).for_each(|wire| world.deliver(wire));
+    world.deliver_all();
+    world.tick(10_000);
+    world.deliver_all();
+    world.agree();
+    assert_eq!(world.clusters[A].shard.quarantined().count(), 0);
+    let current = world.current(A).map(|state| state.run.run).unwrap();
+    assert_eq!((world.signals(A, run), world.signals(A, current)), ("one".into(), "two own~".into()));
+}
+
+/// The same, and what is kept of the run was tried for more than a minute. Its end is asked for then, and cannot be applied
+/// either: what waits for it is kept as well, and is not asked for again at once.
+#[test]
+fn an_answer_that_cannot_be_applied_is_not_asked_for_at_once_again() {
+    let mut world = World::new(2);
+    let run = world.start(A, 0);
+    world.deliver_all();
+    world.failover(B, &[B]);
+    world.signal(A, "own");
+    world.work(B, [go_on()].into());
+    world.flush();
+    let end = std::mem::take(&mut world.wires);
+    world.signal(B, "two");
+    world.flush();
+    let next = std::mem::take(&mut world.wires);
+    world.clusters[A].store.is_damaged = true;
+    world.hear(&[A]);
+    end.iter().filter(|wire| wire.to == A).for_each(|wire| world.deliver(wire));
+    world.tick(200_000);
+    next.iter().filter(|wire| wire.to == A).for_each(|wire| world.deliver(wire));
+    assert_eq!(world.phase(A, run), "running");
+    assert!(world.fetches.len() < 5, "{:?}", world.fetches);
+    world.clusters[A].store.is_damaged = false;
+    world.tick(300_000);
+    end.iter().filter(|wire| wire.to == B).for_each(|wire| world.deliver(wire));
+    world.deliver_all();
+    world.agree();
+    assert_eq!(world.clusters[A].shard.quarantined().count(), 0);
+}
+
 #[test]
 fn what_cannot_be_fetched_waits_in_order_and_goes_on_when_it_can_be() {
     let (mut world, run, wires) = told();

@@ -94,6 +94,7 @@ impl Cluster {
             absent: &BTreeSet::new(),
             recovers: false,
             asked: &BTreeMap::new(),
+            kept: &BTreeSet::new(),
             buried: None,
             now: self.now,
             entropy: &mut self.entropy,
