@@ -126,6 +126,9 @@ impl Shard {
         for namespace in namespaces {
             if !namespace.is_active_in(self.topology.current()) {
                 self.leave(now, &namespace);
+            } else if self.handovers.holds(namespace.id) {
+                // That writes are held back may have been heard before it was read which runs have a worker.
+                self.write_kept_back(now, namespace.id);
             }
             self.offer_all(now, namespace.id);
         }

@@ -4,6 +4,7 @@ use std::{string::String, vec};
 
 use super::world::{A, B, C, World, signal_call, timer, workflow};
 use crate::{
+    namespace::{Pause, ReplicationState},
     shard::{
         HandoverProgress::{Drained, Near},
         io::{Call, Failure, Reply, Report, Request, RequestId, Response},
@@ -171,6 +172,23 @@ fn a_restart_forgets_no_handover() {
     check(&mut world, held, "come again");
     let later = signal(&mut world, "later");
     check(&mut world, later, "taken");
+}
+
+/// A host takes the shard while writes are held back, and hears of that before it has read which runs have a worker. What they
+/// kept back is told before the switch.
+#[test]
+fn a_host_that_takes_the_shard_while_writes_are_held_back_writes_what_was_kept_back() {
+    let (mut world, run) = world();
+    world.poll(A);
+    world.signal(A, "kept");
+    let pause = Pause { to: Some("b".into()), until: world.now + core::time::Duration::from_secs(15) };
+    world.namespace.replication_state = ReplicationState::Handover(pause);
+    world.restart_before_it_has_read(A);
+    world.exchange();
+    world.tick(100);
+    world.exchange();
+    assert_eq!(world.progress().last(), Some(&Drained));
+    assert_eq!([world.signals(A, run), world.signals(B, run)], ["kept", "kept"]);
 }
 
 /// The new side dies before it has everything: it is not said to have it until it is back and has.
