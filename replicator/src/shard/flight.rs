@@ -4,6 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use super::{
     Shard,
+    handover::Drain,
     io::{Failure, Output, Report, StreamKey, TransactionId},
     loading::RETRY,
     ownership::Ownership,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     defects::{Defect, planted},
-    ids::{NamespaceId, RunKey, TaskId, WorkflowKey},
+    ids::{RunKey, TaskId, WorkflowKey},
     shard::io::BacklogTask,
     stream::tail,
     task::{Category, HistoryTask, TaskKey, TaskKind, TransferTask},
@@ -47,7 +48,7 @@ pub(super) struct InFlight {
     /// A peer's task that is being kept.
     pub(super) refused: Option<Refused>,
     /// Namespaces of which it is said, once this has proved that the shard is ours, that the new side has everything.
-    pub(super) drained: Vec<NamespaceId>,
+    pub(super) drained: Vec<Drain>,
 }
 
 impl Shard {

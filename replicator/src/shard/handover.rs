@@ -48,11 +48,22 @@ pub(super) struct Handovers {
     approaching: BTreeMap<NamespaceId, ClusterName>,
     /// Namespaces whose writes are held back.
     held: BTreeMap<NamespaceId, Held>,
+    /// How often writes were held back so far.
+    pauses: u64,
+}
+
+/// One time that writes of a namespace are held back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Drain {
+    namespace: NamespaceId,
+    pause: u64,
 }
 
 /// Writes are held back.
 #[derive(Debug)]
 struct Held {
+    /// Tells it from those before and after it.
+    number: u64,
     /// For whom and until when.
     pause: Pause,
     /// When requests that wait are told to come again, so that none waits longer than its caller does.
@@ -102,12 +113,16 @@ impl Shard {
             self.handovers.approaching.retain(|approaching, _| is_active || *approaching != id);
             return self.handovers.held.remove(&id).is_some();
         };
+        self.handovers.pauses += 1;
         if let Some(held) = self.handovers.held.get_mut(&id) {
-            held.is_drained &= held.pause.to == pause.to;
+            if held.pause.to != pause.to {
+                (held.number, held.is_drained) = (self.handovers.pauses, false);
+            }
             held.pause = pause.clone();
             return false;
         }
-        let held = Held { pause: pause.clone(), patience: now + PATIENCE, mark: None, is_drained: false };
+        let (number, pause) = (self.handovers.pauses, pause.clone());
+        let held = Held { number, pause, patience: now + PATIENCE, mark: None, is_drained: false };
         self.handovers.held.insert(id, held);
         self.write_kept_back(now, id);
         false
@@ -184,9 +199,9 @@ impl Shard {
             self.handovers.held.entry(id).and_modify(|held| held.mark = Some(end));
         }
         let drained = self.handovers.held.iter().filter(|(_, held)| !held.is_drained && self.has_all(held));
-        let drained: Vec<NamespaceId> = drained.map(|(id, _)| *id).collect();
-        for id in &drained {
-            self.handovers.held.entry(*id).and_modify(|held| held.is_drained = true);
+        let drained: Vec<_> = drained.map(|(id, held)| Drain { namespace: *id, pause: held.number }).collect();
+        for drain in &drained {
+            self.handovers.held.entry(drain.namespace).and_modify(|held| held.is_drained = true);
         }
         match self.has_rivals {
             true => self.prove_drained(drained),
@@ -195,7 +210,7 @@ impl Shard {
     }
 
     /// Another host may have the shard, and write for these namespaces: only a write says that none does.
-    fn prove_drained(&mut self, drained: Vec<NamespaceId>) {
+    fn prove_drained(&mut self, drained: Vec<Drain>) {
         let Ownership::Owned { range, .. } = &self.ownership else { return };
         if drained.is_empty() {
             return;
@@ -207,17 +222,22 @@ impl Shard {
         self.outbox.begin(transaction.id, Output::Commit(Box::new(transaction)));
     }
 
-    /// The new side has everything of these namespaces.
-    pub(super) fn on_drain_proved(&mut self, drained: &[NamespaceId]) {
-        for id in drained.iter().filter(|id| self.handovers.holds(**id)) {
-            self.outbox.push(Output::Handover(*id, HandoverProgress::Drained));
+    /// The new side has everything of these namespaces. Writes may have gone on since that was asked, and be held back anew.
+    pub(super) fn on_drain_proved(&mut self, drained: &[Drain]) {
+        for drain in drained {
+            if self.handovers.held.get(&drain.namespace).is_some_and(|held| held.number == drain.pause) {
+                self.outbox.push(Output::Handover(drain.namespace, HandoverProgress::Drained));
+            }
         }
     }
 
     /// It is not known whether it has.
-    pub(super) fn on_drain_not_proved(&mut self, drained: &[NamespaceId]) {
-        for id in drained {
-            self.handovers.held.entry(*id).and_modify(|held| held.is_drained = false);
+    pub(super) fn on_drain_not_proved(&mut self, drained: &[Drain]) {
+        for drain in drained {
+            let held = self.handovers.held.get_mut(&drain.namespace).filter(|held| held.number == drain.pause);
+            if let Some(held) = held {
+                held.is_drained = false;
+            }
         }
     }
 

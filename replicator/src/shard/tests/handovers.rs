@@ -191,6 +191,24 @@ fn a_host_that_takes_the_shard_while_writes_are_held_back_writes_what_was_kept_b
     assert_eq!([world.signals(A, run), world.signals(B, run)], ["kept", "kept"]);
 }
 
+/// The store takes long over the write that proves that nothing is left to tell. Writes go on meanwhile, and are held back again:
+/// that the first of these pauses was drained says nothing about the second.
+#[test]
+fn a_pause_is_not_drained_because_the_one_before_was() {
+    let (mut world, run) = world();
+    world.clusters[A].shard.has_rivals = true;
+    world.clusters[A].held = Some(vec![]);
+    world.pause(B, 15);
+    world.serve_again();
+    let between = signal(&mut world, "between");
+    world.pause(B, 15);
+    world.release(A);
+    check(&mut world, between, "taken");
+    assert_eq!(world.progress(), []);
+    world.exchange();
+    assert_eq!((world.progress(), world.signals(B, run)), (vec![Drained], "between".into()));
+}
+
 /// The new side dies before it has everything: it is not said to have it until it is back and has.
 #[test]
 fn a_new_side_that_dies_is_waited_for() {
