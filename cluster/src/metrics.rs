@@ -221,6 +221,14 @@ impl Metrics {
                     families.replication_lost_events.with_label_values(&namespace).inc_by(unsigned(events));
                     families.replication_lost_bytes.with_label_values(&namespace).inc_by(unsigned(bytes));
                 }
+                Report::Grown { run, measure, now } => {
+                    let namespace = namespace(run.workflow.namespace);
+                    warn!(%shard, namespace, ?run, ?measure, now, "the history of a run is large");
+                }
+                Report::Outgrown { run, measure, now } => {
+                    let namespace = namespace(run.workflow.namespace);
+                    warn!(%shard, namespace, ?run, ?measure, now, "a run was terminated: its history is too large");
+                }
                 Report::Reapplied { from, into, given, known, lost } => {
                     for (outcome, count) in [("given", given), ("known", known), ("lost", lost)] {
                         let labels = [&namespace(from.workflow.namespace), outcome];

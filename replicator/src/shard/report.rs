@@ -7,6 +7,7 @@ use crate::{
     ids::{ClusterId, NamespaceId, RangeId, RunId, RunKey, TaskId, WorkflowKey},
     time::Timestamp,
     version::{FailoverVersion, VersionHistory},
+    workflow::limits::Measure,
 };
 
 /// Happenings that operators count or read. None of them needs an answer.
@@ -126,6 +127,24 @@ pub enum Report {
         events: i64,
         /// Their bytes.
         bytes: i64,
+    },
+    /// The history of a run has become larger than operators want to know of.
+    Grown {
+        /// The run.
+        run: RunKey,
+        /// By which measure.
+        measure: Measure,
+        /// What there is of it.
+        now: i64,
+    },
+    /// A run was terminated, because its history was or would have become larger than it may.
+    Outgrown {
+        /// The run.
+        run: RunKey,
+        /// By which measure.
+        measure: Measure,
+        /// What there was of it, or would have been.
+        now: i64,
     },
     /// Inputs of losing branches were looked through.
     Reapplied {

@@ -3,6 +3,7 @@
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     vec::Vec,
 };
 use core::time::Duration;
@@ -35,6 +36,7 @@ use crate::{
     stream::{Backlog, BacklogLimit, Seeds, Source, Tail, Target},
     time::Timestamp,
     version::{FailoverVersion, Topology},
+    workflow::limits::Limits,
 };
 
 /// A fixed partition of workflows, and the endpoint of replication streams: one state machine.
@@ -61,6 +63,8 @@ pub struct Shard {
     pub(super) ownership: Ownership,
     /// The namespaces, as far as this shard was told.
     pub(super) namespaces: BTreeMap<NamespaceId, Namespace>,
+    /// How large runs may grow.
+    pub(super) limits: Arc<Limits>,
     /// The workflows in memory.
     pub(super) slots: Slots,
     /// Waiting tasks.
@@ -186,6 +190,7 @@ impl Shard {
             entropy: Entropy::new(seed),
             ownership: Ownership::None,
             namespaces: BTreeMap::new(),
+            limits: Arc::default(),
             slots: Slots::new(),
             queues: Queues::default(),
             queues_read: false,
@@ -232,6 +237,11 @@ impl Shard {
     #[must_use]
     pub fn with_rivals(self) -> Self {
         Self { has_rivals: true, ..self }
+    }
+
+    /// Let runs grow so large and no larger, from their next change on, where this cluster decides.
+    pub fn limit_runs(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
     }
 
     /// Keep about so many bytes of workflows in memory from now on. What waits for something is kept all the same.

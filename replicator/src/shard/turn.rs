@@ -162,6 +162,7 @@ impl Shard {
             key,
             namespace,
             topology: &self.topology,
+            limits: self.limits.of(&namespace.name),
             read: &read,
             absent: &absent,
             recovers: self.recoveries.hold(key.namespace),
@@ -175,6 +176,7 @@ impl Shard {
             current: &mut current,
             was_current,
             replies: Vec::new(),
+            reports: Vec::new(),
         };
         while let Some(work) = slot.parked.pop_front() {
             let is_here = |run: &RunId| draft.runs.contains_key(run) || absent.contains(run);
@@ -343,6 +345,7 @@ impl Shard {
         turn: &mut Turn,
     ) -> Option<(Transaction, Vec<Output>)> {
         turn.replies.append(&mut closed.replies);
+        turn.reports.append(&mut closed.reports);
         closed.completed.extend(turn.fired.drain(..).map(|key| (Category::Timer, key)));
         for deletion in core::mem::take(&mut turn.deleted) {
             closed.completed.extend(deletion.done);

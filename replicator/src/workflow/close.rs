@@ -9,6 +9,7 @@ use super::{
     activity::Activity,
     draft::{Changes, Draft, Run, TaskIds},
     execution::Phase,
+    limits::Grown,
     sync_activity,
     task_generation::{Scope, TaskDiff},
 };
@@ -16,7 +17,9 @@ use crate::{
     defects::{Defect, planted},
     history::{Branch, HistoryBatch},
     ids::{EventId, RecordVersion, RunId, RunKey, TaskId},
-    shard::io::{CurrentWrite, HistoryWrite, Notification, Reply, RequestId, RunChange, RunWrite, VisibilityWrite},
+    shard::io::{
+        CurrentWrite, HistoryWrite, Notification, Reply, Report, RequestId, RunChange, RunWrite, VisibilityWrite,
+    },
     task::{Category, HistoryStretch, HistoryTask, ReplicationTask, TaskKey, TaskKind, WrittenBatch},
     time::Timestamp,
     version::FailoverVersion,
@@ -44,6 +47,8 @@ pub struct Closed {
     pub withdrawn: Vec<(RunKey, EventId)>,
     /// Answers to earlier requests.
     pub replies: Vec<(RequestId, Reply)>,
+    /// What operators are told of it.
+    pub reports: Vec<Report>,
 }
 
 impl Draft<'_> {
@@ -60,12 +65,18 @@ impl Draft<'_> {
         }
         let carried = self.carried(&order);
 
-        let mut closed = Closed { replies: core::mem::take(&mut self.replies), ..Closed::default() };
+        let mut closed = Closed {
+            replies: core::mem::take(&mut self.replies),
+            reports: core::mem::take(&mut self.reports),
+            ..Closed::default()
+        };
         self.check_phases();
         for id in &order {
             let run = self.runs.get_mut(id).expect("a key of the map");
             let tells_peers = !run.changes.passive && self.namespace.is_replicated();
+            let before = (!run.changes.passive).then(|| Grown::stored(run));
             closed.write(run, self.now, self.task_ids, tells_peers.then_some(&carried));
+            closed.reports.extend(before.into_iter().flat_map(|before| self.limits.warnings(run, before)));
         }
         if *self.current != self.was_current && !planted(Defect::PointerStays) {
             closed.current =

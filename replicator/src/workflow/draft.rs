@@ -13,14 +13,14 @@ use alloc::{
 
 use proto::temporal::api::query::v1::WorkflowQuery;
 
-use super::{MutableState, reset::Base, weight::Stored};
+use super::{MutableState, limits::RunLimits, reset::Base, weight::Stored};
 use crate::{
     defects::{Defect, planted},
     entropy::Entropy,
     history::{HistoryBatch, Stretch, Stretches, event::HistoryEvent},
     ids::{EventId, RunId, TaskId, WorkflowKey},
     namespace::Namespace,
-    shard::io::{Failure, Reply, RequestId},
+    shard::io::{Failure, Reply, Report, RequestId},
     time::Timestamp,
     version::{FailoverVersion, Gap, Topology},
 };
@@ -34,6 +34,8 @@ pub struct Draft<'a> {
     pub namespace: &'a Namespace,
     /// The clusters.
     pub topology: &'a Topology,
+    /// How large runs may grow, where this cluster decides.
+    pub limits: &'a RunLimits,
     /// The moment at which everything in this transaction happens.
     pub now: Timestamp,
     /// Source of ids.
@@ -60,6 +62,8 @@ pub struct Draft<'a> {
     pub read: &'a Stretches,
     /// Answers to earlier requests that this transaction brings (buffered queries).
     pub replies: Vec<(RequestId, Reply)>,
+    /// What operators are told of it.
+    pub reports: Vec<Report>,
 }
 
 /// What has to be read before something can be decided.
@@ -182,6 +186,8 @@ pub struct Transition<'d> {
     pub version: FailoverVersion,
     /// The run's namespace.
     pub namespace: &'d Namespace,
+    /// How large it may grow.
+    pub limits: &'d RunLimits,
     /// Source of ids.
     pub entropy: &'d mut Entropy,
     /// The shard's sequence.
@@ -230,6 +236,7 @@ impl Draft<'_> {
             run,
             now: self.now,
             namespace: self.namespace,
+            limits: self.limits,
             entropy: self.entropy,
             task_ids: self.task_ids,
         })

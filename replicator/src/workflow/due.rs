@@ -56,6 +56,8 @@ pub fn fire(draft: &mut Draft<'_>, task: &HistoryTask) -> Fired {
     }
     let mut transition = draft.transition(run).expect("the run is loaded");
     let failed_over = failover::on_version_change(&mut transition);
+    let guarded = request::guard(draft, run, 0);
+    let mut transition = draft.transition(run).expect("the run is loaded");
     let changed = match timer {
         TimerTask::WorkflowTaskStartToClose { scheduled, attempt } => {
             let is_due = |pending: &WorkflowTask| pending.started.is_some();
@@ -83,6 +85,10 @@ pub fn fire(draft: &mut Draft<'_>, task: &HistoryTask) -> Fired {
         TimerTask::ExecutionTimeout => time_out_chain(&mut transition),
         TimerTask::Retention => unreachable!("answered above"),
     };
+    if changed && let Some(guarded) = guarded {
+        // Nobody asked, so nobody is told but who watches the run.
+        let _ = request::enforce(draft, guarded);
+    }
     request::enforce_limit(draft, run);
     request::settle(draft, run);
     if changed || failed_over { Fired::Changed } else { Fired::Stale }

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod draft;
 pub mod execution;
 pub mod lifetime;
+pub mod limits;
 pub mod lineage;
 pub mod mutable_state;
 pub mod outstanding;

@@ -7,6 +7,7 @@ mod failover;
 mod failovers;
 mod frames;
 mod handovers;
+mod limits;
 mod memory;
 mod moves;
 mod oversized;

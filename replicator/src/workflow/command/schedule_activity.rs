@@ -35,11 +35,10 @@ impl Completion<'_, '_> {
             );
             return Err(Refusal::new(Cause::ScheduleActivityDuplicateId, detail));
         }
-        let pending = state.activities.table.len();
-        if pending >= MOST_PENDING {
-            let detail = format!(
-                "the number of pending activities, {pending}, has reached the per-workflow limit of {MOST_PENDING}"
-            );
+        let (pending, most) = (state.activities.table.len(), self.transition.limits.pending_activities);
+        if 0 < most && most <= pending {
+            let detail =
+                format!("the number of pending activities, {pending}, has reached the per-workflow limit of {most}");
             return Err(Refusal::new(Cause::PendingActivitiesLimitExceeded, detail));
         }
         attributes.workflow_task_completed_event_id = self.event.0;
@@ -129,9 +128,6 @@ fn within(time: Duration, limit: Duration) -> Duration {
         (false, false) => time.min(limit),
     }
 }
-
-/// Activities that one run may have pending (api 11.6).
-const MOST_PENDING: usize = 2000;
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ mod fail_activity;
 mod fail_workflow_task;
 pub(super) mod find;
 mod heartbeat;
+mod history_limit;
 mod queries;
 mod query;
 mod reset;
@@ -32,6 +33,7 @@ pub(crate) use buffered::enforce_limit;
 pub(super) use complete_workflow_task::record_transient;
 pub(super) use fail_activity::decide as decide_activity;
 pub(super) use find::is_running;
+pub(super) use history_limit::{enforce, guard};
 pub(crate) use queries::settle;
 pub use start::check as check_start;
 pub(super) use start::{Timeouts, json_string, normal_queue};
@@ -88,12 +90,14 @@ pub fn handle(draft: &mut Draft<'_>, id: RequestId, request: &Request) -> Result
         failover::on_version_change(&mut transition);
     }
     let before = *draft.current;
+    let guarded = draft.resolve(request.run).and_then(|run| guard(draft, run, history_limit::commands(&request.call)));
     let answer = change(draft, request);
+    let outgrown = guarded.and_then(|guarded| enforce(draft, guarded).err());
     for run in [draft.resolve(request.run), before, *draft.current].into_iter().flatten() {
         enforce_limit(draft, run);
         settle(draft, run);
     }
-    answer
+    outgrown.map_or(answer, Err)
 }
 
 fn change(draft: &mut Draft<'_>, request: &Request) -> Result<Handled, Failure> {

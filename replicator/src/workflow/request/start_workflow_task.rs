@@ -15,6 +15,7 @@ use crate::{
     workflow::{
         MutableState,
         draft::{Draft, Run, Transition},
+        limits::RunLimits,
         task_failure,
         workflow_task::{WorkflowTask, WorkflowTaskStart},
     },
@@ -58,7 +59,7 @@ pub(in crate::workflow) fn start(transition: &mut Transition<'_>, request_id: &s
         task_failure::forget_transient(transition);
         transition.schedule_workflow_task();
     }
-    let reasons = reasons_to_continue_as_new(&transition.run.state);
+    let reasons = reasons_to_continue_as_new(&transition.run.state, transition.limits);
     let history_size = transition.run.state.local.history_size;
     let (now, state) = (transition.now, &mut transition.run.state);
     let task = state.workflow_task.pending.as_mut().expect("it was scheduled again");
@@ -129,18 +130,14 @@ pub(super) fn started_attributes(task: &WorkflowTask, start: &WorkflowTaskStart)
     }
 }
 
-fn reasons_to_continue_as_new(state: &MutableState) -> Vec<i32> {
+fn reasons_to_continue_as_new(state: &MutableState, limits: &RunLimits) -> Vec<i32> {
+    let (size, next_event) = (state.local.history_size, state.next_event_id().0);
     let reasons = [
-        (state.local.history_size >= SUGGEST_AT_SIZE, SuggestContinueAsNewReason::HistorySizeTooLarge),
-        (state.next_event_id() >= SUGGEST_AT_EVENTS, SuggestContinueAsNewReason::TooManyHistoryEvents),
+        (limits.history_size.suggestion <= size, SuggestContinueAsNewReason::HistorySizeTooLarge),
+        (limits.history_count.suggestion <= next_event, SuggestContinueAsNewReason::TooManyHistoryEvents),
     ];
     reasons.into_iter().filter(|(applies, _)| *applies).map(|(_, reason)| reason.into()).collect()
 }
 
 /// Names the inline start of the task that follows a completion, as Temporal's server does.
 pub(super) const INLINE: &str = "request-from-RespondWorkflowTaskCompleted";
-
-/// Bytes of history from which on a worker is told to continue as new (api 11.6).
-const SUGGEST_AT_SIZE: i64 = 4 << 20;
-/// Events from which on a worker is told to continue as new (api 11.6).
-const SUGGEST_AT_EVENTS: EventId = EventId(4096);

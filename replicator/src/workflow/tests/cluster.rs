@@ -38,6 +38,7 @@ use crate::{
         Closed, EventMeta, MutableState,
         activity::{Activity, ActivityStart, Heartbeat},
         draft::{Draft, Run, TaskIds, Transition},
+        limits::RunLimits,
         workflow_task::WorkflowTaskStart,
     },
 };
@@ -47,6 +48,7 @@ use core::time::Duration;
 pub(super) struct Cluster {
     pub(super) now: Timestamp,
     pub(super) namespace: Namespace,
+    pub(super) limits: RunLimits,
     pub(super) runs: BTreeMap<RunId, std::boxed::Box<Run>>,
     pub(super) current: Option<RunId>,
     /// What rests in the queues.
@@ -74,6 +76,7 @@ impl Cluster {
             current: None,
             tasks: BTreeMap::new(),
             topology: topology(),
+            limits: RunLimits::default(),
             read: Stretches::new(),
             key: WorkflowKey { namespace: namespace.id, workflow: "order-7".into() },
             entropy: Entropy::new(seed),
@@ -90,6 +93,7 @@ impl Cluster {
             key: &self.key,
             namespace: &self.namespace,
             topology: &self.topology,
+            limits: &self.limits,
             read: &self.read,
             absent: &BTreeSet::new(),
             recovers: false,
@@ -103,6 +107,7 @@ impl Cluster {
             current: &mut self.current,
             was_current: self.pointer,
             replies: Vec::new(),
+            reports: Vec::new(),
         };
         work(&mut draft);
         let closed = draft.close();

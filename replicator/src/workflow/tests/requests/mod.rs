@@ -6,6 +6,7 @@ mod activities;
 mod closing;
 mod commands;
 mod failovers;
+mod limits;
 mod queries;
 mod signals;
 mod starts;

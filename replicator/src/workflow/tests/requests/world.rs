@@ -36,8 +36,8 @@ use crate::{
     history::event::EventType,
     ids::{EventId, RunId, WorkflowKey},
     shard::io::{
-        ActivityClaim, Call, Failure, Reply, Request, RequestId, Response, StartedActivity, StartedWorkflowTask,
-        TaskClaim,
+        ActivityClaim, Call, Failure, Reply, Report, Request, RequestId, Response, StartedActivity,
+        StartedWorkflowTask, TaskClaim,
     },
     task::Category,
     time::proto_duration,
@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) task: Option<TaskClaim>,
     /// Answers that came later than their requests' transactions.
     pub(super) late: BTreeMap<u64, Reply>,
+    /// What operators were told.
+    pub(super) reports: Vec<Report>,
     /// Runs that were to be deleted.
     pub(super) deleted: Vec<RunId>,
     requests: u64,
@@ -71,7 +73,7 @@ impl World {
     pub(super) fn new() -> Self {
         let cluster = Cluster::new(namespace(), 7);
         let (histories, late, deleted) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { cluster, histories, task: None, late, deleted, requests: 0 }
+        Self { cluster, histories, task: None, late, reports: Vec::new(), deleted, requests: 0 }
     }
 
     /// A world whose workflow was started.
@@ -271,6 +273,7 @@ impl World {
     }
 
     fn note(&mut self, closed: Closed) {
+        self.reports.extend(closed.reports);
         for (id, reply) in closed.replies {
             self.late.insert(id.0, reply);
         }
