@@ -188,6 +188,7 @@ impl Cluster {
                 },
                 refresh_namespace: refresher(&metadata, &ports),
                 backlog_limit: backlog_limit(config.persistence.backlog),
+                run_limits: ports.run_limits.clone(),
                 claim: among.as_ref().map(|(_, claims, _)| claims.claim()),
             },
         );

@@ -18,7 +18,7 @@ use std::{
 use frontend::Limits;
 use hyper_util::rt::TokioIo;
 use membership::Socket;
-use replicator::time::Timestamp;
+use replicator::{time::Timestamp, workflow::limits};
 use tls::{Client, Quiet, TlsStream, reason};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
@@ -52,6 +52,8 @@ pub struct Ports {
     pub inside: Connector,
     /// How many calls are answered, now.
     pub limits: Limits,
+    /// How large runs may grow, at first.
+    pub run_limits: limits::Limits,
     /// What operators call this machine.
     pub host: String,
     /// Carries gossip with the other processes of the cluster; `None`: there are none.
@@ -69,6 +71,7 @@ impl Ports {
             connect: secured(|_| None),
             inside: secured(|_| None),
             limits: Arc::new(|_, _| None),
+            run_limits: limits::Limits::default(),
             host: host(),
             gossip: None,
         }

@@ -135,7 +135,7 @@ impl Member {
         let security = Security::begin(&config)?;
         let dynamic = span.in_scope(|| DynamicConfig::begin(&config))?;
         let mut ports = Ports::real(span.clone());
-        ports.limits = dynamic.limits();
+        (ports.limits, ports.run_limits) = (dynamic.limits(), dynamic.run_limits());
         (ports.connect, ports.inside) = (security.to_peers(), security.to_hosts());
         let gossip = listeners.gossip.zip(config.host);
         ports.gossip = gossip.map(|(socket, host)| security.gossip(socket, host.gossip_address(), ports.seed));

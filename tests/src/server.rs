@@ -12,7 +12,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{process::Process, provision, raw::Client, wait};
+use crate::{
+    pair::{self, Keep},
+    process::Process,
+    provision,
+    raw::Client,
+    wait,
+};
 
 /// How far apart the ports of two clusters of `meridian dev` are.
 const CLUSTER_STEP: u16 = 100;
@@ -143,6 +149,27 @@ impl Server {
     #[must_use]
     pub fn under_test(name: &str) -> Self {
         if temporal_is_under_test() { Self::temporal(name, &[]) } else { Self::meridian(name, 1, &[]) }
+    }
+
+    /// The server under test and the real dev server, each with these dynamic settings.
+    ///
+    /// # Panics
+    ///
+    /// When the settings cannot be written.
+    #[must_use]
+    pub fn both_with_settings(name: &str, settings: &[(&str, u64)]) -> [Self; 2] {
+        let arguments: Vec<_> =
+            settings.iter().map(|(key, value)| format!("--dynamic-config-value={key}={value}")).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let theirs = Self::temporal(&format!("{name}-temporal"), &arguments);
+        if temporal_is_under_test() {
+            return [Self::temporal(&format!("{name}-under-test"), &arguments), theirs];
+        }
+        let text: String = settings.iter().map(|(key, value)| format!("{key}: [{{value: {value}}}]\n")).collect();
+        let file = provision::scratch(&format!("{name}-settings")).join("settings.yaml");
+        fs::write(&file, text).expect("write settings");
+        let file = format!("dynamicConfigClient: {{filepath: {}, pollInterval: 10s}}", file.display());
+        [pair::alone(&format!("{name}-under-test"), Keep::InMemory, &file), theirs]
     }
 
     /// The same for tests of what a server keeps: two clusters of Meridian on disk, or the real dev server on disk.

@@ -2,7 +2,7 @@
 //! each key a list of values, each with the namespace for which it is meant, or for all.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -71,6 +71,20 @@ pub enum Setting {
     MemoWarning,
     /// Bytes of workflows that a host keeps in memory.
     HistoryCacheBytes,
+    /// Bytes of history beyond which a run is terminated.
+    HistorySize,
+    /// Bytes of history beyond which operators are told.
+    HistorySizeWarning,
+    /// Bytes of history from which on workers are told to continue as new.
+    HistorySizeSuggestion,
+    /// Events of history beyond which a run is terminated.
+    HistoryCount,
+    /// Events of history beyond which operators are told.
+    HistoryCountWarning,
+    /// Events of history from which on workers are told to continue as new.
+    HistoryCountSuggestion,
+    /// Activities that a run may have pending; 0: any number.
+    PendingActivities,
 }
 
 impl Setting {
@@ -80,17 +94,22 @@ impl Setting {
             Self::Rps | Self::IdLength | Self::HistoryCacheBytes => false,
             Self::NamespaceRps | Self::VisibilityRps | Self::NamespaceCount => true,
             Self::BlobSize | Self::BlobWarning | Self::MemoSize | Self::MemoWarning => true,
+            Self::HistorySize | Self::HistorySizeWarning | Self::HistorySizeSuggestion => true,
+            Self::HistoryCount | Self::HistoryCountWarning | Self::HistoryCountSuggestion => true,
+            Self::PendingActivities => true,
         }
     }
 
     fn range(self) -> RangeInclusive<i64> {
         match self {
-            Self::Rps | Self::NamespaceRps | Self::VisibilityRps | Self::NamespaceCount => 1..=1_000_000_000,
-            Self::IdLength | Self::BlobSize | Self::BlobWarning | Self::MemoSize | Self::MemoWarning => {
-                1..=1_000_000_000
-            }
             Self::HistoryCacheBytes => 0..=1 << 40,
+            Self::PendingActivities => 0..=1_000_000_000,
+            _ => 1..=1_000_000_000,
         }
+    }
+
+    fn key(self) -> &'static str {
+        SETTINGS.iter().find(|(_, setting)| *setting == self).map_or("", |(key, _)| key)
     }
 }
 
@@ -148,12 +167,42 @@ impl Dynamic {
         Some(Self { values })
     }
 
+    /// Namespaces of which the file says something by their name.
+    #[must_use]
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        self.values.keys().filter_map(|(_, namespace)| namespace.as_deref()).collect()
+    }
+
+    /// What another file says differently.
+    #[must_use]
+    pub fn changes(&self, next: &Self) -> Vec<Change> {
+        let all: BTreeSet<_> = self.values.keys().chain(next.values.keys()).collect();
+        let change = all.into_iter().map(|key| {
+            let (before, after) = (self.values.get(key).copied(), next.values.get(key).copied());
+            Change { key: key.0.key(), namespace: key.1.clone(), before, after }
+        });
+        change.filter(|change| change.before != change.after).collect()
+    }
+
     /// A setting for a namespace, if the file says it.
     #[must_use]
     pub fn get(&self, setting: Setting, namespace: &str) -> Option<u64> {
         let own = self.values.get(&(setting, Some(namespace.to_owned())));
         own.or_else(|| self.values.get(&(setting, None))).copied()
     }
+}
+
+/// A value that is not what it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The key of the setting.
+    pub key: &'static str,
+    /// The namespace for which it is meant; `None`: for all.
+    pub namespace: Option<String>,
+    /// What was said before, if anything.
+    pub before: Option<u64>,
+    /// What is said now, if anything.
+    pub after: Option<u64>,
 }
 
 /// A value, and the namespace for which it is meant; nothing when it is meant for nothing that is looked up.
@@ -182,7 +231,7 @@ fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> 
 }
 
 /// Keys, in any case of letters.
-const SETTINGS: [(&str, Setting); 10] = [
+const SETTINGS: [(&str, Setting); 17] = [
     ("frontend.rps", Setting::Rps),
     ("frontend.namespaceRPS", Setting::NamespaceRps),
     ("frontend.namespaceRPS.visibility", Setting::VisibilityRps),
@@ -193,6 +242,13 @@ const SETTINGS: [(&str, Setting); 10] = [
     ("limit.memoSize.error", Setting::MemoSize),
     ("limit.memoSize.warn", Setting::MemoWarning),
     ("history.hostLevelCacheMaxSizeBytes", Setting::HistoryCacheBytes),
+    ("limit.historySize.error", Setting::HistorySize),
+    ("limit.historySize.warn", Setting::HistorySizeWarning),
+    ("limit.historySize.suggestContinueAsNew", Setting::HistorySizeSuggestion),
+    ("limit.historyCount.error", Setting::HistoryCount),
+    ("limit.historyCount.warn", Setting::HistoryCountWarning),
+    ("limit.historyCount.suggestContinueAsNew", Setting::HistoryCountSuggestion),
+    ("limit.numPendingActivities.error", Setting::PendingActivities),
 ];
 
 /// By what else Temporal looks settings up.
@@ -243,6 +299,33 @@ history.hostLevelCacheMaxSizeBytes: [{value: 8589934592}]
         assert_eq!((get(Setting::NamespaceCount, "slow"), get(Setting::NamespaceCount, "other")), (Some(3), None));
         assert_eq!((get(Setting::BlobSize, "slow"), get(Setting::BlobSize, "other")), (Some(9), None));
         assert_eq!((get(Setting::IdLength, "slow"), get(Setting::BlobWarning, "slow")), (Some(255), None));
+    }
+
+    #[test]
+    fn every_setting_has_one_key() {
+        let settings: BTreeSet<_> = SETTINGS.iter().map(|(_, setting)| *setting).collect();
+        let keys: BTreeSet<_> = SETTINGS.iter().map(|(key, _)| key.to_ascii_lowercase()).collect();
+        assert_eq!((settings.len(), keys.len()), (SETTINGS.len(), SETTINGS.len()));
+    }
+
+    #[test]
+    fn what_changed() {
+        let parse = |text| Dynamic::parse(text).expect("it reads").0;
+        let before = parse("frontend.rps: [{value: 5}]\nlimit.historyCount.error: [{value: 9}]");
+        let after = parse(
+            "frontend.rps: [{value: 6}]
+limit.historyCount.error: [{value: 9}, {value: 7, constraints: {namespace: small}}]",
+        );
+        let change = |key, namespace: Option<&str>, before, after| {
+            let namespace = namespace.map(str::to_owned);
+            Change { key, namespace, before, after }
+        };
+        let count = "limit.historyCount.error";
+        let new = change(count, Some("small"), None, Some(7));
+        assert_eq!(before.changes(&after), [change("frontend.rps", None, Some(5), Some(6)), new]);
+        assert_eq!(after.changes(&before)[1], change(count, Some("small"), Some(7), None));
+        assert_eq!(before.changes(&before), []);
+        assert_eq!(after.namespaces(), BTreeSet::from(["small"]));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use crate::{
     cluster::Cluster,
     config::{Config, parse},
     database::{Database, DatabaseTls},
-    dynamic::{Dynamic, DynamicFile, Setting},
+    dynamic::{Change, Dynamic, DynamicFile, Setting},
     file::{LoadError, MAX_FILE_BYTES, load},
     frontend::Frontend,
     host::Host,

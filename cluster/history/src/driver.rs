@@ -24,6 +24,7 @@ use replicator::{
     },
     time::Timestamp,
     version::{ClusterName, VersionHistoryItem},
+    workflow::limits::Limits,
 };
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
@@ -42,6 +43,8 @@ pub(crate) enum Event {
     Request(Box<Request>, oneshot::Sender<Reply>, Waiting),
     /// A namespace is new or has changed.
     Namespace(Box<Namespace>),
+    /// Runs may grow as large from now on.
+    Limits(Arc<Limits>),
     /// A stream opened; frames for the other end go there. The number tells it from later ones of the same key.
     StreamOpened(StreamKey, u64, mpsc::UnboundedSender<Frame>),
     /// A frame arrived on a stream.
@@ -232,6 +235,7 @@ impl Driver {
                 self.shard.handle_request(now, id, *request);
             }
             Event::Namespace(namespace) => self.shard.handle_namespace(now, *namespace),
+            Event::Limits(limits) => self.shard.limit_runs(limits),
             Event::StreamOpened(key, number, frames) => {
                 self.streams.insert(key, (number, frames));
                 self.shard.handle_stream(now, key, StreamEvent::Opened);

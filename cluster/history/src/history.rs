@@ -20,6 +20,7 @@ use replicator::{
     stream::BacklogLimit,
     time::Timestamp,
     version::ClusterName,
+    workflow::limits::Limits,
 };
 use store::{HistoryError, Spawner, Store};
 use tokio::sync::oneshot;
@@ -78,6 +79,8 @@ pub struct Ports {
     pub refresh_namespace: Arc<dyn Fn(NamespaceId, ClusterName) + Send + Sync>,
     /// How much each shard keeps for a peer that is away.
     pub backlog_limit: BacklogLimit,
+    /// How large runs may grow until somebody says otherwise ([`History::limit_runs`]).
+    pub run_limits: Limits,
     /// Whether a shard may be taken. Nothing: this host shares its shards with nobody, and takes them at once.
     pub claim: Option<Claim>,
 }
@@ -296,6 +299,11 @@ impl History {
     /// The workflows of all shards may take so many bytes from now on; `None`: as many as if nobody says.
     pub fn limit_cache(&self, bytes: Option<usize>) {
         self.shards.room().limit_cache(bytes);
+    }
+
+    /// Runs may grow so large from now on, where this cluster decides.
+    pub fn limit_runs(&self, limits: Limits) {
+        self.shards.put_limits(Arc::new(limits));
     }
 
     /// Shard of a workflow.

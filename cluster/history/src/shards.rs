@@ -9,6 +9,7 @@ use replicator::{
     ids::{NamespaceId, ShardId},
     namespace::Namespace,
     shard::Shard,
+    workflow::limits::Limits,
 };
 use tokio::sync::mpsc;
 
@@ -38,6 +39,8 @@ struct State {
     leaving: BTreeMap<ShardId, watch::Receiver<()>>,
     /// For those that are held later.
     namespaces: BTreeMap<NamespaceId, Namespace>,
+    /// The same.
+    limits: Arc<Limits>,
     /// How often each began here. No two of its lives draw the same ids.
     lives: BTreeMap<ShardId, u64>,
 }
@@ -52,7 +55,8 @@ pub(crate) struct Handle {
 
 impl Shards {
     pub(crate) fn new(count: u32, ports: Ports, watches: Arc<Watches>) -> Self {
-        Self { count, ports, watches, room: Arc::new(Room::new()), state: RwLock::default() }
+        let state = State { limits: Arc::new(ports.run_limits.clone()), ..State::default() };
+        Self { count, ports, watches, room: Arc::new(Room::new()), state: RwLock::new(state) }
     }
 
     /// The memory that they share.
@@ -109,6 +113,7 @@ impl Shards {
             // Its task has not begun.
             let _ = events.send(Event::Namespace(Box::new(namespace.clone())));
         }
+        let _ = events.send(Event::Limits(Arc::clone(&state.limits)));
         let before = state.leaving.remove(&id);
         (self.ports.spawn)(Box::pin(async move {
             if let Some(mut before) = before {
@@ -159,6 +164,16 @@ impl Shards {
             // A shard that is gone needs no namespace.
             let _ = handle.events.send(Event::Namespace(Box::new(namespace.clone())));
         }
+    }
+
+    /// Tell every shard how large runs may grow, those too that are held later.
+    pub(crate) fn put_limits(&self, limits: Arc<Limits>) {
+        let mut state = self.write();
+        for handle in state.held.values() {
+            // A shard that is gone limits nothing.
+            let _ = handle.events.send(Event::Limits(Arc::clone(&limits)));
+        }
+        state.limits = limits;
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -149,6 +149,7 @@ impl World {
             handover: Arc::new(|_, _, _| {}),
             refresh_namespace: Arc::new(|_, _| {}),
             backlog_limit: BacklogLimit::default(),
+            run_limits: Default::default(),
             claim,
         };
         let history = History::new(SHARDS, ports);

@@ -282,6 +282,7 @@ fn ports(network: &Network, site: Site, clock: &Arc<Clock>, background: &Backgro
         inside: connect.clone(),
         connect,
         limits: Arc::new(|_, _| None),
+        run_limits: Default::default(),
         host: "simulated".to_owned(),
         gossip: None,
     }

@@ -33,9 +33,15 @@ static SCRIPTS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// When a step differs that is not known to, or does not differ although it is known to.
 #[track_caller]
 pub(crate) fn compare(script: &str, run: impl AsyncFn(&mut Side)) {
+    compare_on(&SERVERS, script, run);
+}
+
+/// The same on servers of one's own, Meridian's first.
+#[track_caller]
+pub(crate) fn compare_on(servers: &[Server; 2], script: &str, run: impl AsyncFn(&mut Side)) {
     assert!(SCRIPTS.lock().expect("no panic here").insert(script.to_owned()), "two scripts are called {script}");
     let [ours, theirs] = [0, 1].map(|server| {
-        let address = SERVERS[server].address(0);
+        let address = servers[server].address(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut side = Side::connect(address, script).await;

@@ -13,6 +13,7 @@ mod bad_input;
 mod commands;
 mod control;
 mod history;
+mod limits;
 mod namespaces;
 mod operator;
 mod queries;
