@@ -192,6 +192,23 @@ async fn runs_may_grow_as_the_file_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn task_queues_answer_so_many_calls() {
+    let (_limited, client) = Limited::start("dynamic-matching", "matching.rps: [{value: 2}]").await;
+    let describe = json!({"namespace": "default", "taskQueue": {"name": "q"}, "taskQueueType": 1});
+    let refusal = wait::until_async("a refusal", async || {
+        client.call("DescribeTaskQueue", describe.clone()).await.err().ok_or("it is answered")
+    });
+    let refusal = refusal.await;
+    assert_eq!((refusal.code, refusal.message.as_str()), (Code::ResourceExhausted, "service rate limit exceeded"));
+    assert_eq!(refusal.details[0]["cause"], "RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT");
+    assert_eq!(refusal.details[0]["scope"], "RESOURCE_EXHAUSTED_SCOPE_SYSTEM");
+    for number in 0..20 {
+        let start = request::start(&number.to_string(), "q");
+        client.call("StartWorkflowExecution", start).await.expect("no task queue answers this");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn as_many_workflows_are_in_memory_as_the_file_says() {
     const RUNS: f64 = 20.0;
     let (limited, client) = Limited::start("dynamic-cache", "").await;

@@ -85,13 +85,15 @@ pub enum Setting {
     HistoryCountSuggestion,
     /// Activities that a run may have pending; 0: any number.
     PendingActivities,
+    /// Calls a second that the task queues of a host answer.
+    MatchingRps,
 }
 
 impl Setting {
     /// Whether it may be said for single namespaces.
     fn is_by_namespace(self) -> bool {
         match self {
-            Self::Rps | Self::IdLength | Self::HistoryCacheBytes => false,
+            Self::Rps | Self::MatchingRps | Self::IdLength | Self::HistoryCacheBytes => false,
             Self::NamespaceRps | Self::VisibilityRps | Self::NamespaceCount => true,
             Self::BlobSize | Self::BlobWarning | Self::MemoSize | Self::MemoWarning => true,
             Self::HistorySize | Self::HistorySizeWarning | Self::HistorySizeSuggestion => true,
@@ -231,7 +233,7 @@ fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> 
 }
 
 /// Keys, in any case of letters.
-const SETTINGS: [(&str, Setting); 17] = [
+const SETTINGS: [(&str, Setting); 18] = [
     ("frontend.rps", Setting::Rps),
     ("frontend.namespaceRPS", Setting::NamespaceRps),
     ("frontend.namespaceRPS.visibility", Setting::VisibilityRps),
@@ -249,6 +251,7 @@ const SETTINGS: [(&str, Setting); 17] = [
     ("limit.historyCount.warn", Setting::HistoryCountWarning),
     ("limit.historyCount.suggestContinueAsNew", Setting::HistoryCountSuggestion),
     ("limit.numPendingActivities.error", Setting::PendingActivities),
+    ("matching.rps", Setting::MatchingRps),
 ];
 
 /// By what else Temporal looks settings up.

@@ -159,7 +159,13 @@ impl Frontend {
             Home::Any => return handlers::run(self, caller, namespace).await,
         };
         let count = Count::begin(self, service, caller.rpc, namespace.map_or(UNKNOWN, |namespace| &namespace.name));
-        let outcome = handlers::run(self, caller, namespace).await.map_err(Status::from);
+        let answer = async {
+            if service == Service::Matching {
+                self.rates.take_matching(&self.limits, self.now())?;
+            }
+            handlers::run(self, caller, namespace).await
+        };
+        let outcome = answer.await.map_err(Status::from);
         count.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
         Ok(outcome?)
     }

@@ -21,6 +21,8 @@ pub(crate) struct Rates(Arc<Mutex<Buckets>>);
 #[derive(Debug, Default)]
 struct Buckets {
     host: Bucket,
+    /// Of the task queues of this host.
+    matching: Bucket,
     namespaces: BTreeMap<(NamespaceId, What), Bucket>,
 }
 
@@ -69,12 +71,21 @@ impl Rates {
             return Err(Error::TooManyCalls("namespace rate limit exceeded".into(), Scope::Namespace));
         }
         match host {
-            Some(rate) if !buckets.host.take(rate, now) => {
-                Err(Error::TooManyCalls("service rate limit exceeded".into(), Scope::System))
-            }
+            Some(rate) if !buckets.host.take(rate, now) => Err(too_many_for_host()),
             _ => Ok(()),
         }
     }
+
+    /// A call comes to the task queues of this host; refused when too many did.
+    pub(crate) fn take_matching(&self, limits: &Limits, now: Timestamp) -> Result<(), Error> {
+        let Some(rate) = limits(Setting::MatchingRps, "") else { return Ok(()) };
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.matching.take(rate, now) { Ok(()) } else { Err(too_many_for_host()) }
+    }
+}
+
+fn too_many_for_host() -> Error {
+    Error::TooManyCalls("service rate limit exceeded".into(), Scope::System)
 }
 
 impl Bucket {
@@ -143,6 +154,14 @@ mod tests {
         });
         let rates = Rates::default();
         assert_eq!((take(&rates, &own, What::List), take(&rates, &own, What::Other)), (2, 3));
+    }
+
+    #[test]
+    fn task_queues_have_a_limit_of_their_own() {
+        let rates = Rates::default();
+        let limits: Limits = Arc::new(|setting, _| (setting == Setting::MatchingRps).then_some(3));
+        let answered = (0..100).take_while(|_| rates.take_matching(&limits, Timestamp(0)).is_ok()).count();
+        assert_eq!((answered, taken(&rates, &limits, 0, "a")), (3, 100));
     }
 
     #[test]
