@@ -18,7 +18,7 @@ pub fn begin(log: &Log) {
     };
 }
 
-/// Ours at the level that was asked for, others only when they warn.
+/// Ours at the level that was asked for, others only when they warn; spans of calls never.
 fn filter(level: Level) -> EnvFilter {
     let (ours, others) = match level {
         Level::Error => ("error", "error"),
@@ -27,7 +27,7 @@ fn filter(level: Level) -> EnvFilter {
         Level::Debug => ("debug", "info"),
     };
     let ours = OURS.map(|target| format!("{target}={ours}")).join(",");
-    EnvFilter::new(format!("{others},{ours}"))
+    EnvFilter::new(format!("{others},{ours},{}=off", hosts::calls::TARGET))
 }
 
 /// The crates that make up a cluster.

@@ -37,6 +37,7 @@ impl Frontend {
         let known = namespace.as_ref().ok().and_then(Option::as_ref);
         let count =
             Count::begin(self, Service::Frontend, caller.rpc, known.map_or(UNKNOWN, |namespace| &namespace.name));
+        caller.follow(known.map(Arc::as_ref));
         let answer = async {
             let namespace = namespace?;
             self.rates.take(&self.limits, (self.clock)(), namespace.as_deref(), wanted(caller.rpc))?;
@@ -177,6 +178,7 @@ impl Frontend {
             Err(Error::NamespaceNotFound(_)) => Err(Error::Refused(Failure::Moved)),
             admitted => admitted,
         };
+        caller.follow(namespace.as_ref().ok().and_then(Option::as_ref).map(Arc::as_ref));
         let answer = async { self.at_service(caller, namespace?.as_ref()).await };
         self.in_time(caller, answer).await.map_err(Status::from)
     }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hosts::BytesCodec;
+use hosts::{BytesCodec, calls};
 use http::uri::PathAndQuery;
 use replicator::{ids::NamespaceId, namespace::Namespace, version::ClusterName};
 use tonic::{
@@ -16,6 +16,7 @@ use tonic::{
     metadata::{MetadataMap, MetadataValue},
     transport::Channel,
 };
+use tracing::Instrument;
 
 use crate::{
     caller::{Caller, FORWARDED, FORWARDED_BY, FORWARDED_VERSION},
@@ -83,14 +84,18 @@ impl Frontend {
             request.set_timeout(deadline.since(self.now()).min(LONGEST_TIMEOUT));
         }
         let path = PathAndQuery::try_from(format!("/{NAME}/{}", caller.rpc.name)).expect("names are letters");
+        let span = calls::hop(caller.rpc.name, cluster.as_str(), request.metadata_mut());
         let mut client = Grpc::new(channel).max_decoding_message_size(usize::MAX);
-        if let Err(cause) = client.ready().await {
-            return Err(unreachable(cluster, &cause));
-        }
-        match client.unary(request, path, BytesCodec).await {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(as_it_was(cluster, status)),
-        }
+        let answer = async {
+            if let Err(cause) = client.ready().await {
+                return Err(unreachable(cluster, &cause));
+            }
+            match client.unary(request, path, BytesCodec).await {
+                Ok(response) => Ok(response.into_inner()),
+                Err(status) => Err(as_it_was(cluster, status)),
+            }
+        };
+        answer.instrument(span).await
     }
 }
 
@@ -122,8 +127,8 @@ pub(crate) fn keep(given: &MetadataMap, names: &[&'static str]) -> MetadataMap {
     kept
 }
 
-/// Headers that say what speaks.
-pub(crate) const KEPT: [&str; 7] = [
+/// Headers that say what speaks, and of which trace a call is: a host that follows no calls tells it to others all the same.
+pub(crate) const KEPT: [&str; 9] = [
     "client-name",
     "client-version",
     "supported-server-versions",
@@ -131,6 +136,8 @@ pub(crate) const KEPT: [&str; 7] = [
     "caller-name",
     "caller-type",
     "call-initiation",
+    "traceparent",
+    "tracestate",
 ];
 
 /// The other cluster's refusal, or that it was not reached.
@@ -199,13 +206,18 @@ mod tests {
     #[test]
     fn a_call_keeps_the_headers_that_say_what_speaks() {
         let mut given = MetadataMap::new();
-        for (name, value) in [("client-name", "temporal-go"), ("authorization", "secret"), ("xdc-redirection", "true")]
-        {
+        for (name, value) in [
+            ("client-name", "temporal-go"),
+            ("authorization", "secret"),
+            ("xdc-redirection", "true"),
+            ("traceparent", "00-1-2-01"),
+        ] {
             given.insert(name, MetadataValue::from_static(value));
         }
         let kept = headers(&given, &"a".into());
         let text = |name: &str| kept.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(text("client-name"), Some("temporal-go"));
+        assert_eq!(text("traceparent"), Some("00-1-2-01"));
         assert_eq!(text("authorization"), None);
         assert_eq!(text("xdc-redirection"), None);
         assert_eq!((text(FORWARDED), text(FORWARDED_BY)), (Some("true"), Some("a")));

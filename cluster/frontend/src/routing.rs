@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hosts::{Host, Hosts, Owner, Trouble, is_moved};
+use hosts::{Host, Hosts, Owner, Trouble, calls, is_moved};
 use replicator::{
     ids::{NamespaceId, WorkflowKey},
     namespace::Namespace,
@@ -17,6 +17,7 @@ use replicator::{
 };
 use tokio::{select, time::sleep};
 use tonic::Status;
+use tracing::Span;
 
 use crate::{
     caller::{Caller, FORWARDED, FORWARDED_BY, FORWARDED_VERSION, REDIRECTION},
@@ -27,6 +28,18 @@ use crate::{
     rpcs::{Home, Rpc, field, text},
     tokens::{QueryToken, TaskToken},
 };
+
+impl Caller {
+    /// Say to whoever follows the call what it is about.
+    pub(crate) fn follow(&self, namespace: Option<&Namespace>) {
+        let Some(namespace) = namespace.filter(|_| calls::are_followed()) else { return };
+        let span = Span::current();
+        span.record("temporalNamespace", &namespace.name);
+        if let Ok(Some(What::Workflow(workflow))) = What::of(self, namespace.id) {
+            span.record("temporalWorkflowID", tracing::field::display(&workflow.workflow));
+        }
+    }
+}
 
 impl Frontend {
     /// Have a call answered by the host that it is for.

@@ -13,7 +13,7 @@ use proto::temporal::{
     api::common::v1::WorkflowExecution, server::api::adminservice::v1::GetWorkflowExecutionRawHistoryV2Request,
 };
 use replicator::{
-    ids::{ClusterId, NamespaceId, RunKey},
+    ids::{ClusterId, NamespaceId, RunKey, WorkflowKey},
     namespace::Namespace,
     shard::{
         Shard, Standing,
@@ -28,6 +28,7 @@ use replicator::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
+use tracing::{Instrument, Span, info_span};
 
 use crate::{
     history::{Occasion, Ports},
@@ -39,8 +40,8 @@ use crate::{
 
 /// Everything that can wake a shard.
 pub(crate) enum Event {
-    /// A caller wants something, and has room to wait.
-    Request(Box<Request>, oneshot::Sender<Reply>, Waiting),
+    /// A caller wants something, and has room to wait. The span is the caller's, if anybody follows calls.
+    Request(Box<Request>, oneshot::Sender<Reply>, Waiting, Span),
     /// A namespace is new or has changed.
     Namespace(Box<Namespace>),
     /// Runs may grow as large from now on.
@@ -100,6 +101,8 @@ pub(crate) struct Driver {
     recent: Arc<Mutex<Recent>>,
     watches: Arc<Watches>,
     callers: BTreeMap<RequestId, (oneshot::Sender<Reply>, Option<Waiting>)>,
+    /// Callers that are followed, with what they ask of.
+    followed: BTreeMap<RequestId, (WorkflowKey, Span)>,
     share: Share,
     streams: BTreeMap<StreamKey, (u64, mpsc::UnboundedSender<Frame>)>,
     /// Batches of writes under way.
@@ -123,6 +126,7 @@ impl Driver {
             recent,
             watches,
             callers: BTreeMap::new(),
+            followed: BTreeMap::new(),
             share,
             streams: BTreeMap::new(),
             writing: BTreeMap::new(),
@@ -181,7 +185,7 @@ impl Driver {
     fn end(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         inbox.close();
         while let Ok(event) = inbox.try_recv() {
-            if let Event::Request(_, caller, _) = event {
+            if let Event::Request(_, caller, ..) = event {
                 let _ = caller.send(Err(Failure::Moved));
             }
         }
@@ -229,9 +233,12 @@ impl Driver {
         let now = (self.ports.clock)();
         match event {
             // A caller that is gone does not want to know.
-            Event::Request(_, caller, _) if self.hold == Hold::Releasing => drop(caller.send(Err(Failure::Moved))),
-            Event::Request(request, caller, waiting) => {
+            Event::Request(_, caller, ..) if self.hold == Hold::Releasing => drop(caller.send(Err(Failure::Moved))),
+            Event::Request(request, caller, waiting, span) => {
                 let id = self.expect_reply(caller, Some(waiting));
+                if !span.is_disabled() {
+                    self.followed.insert(id, (request.workflow.clone(), span));
+                }
                 self.shard.handle_request(now, id, *request);
             }
             Event::Namespace(namespace) => self.shard.handle_namespace(now, *namespace),
@@ -299,6 +306,7 @@ impl Driver {
                 Output::Load(id, load) => self.load(id, load),
                 Output::Commit(transaction) => self.commit(*transaction),
                 Output::Reply(id, reply) => {
+                    self.followed.remove(&id);
                     // A caller that is gone does not want to know.
                     if let Some((caller, _)) = self.callers.remove(&id) {
                         let _ = caller.send(*reply);
@@ -352,15 +360,33 @@ impl Driver {
     fn commit(&mut self, transaction: Transaction) {
         let (id, store) = (transaction.id, Arc::clone(&self.ports.store));
         self.writing.insert(id, transaction.history.clone());
-        self.underway.push(Box::pin(async move {
+        let span = self.span_of_write(&transaction);
+        let write = async move {
             let outcome = store.commit(transaction).await.unwrap_or_else(|unavailable| {
                 tracing::warn!(reason = %unavailable, "the store cannot write");
                 CommitOutcome::Unavailable
             });
             Answer::Committed(id, outcome)
-        }));
+        };
+        self.underway.push(Box::pin(write.instrument(span)));
+    }
+
+    /// A write is part of the call of the first who waits for its workflow; others whom it answers are not told twice.
+    fn span_of_write(&self, transaction: &Transaction) -> Span {
+        let run = transaction.runs.first().map(|write| &write.run);
+        let is_of = |(workflow, _): &&(WorkflowKey, Span)| run.is_some_and(|run| run.workflow == *workflow);
+        match self.followed.values().find(is_of) {
+            Some((_, caller)) => {
+                let (shard, runs) = (self.shard.id().0, transaction.runs.len());
+                info_span!(target: CALLS, parent: caller, "write", otel.kind = "client", shard, runs)
+            }
+            None => Span::none(),
+        }
     }
 }
+
+/// Target of the spans of calls, by which the crate `hosts` knows them too.
+pub(crate) const CALLS: &str = "calls";
 
 /// Fetch events from a peer: after `after` and before `before`, both exclusive (IN-12).
 async fn peer_history(

@@ -24,9 +24,10 @@ use replicator::{
 };
 use store::{HistoryError, Spawner, Store};
 use tokio::sync::oneshot;
+use tracing::{Level, Span};
 
 use crate::{
-    driver::Event,
+    driver::{CALLS, Event},
     recent::Recent,
     room::Memory,
     shards::{Handle, Shards},
@@ -136,7 +137,8 @@ impl History {
             let message = "too many requests wait for their answers on this host".into();
             return Err(Failure::ResourceExhausted { message, cause: ResourceExhaustedCause::SystemOverloaded.into() });
         };
-        let sent = handle.events.send(Event::Request(Box::new(request), answer, waiting));
+        let span = if tracing::enabled!(target: CALLS, Level::INFO) { Span::current() } else { Span::none() };
+        let sent = handle.events.send(Event::Request(Box::new(request), answer, waiting, span));
         sent.map_err(|_| Failure::Moved)?;
         reply.await.unwrap_or_else(|_| Err(Failure::Unavailable("the shard is shutting down".into())))
     }

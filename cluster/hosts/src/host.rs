@@ -7,8 +7,9 @@ use http::uri::PathAndQuery;
 use membership::{Member, View};
 use proto::meridian::internal::v1::host_service_client::HostServiceClient;
 use tonic::{Request, Status, client::Grpc, metadata::MetadataMap, transport::Channel};
+use tracing::Instrument;
 
-use crate::{codec::BytesCodec, trouble::Trouble};
+use crate::{calls, codec::BytesCodec, trouble::Trouble};
 
 /// Gives a channel to a host. It connects when it is first used.
 pub type Dial = Arc<dyn Fn(&str) -> Channel + Send + Sync>;
@@ -57,11 +58,12 @@ impl Host {
         let path = PathAndQuery::try_from(format!("/{WORKFLOW_SERVICE}/{method}"));
         let path = path.map_err(|_| Trouble::Refused(Status::internal(format!("{method:?} is no method"))))?;
         let mut client = Grpc::new(self.channel()).max_decoding_message_size(usize::MAX);
-        self.ask(async move {
+        let span = calls::hop(method, &self.member.address, message.metadata_mut());
+        let answer = async move {
             client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
             client.unary(message, path, BytesCodec).await.map(tonic::Response::into_inner)
-        })
-        .await
+        };
+        self.ask(answer).instrument(span).await
     }
 
     /// Have it answer one of the calls that hosts have for each other.
@@ -77,6 +79,7 @@ impl Host {
     ) -> Result<A, Trouble> {
         let mut request = Request::new(message);
         request.set_timeout(patience.min(LONGEST_TIMEOUT));
+        let span = calls::hop(short_name::<T>(), &self.member.address, request.metadata_mut());
         let client = HostServiceClient::new(self.channel()).max_decoding_message_size(usize::MAX);
         let answer = async {
             match tokio::time::timeout(patience, call(client, request)).await {
@@ -84,7 +87,7 @@ impl Host {
                 Err(elapsed) => Err(Status::from_error(Box::new(elapsed))),
             }
         };
-        self.ask(answer).await
+        self.ask(answer).instrument(span).await
     }
 
     /// Wait for its answer, but not longer than it lives.
@@ -108,6 +111,11 @@ impl Host {
             std::future::pending().await
         }
     }
+}
+
+/// The name of a message's type, without its module.
+fn short_name<T>() -> &'static str {
+    std::any::type_name::<T>().rsplit(':').next().unwrap_or_default()
 }
 
 /// More does not fit into the header.

@@ -5,6 +5,7 @@
 //! Who is there comes from [`membership`], which may be wrong for a moment. So whoever is asked in vain says so
 //! ([`Trouble`]), and whoever asks asks again where the ring points to then.
 
+pub mod calls;
 mod codec;
 mod host;
 mod keys;
