@@ -379,13 +379,13 @@ impl Cluster {
     /// Everything it answers over gRPC.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        self.routes.clone()
+        followed(self.routes.clone())
     }
 
     /// What it answers the other processes of the cluster, and nobody else.
     #[must_use]
     pub fn internal_routes(&self) -> Routes {
-        self.internal_routes.clone()
+        followed(self.internal_routes.clone())
     }
 
     /// Whether it takes calls.
@@ -585,6 +585,13 @@ fn backlog_limit(configured: ReplicationBacklog) -> BacklogLimit {
         bytes: configured.max_megabytes.map_or(default.bytes, |megabytes| megabytes.saturating_mul(1 << 20)),
         age: configured.max_age.unwrap_or(default.age),
     }
+}
+
+/// Routes whose calls are followed, in a program that was built to.
+fn followed(routes: Routes) -> Routes {
+    #[cfg(feature = "otel")]
+    let routes = crate::telemetry::followed(routes);
+    routes
 }
 
 fn gauge(count: usize) -> i64 {

@@ -9,6 +9,8 @@ pub mod ports;
 
 pub mod logs;
 pub mod metrics;
+#[cfg(feature = "otel")]
+pub mod telemetry;
 
 mod draining;
 mod dynamic;

@@ -47,6 +47,8 @@ pub async fn run(config: Config, listeners: Listeners) -> Result<(), Failed> {
     member.span.in_scope(|| info!("started"));
     signals.stop_requested().await;
     stop(vec![member]).await;
+    #[cfg(feature = "otel")]
+    crate::telemetry::end().await;
     Ok(())
 }
 
@@ -66,6 +68,8 @@ pub async fn run_connected(members: Vec<(Config, Listeners)>, started: impl FnOn
     started(active);
     signals.stop_requested().await;
     stop(running).await;
+    #[cfg(feature = "otel")]
+    crate::telemetry::end().await;
     Ok(())
 }
 

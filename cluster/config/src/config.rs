@@ -159,7 +159,10 @@ const WITHOUT_EFFECT: [(&str, &str); 5] = [
     ("archival", "nothing is archived"),
     ("namespaceDefaults", "nothing is archived"),
     ("publicClient", "the server's own workers share its process"),
-    ("otel", "there are no exporters; metrics are served to Prometheus"),
+    (
+        "otel",
+        "spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, if the program was built with otel; metrics are served to Prometheus",
+    ),
     ("visibility", "search attributes are added at run time"),
 ];
 
@@ -209,7 +212,7 @@ clusterMetadata:
     fn parts_without_effect() {
         check(
             &format!("{LEAST}\notel: {{exporters: [a]}}\narchival:\npublicclient: {{}}\n"),
-            "~ otel: has no effect: there are no exporters; metrics are served to Prometheus\n\
+            "~ otel: has no effect: spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, if the program was built with otel; metrics are served to Prometheus\n\
              ~ publicclient: is not a known key and is ignored; is publicClient meant?",
         );
     }
