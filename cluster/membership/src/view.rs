@@ -61,8 +61,22 @@ impl View {
     #[must_use]
     pub fn owner(&self, service: Service, key: &[u8]) -> Option<&Member> {
         let key = hash(key);
-        let takers = self.members(service).filter(|member| !member.is_draining);
-        takers.max_by_key(|member| (stir(key ^ stir(hash(member.address.as_bytes()))), &member.address))
+        self.takers(service).max_by_key(|member| score(key, member))
+    }
+
+    /// Those who may have a part of a key that is shared out: its owner first, then whoever would be if that one were gone,
+    /// and so on.
+    #[must_use]
+    pub fn owners(&self, service: Service, key: &[u8]) -> Vec<&Member> {
+        let key = hash(key);
+        let mut owners: Vec<_> = self.takers(service).collect();
+        owners.sort_by(|one, other| score(key, other).cmp(&score(key, one)));
+        owners
+    }
+
+    /// Those that are given keys of a service.
+    fn takers(&self, service: Service) -> impl Iterator<Item = &Member> {
+        self.members(service).filter(|member| !member.is_draining)
     }
 
     /// Whether a key of a service is this host's.
@@ -70,6 +84,11 @@ impl View {
     pub fn is_mine(&self, service: Service, key: &[u8]) -> bool {
         self.owner(service, key).is_some_and(|owner| owner.address == self.me)
     }
+}
+
+/// How much of a claim a member has on the key of this hash. No two members have the same.
+fn score(key: u64, member: &Member) -> (u64, &str) {
+    (stir(key ^ stir(hash(member.address.as_bytes()))), &member.address)
 }
 
 /// FNV-1a of 64 bits. All hosts of a cluster, of whatever age, must agree on an owner, so this may never change.
@@ -140,6 +159,23 @@ mod tests {
         let moved: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();
         assert!((900..1_150).contains(&moved.len()), "{} of 4,096 moved to one of four", moved.len());
         assert!(moved.iter().all(|(_, to)| *to == "d"));
+    }
+
+    #[test]
+    fn who_comes_next_is_who_would_own_it() {
+        let all = view("a b c d");
+        for key in 0..100_u32 {
+            let owners: Vec<_> =
+                all.owners(SERVICE, &key.to_be_bytes()).into_iter().map(|one| one.host.clone()).collect();
+            assert_eq!(owners.len(), 4);
+            let mut left = owners.clone();
+            for expected in owners {
+                let owner = view(&left.join(" ")).owner(SERVICE, &key.to_be_bytes()).map(|owner| owner.host.clone());
+                assert_eq!(owner.as_ref(), Some(&expected));
+                left.remove(0);
+            }
+        }
+        assert_eq!(view("a! b c").owners(SERVICE, b"k").len(), 2);
     }
 
     #[test]
