@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use config::{Config, Redirection, ReplicationBacklog, Service, Services};
-use frontend::{Built, Frontend, InsideService, Policy, Registry, WorkflowService};
+use config::{Config, Redirection, ReplicationBacklog, Service, Services, Setting};
+use frontend::{Built, Frontend, InsideService, Limits, Policy, Registry, WorkflowService};
 use history::{History, TaskSink};
-use hosts::Hosts;
+use hosts::{Hosts, PartitionCounts, Partitions, ROOT};
 use matching::Matching;
 use membership::{JoinError, Membership};
 use metadata::{
@@ -63,7 +63,7 @@ use crate::{
         keeper::{self, Drivers},
         running::{Driver, Running},
     },
-    hosts::{self as inside, AllShards, Claims, Everywhere, Follower, Inside, Offers, PassedOn, ShardsHere},
+    hosts::{self as inside, AllShards, Claims, Everywhere, Follower, Inside, Offers, PassedOn, ShardsHere, Wants},
     joining,
     metrics::Metrics,
     operations::Operations,
@@ -154,6 +154,7 @@ impl Cluster {
         };
         let metadata = Metadata::open(metadata_ports, own).await?;
         counts.know(metadata.namespaces().clone());
+        let hosts = hosts.map(|hosts| hosts.with_partitions(partitions(&ports.limits, &metadata)));
         let matching = Matching::new(ports.now.clone());
         if hosts.is_none() {
             // Another host may be handing a namespace over.
@@ -204,6 +205,7 @@ impl Cluster {
                 metadata.start();
             }
             Some((offers, claims, hosts)) => {
+                (ports.spawn)(Box::pin(Wants::new(hosts.clone(), matching.clone()).run()));
                 let (history, matching, metadata) = (history.clone(), matching.clone(), metadata.clone());
                 let follower = Follower { hosts, history, matching, metadata, claims, offers };
                 (ports.spawn)(Box::pin(follower.run()));
@@ -370,6 +372,11 @@ impl Cluster {
         self.history.clone()
     }
 
+    /// Its task queues that are on this host.
+    pub(crate) fn matching(&self) -> Matching {
+        self.matching.clone()
+    }
+
     /// The hosts of it, as this one sees them.
     #[must_use]
     pub fn membership(&self) -> &Membership {
@@ -521,7 +528,8 @@ struct Sink(Matching);
 
 impl TaskSink for Sink {
     fn offer(&self, dispatch: Dispatch) {
-        self.0.offer(dispatch);
+        // It has all partitions.
+        self.0.offer(dispatch, ROOT);
     }
 
     fn withdraw(&self, run: RunKey, scheduled: EventId) {
@@ -558,6 +566,20 @@ fn about(config: &Config) -> metadata::service::About {
 fn peers(metadata: &Metadata) -> frontend::Peers {
     let clusters = metadata.clusters().clone();
     Arc::new(move |name| clusters.view().peers.get(name).map(|peer| peer.channel.clone()))
+}
+
+/// How many partitions task queues have: what limits say, now.
+fn partitions(limits: &Limits, metadata: &Metadata) -> Partitions {
+    let (limits, namespaces) = (limits.clone(), metadata.namespaces().clone());
+    Arc::new(move |namespace, _| {
+        let namespace = namespaces.get_by_id(namespace);
+        let name = namespace.as_ref().map_or("", |namespace| &namespace.name);
+        let usual = PartitionCounts::default();
+        PartitionCounts {
+            read: limits(Setting::ReadPartitions, name).unwrap_or(usual.read),
+            write: limits(Setting::WritePartitions, name).unwrap_or(usual.write),
+        }
+    })
 }
 
 /// Fetches a namespace from a peer that knows better.

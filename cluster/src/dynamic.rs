@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use config::{Change, Config, Dynamic, DynamicFile, Notice, Problem, Setting};
 use frontend::Limits;
 use history::History;
+use matching::Matching;
 use replicator::workflow::limits::{self, HistoryLimit, RunLimits};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -55,8 +56,8 @@ impl DynamicConfig {
         run_limits(&lock(&self.now))
     }
 
-    /// Look at the file from now on. The shards of this host are told what it says.
-    pub(crate) fn watch(&self, spawn: &Spawner, metrics: &Metrics, history: History) {
+    /// Look at the file from now on. The shards and task queues of this host are told what it says.
+    pub(crate) fn watch(&self, spawn: &Spawner, metrics: &Metrics, history: History, matching: Matching) {
         let Some(file) = self.file.clone() else { return };
         let (now, metrics) = (self.now.clone(), metrics.clone());
         tell(&history, &lock(&now));
@@ -76,6 +77,8 @@ impl DynamicConfig {
                             changes.iter().for_each(say_what_changed);
                             *now = dynamic;
                             tell(&history, &now);
+                            // Other hosts may have partitions of queues now.
+                            matching.tell_again();
                         }
                         false
                     }

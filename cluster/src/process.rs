@@ -156,7 +156,7 @@ impl Member {
             }
         }
         span.in_scope(|| security.watch(&ports, cluster.counters()));
-        dynamic.watch(&ports.spawn, cluster.counters(), cluster.history());
+        dynamic.watch(&ports.spawn, cluster.counters(), cluster.history(), cluster.matching());
         let sockets = [
             (listeners.grpc, cluster.routes(), security.frontend, "frontend"),
             (listeners.internal, cluster.internal_routes(), security.inside, "internode"),

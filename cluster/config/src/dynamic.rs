@@ -87,6 +87,10 @@ pub enum Setting {
     PendingActivities,
     /// Calls a second that the task queues of a host answer.
     MatchingRps,
+    /// Partitions of a task queue at which pollers wait.
+    ReadPartitions,
+    /// Partitions of a task queue to which tasks are offered.
+    WritePartitions,
 }
 
 impl Setting {
@@ -95,6 +99,7 @@ impl Setting {
         match self {
             Self::Rps | Self::MatchingRps | Self::IdLength | Self::HistoryCacheBytes => false,
             Self::NamespaceRps | Self::VisibilityRps | Self::NamespaceCount => true,
+            Self::ReadPartitions | Self::WritePartitions => true,
             Self::BlobSize | Self::BlobWarning | Self::MemoSize | Self::MemoWarning => true,
             Self::HistorySize | Self::HistorySizeWarning | Self::HistorySizeSuggestion => true,
             Self::HistoryCount | Self::HistoryCountWarning | Self::HistoryCountSuggestion => true,
@@ -106,6 +111,7 @@ impl Setting {
         match self {
             Self::HistoryCacheBytes => 0..=1 << 40,
             Self::PendingActivities => 0..=1_000_000_000,
+            Self::ReadPartitions | Self::WritePartitions => 1..=100,
             _ => 1..=1_000_000_000,
         }
     }
@@ -233,7 +239,7 @@ fn read_value(mut entry: Section<'_>, setting: Setting, report: &mut Report) -> 
 }
 
 /// Keys, in any case of letters.
-const SETTINGS: [(&str, Setting); 18] = [
+const SETTINGS: [(&str, Setting); 20] = [
     ("frontend.rps", Setting::Rps),
     ("frontend.namespaceRPS", Setting::NamespaceRps),
     ("frontend.namespaceRPS.visibility", Setting::VisibilityRps),
@@ -252,6 +258,8 @@ const SETTINGS: [(&str, Setting); 18] = [
     ("limit.historyCount.suggestContinueAsNew", Setting::HistoryCountSuggestion),
     ("limit.numPendingActivities.error", Setting::PendingActivities),
     ("matching.rps", Setting::MatchingRps),
+    ("matching.numTaskqueueReadPartitions", Setting::ReadPartitions),
+    ("matching.numTaskqueueWritePartitions", Setting::WritePartitions),
 ];
 
 /// By what else Temporal looks settings up.
@@ -292,12 +300,14 @@ frontend.namespacecount:
 limit.blobSize.error: [{value: 9, constraints: {namespace: slow}}]
 limit.maxIDLength: [{value: 255}]
 history.hostLevelCacheMaxSizeBytes: [{value: 8589934592}]
+matching.numTaskqueueReadPartitions: [{value: 8, constraints: {namespace: slow}}]
 ";
         let (dynamic, notices) = Dynamic::parse(text).expect("it reads");
         assert_eq!(notices, []);
         let get = |setting, namespace| dynamic.get(setting, namespace);
         assert_eq!((get(Setting::Rps, ""), get(Setting::Rps, "slow")), (Some(100), Some(100)));
         assert_eq!(get(Setting::HistoryCacheBytes, ""), Some(8 << 30));
+        assert_eq!((get(Setting::ReadPartitions, "slow"), get(Setting::WritePartitions, "slow")), (Some(8), None));
         assert_eq!((get(Setting::NamespaceRps, "slow"), get(Setting::NamespaceRps, "other")), (Some(5), Some(50)));
         assert_eq!((get(Setting::NamespaceCount, "slow"), get(Setting::NamespaceCount, "other")), (Some(3), None));
         assert_eq!((get(Setting::BlobSize, "slow"), get(Setting::BlobSize, "other")), (Some(9), None));

@@ -14,6 +14,7 @@ use proto::{
 };
 use replicator::shard::io::Failure;
 use tonic::{Code, Status, metadata::MetadataValue};
+use uuid::Uuid;
 
 /// Why a call is not answered.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub enum Error {
     DeadlineExceeded,
     /// Something is broken here. The text is for the log; the caller gets less.
     Internal(String),
+    /// There is work for a poll on the host of this life, and none here. Hosts know what to do; callers try again.
+    Wanted(Uuid),
     /// Already a status: what another part of the cluster, or another cluster, answered.
     Status(Box<Status>),
 }
@@ -130,6 +133,12 @@ impl From<Error> for Status {
             Error::Internal(message) => {
                 tracing::error!(message, "a call failed because of a fault of ours");
                 Self::internal("something went wrong here; the server's log says what")
+            }
+            Error::Wanted(host) => {
+                let mut status = plain(Code::Unavailable, "there is work on another host; try again".into());
+                let host = host.to_string().parse().expect("a UUID is plain text");
+                status.metadata_mut().insert(hosts::WANTED_AT, host);
+                status
             }
             Error::Status(status) => *status,
         }

@@ -1,6 +1,9 @@
 //! Everything a handler uses.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use hosts::Hosts;
 use matching::Matching;
@@ -80,6 +83,8 @@ pub struct Frontend {
     parts: Arc<Parts>,
     pub(crate) long_polls: LongPolls,
     pub(crate) rates: Rates,
+    /// Counts polls, to spread them over the partitions of their queues.
+    polls: Arc<AtomicU64>,
     /// Whether this host is about to go.
     stopping: Arc<watch::Sender<bool>>,
 }
@@ -90,7 +95,7 @@ impl Frontend {
     pub fn new(parts: Parts) -> Self {
         let stopping = Arc::new(watch::Sender::new(false));
         let long_polls = LongPolls::new(parts.limits.clone());
-        Self { parts: Arc::new(parts), long_polls, rates: Rates::default(), stopping }
+        Self { parts: Arc::new(parts), long_polls, rates: Rates::default(), polls: Arc::default(), stopping }
     }
 
     /// This host is about to go: polls that wait on other hosts end with nothing.
@@ -102,6 +107,11 @@ impl Frontend {
     pub(crate) async fn is_stopping(&self) {
         // Whoever waits holds a sender, so it is never closed.
         let _ = self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
+    }
+
+    /// How many polls came before this one.
+    pub(crate) fn next_poll(&self) -> u64 {
+        self.polls.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The moment.

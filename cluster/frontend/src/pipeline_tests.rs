@@ -137,7 +137,7 @@ async fn polls_are_refused_without_time_to_wait() {
 async fn a_poll_gets_a_task_with_its_history() {
     let world = World::alone(|request, view| answer("order", request, view));
     world.shards.put(FakeRun { batches: "1-2 3-3".into(), ..Default::default() });
-    world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())));
+    world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
     let task = polled(&world).await.unwrap();
     let ids: Vec<_> = task.history.unwrap().events.iter().map(|event| event.event_id).collect();
     assert_eq!(ids, [1, 2, 3]);
@@ -152,7 +152,7 @@ async fn a_long_history_goes_on_in_pages() {
     let world = World::alone(|request, view| answer("order", request, view));
     let batches: Vec<_> = (0..60).map(|n| format!("{}-{}", n * 5 + 1, n * 5 + 5)).collect();
     world.shards.put(FakeRun { batches: batches.join(" "), transient: vec![301, 302], ..Default::default() });
-    world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())));
+    world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
     let task = polled(&world).await.unwrap();
     let mut ids: Vec<_> = task.history.unwrap().events.iter().map(|event| event.event_id).collect();
     assert_eq!(ids.len(), 260);
@@ -183,7 +183,7 @@ async fn a_task_that_cannot_be_started_is_not_an_answer() {
     world.shards.put(FakeRun { batches: "1-2 3-3".into(), ..Default::default() });
     let offers = async {
         for _ in 0..3 {
-            world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())));
+            world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
             sleep(Duration::from_secs(1)).await;
         }
         // Not active, then stale, then busy; what was busy, matching offers again by itself.
@@ -204,7 +204,7 @@ async fn activities_come_with_a_token() {
         let started = StartedActivity { poll, scheduled: EventId(5), version: FailoverVersion(1) };
         Ok(Response::ActivityTask(Box::new(started)))
     });
-    world.matching.offer(dispatch(DispatchQueue::Activity("q".into())));
+    world.matching.offer(dispatch(DispatchQueue::Activity("q".into())), 0);
     let request =
         api::PollActivityTaskQueueRequest { namespace: "orders".into(), task_queue: queue(), ..Default::default() };
     let task: api::PollActivityTaskQueueResponse =
@@ -353,7 +353,7 @@ async fn a_poll_on_the_standby_gets_the_active_clusters_task() {
     let began = Instant::now();
     let later = async {
         sleep(Duration::from_secs(5)).await;
-        pair.b.world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())));
+        pair.b.world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
     };
     let (task, ()) = tokio::join!(polled(&pair.a.world), later);
     assert_eq!(task.unwrap().workflow_type.unwrap().name, "b");
@@ -371,7 +371,7 @@ async fn a_poll_outlives_failovers_in_both_directions() {
             pair.b.believes(after);
             sleep(Duration::from_millis(20)).await;
             pair.a.believes(after);
-            pair.of(after).world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())));
+            pair.of(after).world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
         };
         let (task, ()) = tokio::join!(polled(&pair.a.world), failover);
         assert_eq!(task.unwrap().workflow_type.unwrap().name, after);
@@ -388,7 +388,7 @@ async fn a_poll_waits_on_while_the_active_cluster_is_away() {
     let promotion = async {
         sleep(Duration::from_secs(5)).await;
         pair.a.believes("a");
-        pair.a.world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())));
+        pair.a.world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
     };
     let (task, ()) = tokio::join!(polled(&pair.a.world), promotion);
     assert!(!task.unwrap().task_token.is_empty());

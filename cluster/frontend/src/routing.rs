@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hosts::{Host, Hosts, Owner, Trouble, calls, is_moved};
+use hosts::{Host, Hosts, Owner, ROOT, Trouble, WANTED_AT, calls, is_moved, wanted_at};
 use replicator::{
     ids::{NamespaceId, WorkflowKey},
     namespace::Namespace,
@@ -18,6 +18,7 @@ use replicator::{
 use tokio::{select, time::sleep};
 use tonic::Status;
 use tracing::Span;
+use uuid::Uuid;
 
 use crate::{
     caller::{Caller, FORWARDED, FORWARDED_BY, FORWARDED_VERSION, REDIRECTION},
@@ -52,9 +53,15 @@ impl Frontend {
         let Some(what) = What::of(caller, namespace.id)? else {
             return handlers::run(self, caller, Some(namespace)).await;
         };
+        let partition = match &what {
+            What::Part(namespace, name) => hosts.read_partition(*namespace, name, self.next_poll()),
+            What::Workflow(_) | What::Queue(..) => ROOT,
+        };
         let give_up_at = self.now() + PATIENCE;
+        let mut wanted: Option<Uuid> = None;
         loop {
-            let outcome = match what.owner(hosts) {
+            let owner = wanted.take().and_then(|host| hosts.of_life(host));
+            let outcome = match owner.unwrap_or_else(|| what.owner(hosts, partition)) {
                 Owner::Here => self.at_service(caller, Some(namespace)).await,
                 Owner::There(host) if caller.rpc.is_poll() => select! {
                     biased;
@@ -65,11 +72,20 @@ impl Frontend {
                 Owner::There(host) => self.pass(&host, caller).await,
                 Owner::Nobody => Err(Error::Refused(Failure::Moved)),
             };
+            wanted = outcome.as_ref().err().and_then(sent_to);
             match outcome {
+                // It brings nothing when there is no time left to wait elsewhere.
+                Err(_) if wanted.is_some() && !self.has_time(caller) => return Ok(Bytes::new()),
+                Err(_) if wanted.is_some() => {}
                 Err(error) if is_elsewhere(&error) && self.now() < give_up_at => sleep(PAUSE).await,
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Whether a poll may wait on yet another host.
+    fn has_time(&self, caller: &Caller) -> bool {
+        caller.deadline.is_some_and(|deadline| SHORTEST_WAIT <= deadline.since(self.now()))
     }
 
     /// Pass a call on to a host.
@@ -94,7 +110,10 @@ impl Frontend {
 /// What a call is about, as far as it says on which host that is.
 enum What {
     Workflow(WorkflowKey),
+    /// All of a task queue, or what its root has.
     Queue(NamespaceId, String),
+    /// Any part of a task queue.
+    Part(NamespaceId, String),
 }
 
 impl What {
@@ -117,17 +136,31 @@ impl What {
             Home::Queue(number) => {
                 let queue = field(request, number)?;
                 let (name, normal) = (text(&queue, QUEUE_NAME)?, text(&queue, NORMAL_NAME)?);
-                let name = if normal.is_empty() { name } else { normal };
-                Some(name).filter(|name| !name.is_empty()).map(|name| Self::Queue(namespace, name))
+                if !normal.is_empty() {
+                    return Ok(Some(Self::Queue(namespace, normal)));
+                }
+                let what = if caller.rpc.is_poll() { Self::Part } else { Self::Queue };
+                Some(name).filter(|name| !name.is_empty()).map(|name| what(namespace, name))
             }
         })
     }
 
-    fn owner(&self, hosts: &Hosts) -> Owner {
+    fn owner(&self, hosts: &Hosts, partition: u32) -> Owner {
         match self {
             Self::Workflow(workflow) => hosts.of_workflow(workflow),
-            Self::Queue(namespace, name) => hosts.of_queue(*namespace, name),
+            Self::Queue(namespace, name) | Self::Part(namespace, name) => {
+                hosts.of_partition(*namespace, name, partition)
+            }
         }
+    }
+}
+
+/// The host to which a poll is sent that waited where nothing is.
+fn sent_to(error: &Error) -> Option<Uuid> {
+    match error {
+        Error::Wanted(host) => Some(*host),
+        Error::Status(status) => wanted_at(status),
+        _ => None,
     }
 }
 
@@ -149,7 +182,8 @@ fn changes_nothing(rpc: &Rpc) -> bool {
 fn as_it_was(status: &Status) -> Status {
     let (code, details) = (status.code(), Bytes::copy_from_slice(status.details()));
     let mut told = Status::with_details(code, status.message(), details);
-    *told.metadata_mut() = keep(status.metadata(), &["x-resource-exhausted-cause", "x-resource-exhausted-scope"]);
+    *told.metadata_mut() =
+        keep(status.metadata(), &["x-resource-exhausted-cause", "x-resource-exhausted-scope", WANTED_AT]);
     told
 }
 
@@ -173,6 +207,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Something that nobody has for so long is not on its way.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A poll with less time is not sent to another host, which would refuse it.
+const SHORTEST_WAIT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
@@ -204,7 +241,10 @@ mod tests {
             api::PollWorkflowTaskQueueRequest { task_queue, ..Default::default() }
         };
         check("PollWorkflowTaskQueue", &poll("mine", "q"), "queue q");
-        check("PollWorkflowTaskQueue", &poll("mine", ""), "queue mine");
+        check("PollWorkflowTaskQueue", &poll("q", ""), "part of queue q");
+        let task_queue = Some(TaskQueue { name: "q".into(), ..Default::default() });
+        let describe = api::DescribeTaskQueueRequest { task_queue, ..Default::default() };
+        check("DescribeTaskQueue", &describe, "queue q");
         check("PollWorkflowTaskQueue", &poll("", ""), "any");
     }
 
@@ -234,6 +274,7 @@ mod tests {
             None => "any".to_owned(),
             Some(What::Workflow(workflow)) => format!("workflow {}", workflow.workflow),
             Some(What::Queue(_, name)) => format!("queue {name}"),
+            Some(What::Part(_, name)) => format!("part of queue {name}"),
         };
         assert_eq!(found, expected);
     }

@@ -9,6 +9,7 @@ pub mod calls;
 mod codec;
 mod host;
 mod keys;
+mod partitions;
 mod rings;
 mod trouble;
 pub mod wire;
@@ -18,6 +19,7 @@ pub use membership::Service;
 pub use crate::{
     codec::BytesCodec,
     host::{Dial, Host, WORKFLOW_SERVICE},
+    partitions::{PartitionCounts, Partitions, ROOT},
     rings::{Hosts, Owner},
-    trouble::{MOVED, Trouble, is_moved},
+    trouble::{MOVED, Trouble, WANTED_AT, is_moved, wanted_at},
 };

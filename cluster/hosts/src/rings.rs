@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     host::{Dial, Host},
     keys,
+    partitions::{PartitionCounts, Partitions, ROOT},
 };
 
 /// The hosts of a cluster, as one of them reaches the others. Clones share everything.
@@ -21,6 +22,7 @@ pub struct Hosts {
     membership: Membership,
     shards: u32,
     dial: Dial,
+    pub(crate) partitions: Partitions,
     /// By life: a host that began anew is connected anew.
     channels: Arc<Mutex<BTreeMap<Uuid, Channel>>>,
 }
@@ -40,7 +42,14 @@ impl Hosts {
     /// The hosts of a cluster of so many shards.
     #[must_use]
     pub fn new(membership: Membership, shards: u32, dial: Dial) -> Self {
-        Self { membership, shards, dial, channels: Arc::default() }
+        let partitions: Partitions = Arc::new(|_, _| PartitionCounts::default());
+        Self { membership, shards, dial, partitions, channels: Arc::default() }
+    }
+
+    /// The same, and this says how many partitions task queues have.
+    #[must_use]
+    pub fn with_partitions(self, partitions: Partitions) -> Self {
+        Self { partitions, ..self }
     }
 
     /// Who is there.
@@ -65,12 +74,6 @@ impl Hosts {
     pub fn my_shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         let view = self.view();
         (1..=self.shards).map(ShardId).filter(move |shard| view.is_mine(Service::History, &keys::shard(*shard)))
-    }
-
-    /// Whether the task queues of a name are this host's.
-    #[must_use]
-    pub fn is_my_queue(&self, namespace: NamespaceId, normal: &str) -> bool {
-        self.view().is_mine(Service::Matching, &keys::queue(namespace, normal))
     }
 
     /// Whether something that one host does for all is for this one to do.
@@ -104,10 +107,10 @@ impl Hosts {
         self.of_shard(shard_of(workflow.namespace, &workflow.workflow, self.shards))
     }
 
-    /// Where the task queues of a name are.
+    /// Where the root is of the task queues of a name: there queries wait, and what is for single workers.
     #[must_use]
     pub fn of_queue(&self, namespace: NamespaceId, normal: &str) -> Owner {
-        self.owner(Service::Matching, &keys::queue(namespace, normal))
+        self.of_partition(namespace, normal, ROOT)
     }
 
     /// The other hosts that run a service, those too that are about to go.
@@ -129,12 +132,15 @@ impl Hosts {
         let view = self.view();
         match view.owner(service, key) {
             None => Owner::Nobody,
-            Some(member) if member.id == view.me().id => Owner::Here,
-            Some(member) => Owner::There(self.host(member)),
+            Some(member) => self.way_to(&view, member),
         }
     }
 
-    fn host(&self, member: &Member) -> Host {
+    pub(crate) fn way_to(&self, view: &View, member: &Member) -> Owner {
+        if member.id == view.me().id { Owner::Here } else { Owner::There(self.host(member)) }
+    }
+
+    pub(crate) fn host(&self, member: &Member) -> Host {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = match channels.get(&member.id) {
             Some(channel) => channel.clone(),

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use tonic::{Code, ConnectError, Status};
+use uuid::Uuid;
 
 /// Why another host did not answer a call, by what may be done next.
 #[derive(Debug)]
@@ -46,6 +47,15 @@ pub fn is_moved(status: &Status) -> bool {
 fn is_about_the_way(error: &(dyn Error + 'static)) -> bool {
     error.is::<ConnectError>() || error.source().is_some_and(is_about_the_way)
 }
+
+/// The life of the host at which a poll is wanted, if a status says so.
+#[must_use]
+pub fn wanted_at(status: &Status) -> Option<Uuid> {
+    status.metadata().get(WANTED_AT)?.to_str().ok()?.parse().ok()
+}
+
+/// Metadata of a status: there is work on the host of this life for the poll that ends with it.
+pub const WANTED_AT: &str = "meridian-wanted-at";
 
 /// Metadata of a status: whoever says it does not have what the call is about, and did nothing.
 pub const MOVED: &str = "meridian-moved";

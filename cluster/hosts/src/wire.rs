@@ -39,9 +39,9 @@ pub fn read_run(run: Option<wire::Run>) -> Result<RunKey, Malformed> {
     Ok(RunKey { workflow, run: RunId::parse(&run.run_id).map_err(|_| Malformed("run.run_id"))? })
 }
 
-/// A task that is offered.
+/// A task that is offered to a partition of its queue.
 #[must_use]
-pub fn offered(dispatch: &Dispatch) -> wire::Change {
+pub fn offered(dispatch: &Dispatch, partition: u32) -> wire::Change {
     let (kind, queue, normal) = match &dispatch.queue {
         DispatchQueue::Workflow(name) => (Kind::Workflow, name.clone(), String::new()),
         DispatchQueue::Sticky(name, normal) => (Kind::Sticky, name.clone(), normal.clone()),
@@ -55,6 +55,7 @@ pub fn offered(dispatch: &Dispatch) -> wire::Change {
         queue,
         normal_queue: normal,
         scheduled_time: Some(dispatch.scheduled_time.into()),
+        partition,
     };
     wire::Change { change: Some(change::Change::Offered(task)) }
 }
@@ -69,8 +70,8 @@ pub fn withdrawn(of: &RunKey, scheduled: EventId) -> wire::Change {
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// It waits for a worker.
-    Offered(Dispatch),
+    /// It waits for a worker, in this partition of its queue.
+    Offered(Dispatch, u32),
     /// It is not wanted any more.
     Withdrawn(RunKey, EventId),
 }
@@ -89,16 +90,56 @@ pub fn read_change(change: wire::Change) -> Result<Change, Malformed> {
                 Kind::Activity => DispatchQueue::Activity(task.queue),
                 Kind::Unspecified => return Err(Malformed("kind")),
             };
-            Ok(Change::Offered(Dispatch {
+            let dispatch = Dispatch {
                 run: read_run(task.run)?,
                 scheduled: EventId(task.scheduled_event_id),
                 attempt: task.attempt,
                 queue,
                 scheduled_time: task.scheduled_time.map(Timestamp::from).ok_or(Malformed("scheduled_time"))?,
-            }))
+            };
+            Ok(Change::Offered(dispatch, task.partition))
         }
         change::Change::Withdrawn(task) => Ok(Change::Withdrawn(read_run(task.run)?, EventId(task.scheduled_event_id))),
     }
+}
+
+/// Pollers that are lacking at the part of a queue that a host has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Want {
+    /// Namespace of the queue.
+    pub namespace: NamespaceId,
+    /// Whether activities wait in it, or workflow tasks and queries.
+    pub is_activity: bool,
+    /// Its name.
+    pub queue: String,
+    /// So many could have work there at once.
+    pub pollers: u32,
+}
+
+/// Pollers that are lacking, for the wire.
+#[must_use]
+pub fn want(want: Want) -> wire::Want {
+    let kind = if want.is_activity { Kind::Activity } else { Kind::Workflow };
+    wire::Want { namespace_id: want.namespace.to_string(), kind: kind.into(), queue: want.queue, pollers: want.pollers }
+}
+
+/// Pollers that are lacking, from the wire.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn read_want(want: wire::Want) -> Result<Want, Malformed> {
+    let namespace = NamespaceId::parse(&want.namespace_id).map_err(|_| Malformed("namespace_id"))?;
+    let is_activity = match want.kind() {
+        Kind::Workflow => false,
+        Kind::Activity => true,
+        // The queue of one worker has no parts.
+        Kind::Sticky | Kind::Unspecified => return Err(Malformed("kind")),
+    };
+    if want.queue.is_empty() {
+        return Err(Malformed("queue"));
+    }
+    Ok(Want { namespace, is_activity, queue: want.queue, pollers: want.pollers })
 }
 
 #[cfg(test)]
@@ -119,10 +160,24 @@ mod tests {
                 queue,
                 scheduled_time: Timestamp::from_millis(1_700_000_000_000),
             };
-            assert_eq!(read_change(offered(&dispatch)), Ok(Change::Offered(dispatch)));
+            assert_eq!(read_change(offered(&dispatch, 3)), Ok(Change::Offered(dispatch, 3)));
         }
         let change = withdrawn(&example(), EventId(5));
         assert_eq!(read_change(change), Ok(Change::Withdrawn(example(), EventId(5))));
+    }
+
+    #[test]
+    fn what_is_wanted_is_understood() {
+        let namespace = example().workflow.namespace;
+        for is_activity in [false, true] {
+            let wanted = Want { namespace, is_activity, queue: "q".into(), pollers: 3 };
+            assert_eq!(read_want(want(wanted.clone())), Ok(wanted.clone()));
+            let sticky = wire::Want { kind: Kind::Sticky.into(), ..want(wanted.clone()) };
+            assert_eq!(read_want(sticky), Err(Malformed("kind")));
+            let nowhere = wire::Want { namespace_id: "x".into(), ..want(wanted.clone()) };
+            assert_eq!(read_want(nowhere), Err(Malformed("namespace_id")));
+            assert_eq!(read_want(want(Want { queue: String::new(), ..wanted })), Err(Malformed("queue")));
+        }
     }
 
     #[test]
@@ -146,7 +201,7 @@ mod tests {
             queue: DispatchQueue::Workflow("q".into()),
             scheduled_time: Timestamp::ZERO,
         };
-        let Some(change::Change::Offered(mut task)) = offered(&dispatch).change else { panic!("it is offered") };
+        let Some(change::Change::Offered(mut task)) = offered(&dispatch, 0).change else { panic!("it is offered") };
         damage(&mut task);
         let change = wire::Change { change: Some(change::Change::Offered(task)) };
         assert_eq!(read_change(change).err().map(|Malformed(field)| field), expected);

@@ -36,6 +36,11 @@ impl QueueKey {
         Self { namespace, kind, name: name.into() }
     }
 
+    /// Whether other hosts may have parts of it. The queue of a single worker is where that worker is.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.kind != QueueKind::Sticky
+    }
+
     /// Where `dispatch` wants to wait, and for a sticky queue also where it falls back to.
     pub(crate) fn of(dispatch: &Dispatch) -> (Self, Option<Self>) {
         let namespace = dispatch.run.workflow.namespace;

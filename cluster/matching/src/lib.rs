@@ -16,6 +16,7 @@ mod pollers;
 mod queue;
 mod rate;
 mod task_queues;
+mod wants;
 
 pub use crate::{
     key::{MAX_NAME_BYTES, QueueKey, QueueKind},
@@ -25,4 +26,5 @@ pub use crate::{
         Description, HandedTask, MAX_POLLS, Matched, Output, PollRefused, PollerId, QueryId, Serial, TaskName,
         TaskQueues,
     },
+    wants::HostId,
 };

@@ -33,10 +33,6 @@ impl Limiter {
         Self { per_second, tokens: burst(per_second), filled: now }
     }
 
-    pub(crate) fn per_second(&self) -> f64 {
-        self.per_second
-    }
-
     /// Go on with another rate; what was saved up stays, as far as it fits.
     pub(crate) fn set(&mut self, per_second: f64, now: Timestamp) {
         if per_second != self.per_second {

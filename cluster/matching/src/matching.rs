@@ -24,6 +24,7 @@ use crate::{
     key::QueueKey,
     pollers::Poller,
     task_queues::{Description, HandedTask, Matched, Output, PollRefused, PollerId, QueryId, TaskName, TaskQueues},
+    wants::HostId,
 };
 
 /// Tells the time.
@@ -45,6 +46,8 @@ struct Shared {
     state: Mutex<State>,
     /// The moment for which `run` sleeps has moved forward.
     earlier: Notify,
+    /// Other hosts are to be told of a queue.
+    untold: Notify,
 }
 
 #[derive(Default)]
@@ -120,7 +123,7 @@ impl Matching {
         // Answers may come long after a restart: the ids of this life are above those of every life before.
         let queues = TaskQueues::starting_at(u64::try_from(now().0).unwrap_or(0));
         let state = Mutex::new(State { queues, ..State::default() });
-        Self { shared: Arc::new(Shared { now, state, earlier: Notify::new() }) }
+        Self { shared: Arc::new(Shared { now, state, earlier: Notify::new(), untold: Notify::new() }) }
     }
 
     /// Wake those that wait for a moment. Ends never.
@@ -142,9 +145,9 @@ impl Matching {
         }
     }
 
-    /// A shard has a task for a worker. Offers may repeat.
-    pub fn offer(&self, dispatch: Dispatch) {
-        self.change(|state, now| state.queues.offer(now, dispatch));
+    /// A shard has a task for a worker, and a partition of its queue for it. Offers may repeat.
+    pub fn offer(&self, dispatch: Dispatch, partition: u32) {
+        self.change(|state, now| state.queues.offer(now, dispatch, partition));
     }
 
     /// A shard wants a task back.
@@ -152,9 +155,49 @@ impl Matching {
         self.change(|state, _| state.queues.withdraw(&TaskName { run, scheduled }));
     }
 
-    /// Task queues are shared out among hosts anew: forget those that are not kept here, by the name of the normal queue.
-    pub fn keep(&self, is_kept: impl Fn(NamespaceId, &str) -> bool) {
-        self.change(|state, _| state.queues.keep(is_kept));
+    /// Task queues are shared out among hosts anew: see [`TaskQueues::keep`].
+    pub fn keep(
+        &self,
+        is_task_kept: impl Fn(NamespaceId, &str, u32) -> bool,
+        is_kept: impl Fn(NamespaceId, &str) -> bool,
+        is_host_kept: impl Fn(HostId) -> bool,
+    ) {
+        self.change(|state, _| state.queues.keep(is_task_kept, is_kept, is_host_kept));
+    }
+
+    /// Whether other hosts have parts of the queues from now on: see [`TaskQueues::share`].
+    pub fn share(&self, is_shared: bool) {
+        self.change(|state, _| state.queues.share(is_shared));
+    }
+
+    /// Other hosts are to be told once more what is lacking here: they are others now.
+    pub fn tell_again(&self) {
+        self.change(|state, _| state.queues.tell_again());
+    }
+
+    /// Wait until other hosts are to be told what [is lacking](Self::lacking) at queues; which.
+    pub async fn untold(&self) -> Vec<Arc<QueueKey>> {
+        loop {
+            let untold: Vec<_> = {
+                let mut state = self.lock();
+                std::iter::from_fn(|| state.queues.poll_untold()).collect()
+            };
+            if !untold.is_empty() {
+                return untold;
+            }
+            self.shared.untold.notified().await;
+        }
+    }
+
+    /// How many pollers could have work from a queue here at once and are not there.
+    #[must_use]
+    pub fn lacking(&self, queue: &QueueKey) -> usize {
+        self.lock().queues.lacking(queue)
+    }
+
+    /// So many pollers are lacking at a queue on another host.
+    pub fn want(&self, queue: QueueKey, host: HostId, count: usize) {
+        self.change(|state, now| state.queues.want(now, queue, host, count));
     }
 
     /// Wait for work from a queue until `deadline`; `None` when there was none, or the worker shuts down, or we do.
@@ -290,7 +333,7 @@ impl Matching {
     fn change<R>(&self, change: impl FnOnce(&mut State, Timestamp) -> R) -> R {
         let now = self.now();
         let mut answers = Vec::new();
-        let (result, is_earlier) = {
+        let (result, is_earlier, has_untold) = {
             let mut state = self.lock();
             let result = change(&mut state, now);
             while let Some(output) = state.queues.poll_output() {
@@ -301,8 +344,11 @@ impl Matching {
             if is_earlier {
                 state.armed = next;
             }
-            (result, is_earlier)
+            (result, is_earlier, state.queues.has_untold())
         };
+        if has_untold {
+            self.shared.untold.notify_one();
+        }
         if is_earlier {
             self.shared.earlier.notify_one();
         }
@@ -334,6 +380,7 @@ impl State {
                 let answer = match matched {
                     Matched::Nothing => return None,
                     Matched::Moved => Err(PollRefused::Moved),
+                    Matched::Wanted(host) => Err(PollRefused::Wanted(host)),
                     Matched::Task(handed) => Ok(Match::Task(MatchedTask { matching, handed, is_ours: true })),
                     Matched::Query(id, queue) => {
                         let asked = self.queries.get(&id).expect("a query that is handed out is asked").asked.clone();

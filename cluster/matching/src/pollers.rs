@@ -16,6 +16,8 @@ pub struct Poller {
     pub identity: String,
     /// How many activities a second it wants the whole queue to hand out; zero pauses the queue.
     pub max_tasks_per_second: Option<f64>,
+    /// How much of that, from none to all (1), is for the part of the queue that is here; nothing says all.
+    pub share: Option<f64>,
     /// Its deployment.
     pub deployment: Option<WorkerDeploymentOptions>,
     /// What it said before there were deployments.

@@ -36,6 +36,10 @@ pub(crate) struct Queue {
     pub(crate) last_used: Timestamp,
     /// The queue behind this one, if this is a sticky one and its poller has said so.
     pub(crate) normal: Option<String>,
+    /// How many pollers other hosts were told are lacking here.
+    pub(crate) told: usize,
+    /// How many tasks a second pollers want of the whole queue, if they said so; `limiter` has the part of this host.
+    rate_limit: Option<f64>,
 }
 
 /// What can be done in a queue at a moment.
@@ -65,6 +69,8 @@ impl Queue {
             wake: None,
             last_used: now,
             normal: None,
+            told: 0,
+            rate_limit: None,
         }
     }
 
@@ -74,9 +80,11 @@ impl Queue {
         self.last_used = now;
         // Nonsense asks for nothing.
         if let Some(rate) = poller.max_tasks_per_second.filter(|rate| rate.is_finite() && 0.0 <= *rate) {
+            self.rate_limit = Some(rate);
+            let part = rate * poller.share.filter(|share| (0.0..=1.0).contains(share)).unwrap_or(1.0);
             match &mut self.limiter {
-                Some(limiter) => limiter.set(rate, now),
-                None => self.limiter = Some(Limiter::new(rate, now)),
+                Some(limiter) => limiter.set(part, now),
+                None => self.limiter = Some(Limiter::new(part, now)),
             }
         }
         self.normal = poller.normal.clone().or(self.normal.take());
@@ -97,6 +105,28 @@ impl Queue {
         if self.waiting.is_empty() {
             self.last_polled = None;
         }
+    }
+
+    /// How many pollers wait for whom there is no work, not even work that the limiter holds back.
+    pub(crate) fn spare(&self) -> usize {
+        self.waiting.len().saturating_sub(self.backlog.len() + self.queries.len())
+    }
+
+    /// How many pollers could have work and are not there.
+    pub(crate) fn lacking(&self) -> usize {
+        if self.waiting.is_empty() { self.backlog.len() + self.queries.len() } else { 0 }
+    }
+
+    /// Whether what is lacking is no longer about what was told.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        let (told, lacking) = (self.told, self.lacking());
+        (told == 0) != (lacking == 0) || told.saturating_mul(2) < lacking || lacking < told / 2
+    }
+
+    /// Those who have waited longest leave, to wait elsewhere.
+    pub(crate) fn send_away(&mut self, now: Timestamp, count: usize) -> Vec<PollerId> {
+        self.last_used = now;
+        std::iter::from_fn(|| self.waiting.pop_first()).take(count).map(|(id, _)| id).collect()
     }
 
     /// Every poller that waits leaves, and none is expected.
@@ -194,7 +224,7 @@ impl Queue {
     }
 
     pub(crate) fn rate_limit(&self) -> Option<f64> {
-        self.limiter.as_ref().map(Limiter::per_second)
+        self.rate_limit
     }
 
     /// Whether nobody and nothing is here.

@@ -16,9 +16,16 @@ use crate::{
     key::{MAX_NAME_BYTES, QueueKey, QueueKind},
     pollers::{Poller, SeenPoller},
     queue::{Queue, Step},
+    wants::{HostId, Wants},
 };
 
 /// Brings tasks and queries together with pollers.
+///
+/// On a cluster of several hosts each has one of these, with its own part of every queue. Work stays where it was put; pollers
+/// go where they are wanted. If work waits here without a poller, the others are told how many are lacking
+/// ([`poll_untold`](Self::poll_untold)), and what they lack comes in by [`want`](Self::want). A poller who has nothing to do
+/// here while another host wants one is sent there at once. So as soon as everybody has been told, no poller waits on one
+/// host while work that he could have waits on another.
 ///
 /// Verbs say what somebody wants, `handle_timeout` that time has passed, `poll_output` what comes out and
 /// `poll_timeout` when to come back. After any input take all outputs before the next. Time never goes backwards by
@@ -42,6 +49,12 @@ pub struct TaskQueues {
     throttled: BTreeSet<(Timestamp, Arc<QueueKey>)>,
     /// When to see whether a queue is still used; one entry for each queue.
     checks: BTreeSet<(Timestamp, Arc<QueueKey>)>,
+    /// What the parts of queues on other hosts lack.
+    wants: Wants,
+    /// Whether other hosts have parts of the queues.
+    is_shared: bool,
+    /// Queues that lack other than was told; none unless they are shared.
+    untold: BTreeSet<Arc<QueueKey>>,
     outputs: VecDeque<Output>,
     /// Numbers pollers, tasks and queries in the order in which they come.
     sequence: u64,
@@ -90,6 +103,8 @@ pub enum Matched {
     Nothing,
     /// The queue is on another host: wait there.
     Moved,
+    /// There is work on this other host: wait there.
+    Wanted(HostId),
 }
 
 /// A task in somebody's hands. It is theirs until they say what became of it.
@@ -139,12 +154,16 @@ pub enum PollRefused {
     TooMany,
     /// The queue is on another host: wait there.
     Moved,
+    /// There is work on this other host: wait there.
+    Wanted(HostId),
 }
 
 #[derive(Debug)]
 struct Task {
     serial: Serial,
     attempt: i32,
+    /// To which partition of its queue it was offered.
+    partition: u32,
     scheduled_time: Timestamp,
     /// Where it was offered to.
     origin: Arc<QueueKey>,
@@ -180,14 +199,15 @@ impl TaskQueues {
         Self { sequence, ..Self::default() }
     }
 
-    /// A shard has a task for a worker. What is already here, in this attempt and queue, stays as it is; another
-    /// attempt replaces it.
-    pub fn offer(&mut self, now: Timestamp, dispatch: Dispatch) {
+    /// A shard has a task for a worker, and a partition of its queue for it. What is already here, in this attempt and
+    /// queue, stays as it is; another attempt replaces it.
+    pub fn offer(&mut self, now: Timestamp, dispatch: Dispatch, partition: u32) {
         let (origin, normal) = QueueKey::of(&dispatch);
         let attempt = dispatch.attempt;
         let name = TaskName { run: dispatch.run, scheduled: dispatch.scheduled };
-        if let Some(known) = self.tasks.get(&name) {
+        if let Some(known) = self.tasks.get_mut(&name) {
             if known.attempt == attempt && *known.origin == origin {
+                known.partition = partition;
                 return;
             }
             self.remove(&name);
@@ -195,7 +215,7 @@ impl TaskQueues {
         let (origin, normal) = (self.intern(origin), normal.map(|key| self.intern(key)));
         let (serial, scheduled_time) = (Serial(self.next()), dispatch.scheduled_time);
         // In our hands, until it is placed.
-        let task = Task { serial, attempt, scheduled_time, origin, normal, place: Place::Handed };
+        let task = Task { serial, attempt, partition, scheduled_time, origin, normal, place: Place::Handed };
         self.tasks.insert(name.clone(), task);
         let key = self.place(now, name);
         self.queue(&key).added.count(now);
@@ -258,6 +278,7 @@ impl TaskQueues {
         let Some(key) = self.polls.remove(&id) else { return false };
         self.queue(&key).leave(now, id);
         self.forget_poll(&key);
+        self.weigh(&key);
         true
     }
 
@@ -303,12 +324,19 @@ impl TaskQueues {
         self.outputs.extend(std::mem::take(&mut self.queries).into_keys().map(Output::NoPoller));
     }
 
-    /// Task queues are shared out among hosts anew: forget those that are not kept here, by the name of the normal queue.
-    /// Whoever waits at them is told. Shards offer their tasks again, where they are then.
-    pub fn keep(&mut self, is_kept: impl Fn(NamespaceId, &str) -> bool) {
+    /// Task queues are shared out among hosts anew: forget what is not kept here, tasks by the name of their normal queue and
+    /// their partition, all else by that name alone. Whoever waits at what is forgotten is told. Shards offer their tasks
+    /// again, where they are then.
+    pub fn keep(
+        &mut self,
+        is_task_kept: impl Fn(NamespaceId, &str, u32) -> bool,
+        is_kept: impl Fn(NamespaceId, &str) -> bool,
+        is_host_kept: impl Fn(HostId) -> bool,
+    ) {
+        self.wants.keep(|key| is_kept(key.namespace, &key.name), is_host_kept);
         let is_task_gone = |task: &Task| {
             let normal = task.normal.as_ref().unwrap_or(&task.origin);
-            !is_kept(normal.namespace, &normal.name)
+            !is_task_kept(normal.namespace, &normal.name, task.partition)
         };
         let tasks: Vec<TaskName> =
             self.tasks.iter().filter(|(_, task)| is_task_gone(task)).map(|(name, _)| name.clone()).collect();
@@ -331,7 +359,52 @@ impl TaskQueues {
                 self.queries.remove(&id).expect("it waited");
                 self.outputs.push_back(Output::Moved(id));
             }
+            self.weigh(&key);
         }
+    }
+
+    /// Whether other hosts have parts of the queues from now on. They are told what is lacking here.
+    pub fn share(&mut self, is_shared: bool) {
+        self.is_shared = is_shared;
+        self.untold.clear();
+        self.tell_again();
+    }
+
+    /// Other hosts are to be told once more what is lacking here: there may be some who never were.
+    pub fn tell_again(&mut self) {
+        let is_worth_telling = |queue: &Queue| 0 < queue.lacking() || 0 < queue.told;
+        let queues = self.queues.iter().filter(|(key, queue)| key.is_shared() && is_worth_telling(queue));
+        if self.is_shared {
+            self.untold.extend(queues.map(|(key, _)| key.clone()));
+        }
+    }
+
+    /// A queue of which other hosts are to be told how many pollers it [lacks](Self::lacking).
+    pub fn poll_untold(&mut self) -> Option<Arc<QueueKey>> {
+        let key = self.untold.pop_first()?;
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.told = queue.lacking();
+        }
+        Some(key)
+    }
+
+    /// Whether other hosts are to be told of a queue.
+    #[must_use]
+    pub fn has_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    /// How many pollers could have work from a queue here at once and are not there.
+    #[must_use]
+    pub fn lacking(&self, key: &QueueKey) -> usize {
+        self.queues.get(key).map_or(0, Queue::lacking)
+    }
+
+    /// So many pollers are lacking at a queue on another host.
+    pub fn want(&mut self, now: Timestamp, key: QueueKey, host: HostId, count: usize) {
+        let key = self.intern(key);
+        self.wants.put(&key, host, count);
+        self.pump(now, &key);
     }
 
     /// Somebody asks the workers of a queue. A query waits for a poller, but not for the one of a sticky queue that was
@@ -381,6 +454,7 @@ impl TaskQueues {
             && let Some(queue) = self.queues.get_mut(&query.queue)
         {
             queue.remove_query(query.arrived, id);
+            self.weigh(&query.queue);
         }
     }
 
@@ -432,6 +506,9 @@ impl TaskQueues {
             }
             self.pump(now, &key);
         }
+        while let Some(key) = self.wants.poll_due(now) {
+            self.pump(now, &key);
+        }
         while let Some((moment, _)) = self.checks.first()
             && *moment <= now
         {
@@ -459,7 +536,7 @@ impl TaskQueues {
         let deferred = self.deferred.first_key_value().map(|((until, _), _)| *until);
         let throttled = self.throttled.first().map(|(moment, _)| *moment);
         let check = self.checks.first().map(|(moment, _)| *moment);
-        [deferred, throttled, check].into_iter().flatten().min()
+        [deferred, throttled, check, self.wants.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Let a task that waits nowhere wait in the queue that is right for it now, which is returned.
@@ -482,14 +559,47 @@ impl TaskQueues {
     fn remove(&mut self, name: &TaskName) {
         let Some(task) = self.tasks.remove(name) else { return };
         match task.place {
-            Place::Backlog(key) => self.queue(&key).remove_task(task.scheduled_time, task.serial),
+            Place::Backlog(key) => {
+                self.queue(&key).remove_task(task.scheduled_time, task.serial);
+                self.weigh(&key);
+            }
             Place::Deferred(until) => drop(self.deferred.remove(&(until, task.serial))),
             Place::Handed => {}
         }
     }
 
-    /// Bring together what can be in a queue.
+    /// Bring together what can be in a queue, and send whoever has nothing to do here where he is wanted.
     fn pump(&mut self, now: Timestamp, key: &Arc<QueueKey>) {
+        self.bring_together(now, key);
+        self.send_away(now, key);
+        self.weigh(key);
+    }
+
+    fn send_away(&mut self, now: Timestamp, key: &Arc<QueueKey>) {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        while let spare @ 1.. = queue.spare()
+            && let Some((host, count)) = self.wants.take(now, key, spare)
+        {
+            for id in queue.send_away(now, count) {
+                self.polls.remove(&id).expect("what waits is known");
+                forget_poll(&mut self.polls_of, key);
+                self.outputs.push_back(Output::Answer(id, Matched::Wanted(host)));
+            }
+        }
+    }
+
+    /// Note whether other hosts are to be told what a queue lacks now.
+    fn weigh(&mut self, key: &QueueKey) {
+        if self.is_shared
+            && key.is_shared()
+            && let Some((key, queue)) = self.queues.get_key_value(key)
+            && queue.is_worth_telling()
+        {
+            self.untold.insert(key.clone());
+        }
+    }
+
+    fn bring_together(&mut self, now: Timestamp, key: &Arc<QueueKey>) {
         let Some(queue) = self.queues.get_mut(key) else { return };
         loop {
             let (id, matched) = match queue.step(now) {

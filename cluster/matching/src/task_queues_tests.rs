@@ -51,7 +51,7 @@ impl World {
         let (id, attempt) = task.split_once('#').unwrap_or((task, "1"));
         let TaskName { run, scheduled } = name(id);
         let attempt = attempt.parse().unwrap();
-        self.queues.offer(self.now, Dispatch { run, scheduled, attempt, queue, scheduled_time });
+        self.queues.offer(self.now, Dispatch { run, scheduled, attempt, queue, scheduled_time }, 0);
     }
 
     fn offer(&mut self, task: &str) {
@@ -81,6 +81,7 @@ impl World {
             .map(|output| match output {
                 Output::NoPoller(_) => "nobody".to_owned(),
                 Output::Moved(_) | Output::Answer(_, Matched::Moved) => "moved".to_owned(),
+                Output::Answer(_, Matched::Wanted(host)) => format!("wanted at {}", host.0),
                 Output::Answer(_, Matched::Nothing) => "nothing".to_owned(),
                 Output::Answer(_, Matched::Query(_, key)) => format!("query @ {}", key.name),
                 Output::Answer(_, Matched::Task(handed)) => {
@@ -556,6 +557,112 @@ fn an_unused_queue_is_unloaded_and_a_used_one_is_not() {
     let handed = world.handed.pop().unwrap();
     world.queues.give_back(world.now, &handed, Duration::ZERO);
     assert_eq!(world.take(workflow("q")), "waits#1 @ q");
+}
+
+impl World {
+    /// What other hosts are told.
+    fn told(&mut self) -> Vec<usize> {
+        let untold: Vec<_> = std::iter::from_fn(|| self.queues.poll_untold()).collect();
+        untold.iter().map(|key| self.queues.lacking(key)).collect()
+    }
+}
+
+#[test]
+fn whoever_has_nothing_to_do_goes_where_he_is_wanted() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.poll(workflow("q"));
+    }
+    world.queues.want(world.now, activity("q"), HostId(7), 9);
+    assert_eq!(world.out(), [""; 0]);
+    world.queues.want(world.now, workflow("q"), HostId(7), 2);
+    assert_eq!(world.out(), ["wanted at 7", "wanted at 7"]);
+    world.offer("a");
+    assert_eq!(world.out(), ["a#1 @ q"]);
+    // What is here goes first.
+    world.queues.want(world.now, workflow("q"), HostId(7), 5);
+    world.offer("b");
+    assert_eq!(world.take(workflow("q")), "b#1 @ q");
+    assert_eq!(world.take(workflow("q")), "wanted at 7");
+    world.queues.want(world.now, workflow("q"), HostId(7), 0);
+    assert_eq!(world.take(workflow("q")), "");
+    assert_eq!(world.queues.pending_polls(), 0);
+}
+
+#[test]
+fn a_poller_whom_the_limiter_holds_back_is_not_sent_away() {
+    let mut world = World::new();
+    world.poll_limited(0.0);
+    world.offer_activity("a");
+    world.queues.want(world.now, activity("q"), HostId(7), 5);
+    assert_eq!(world.out(), [""; 0]);
+    world.poll_limited(0.0);
+    assert_eq!(world.out(), ["wanted at 7"]);
+}
+
+#[test]
+fn others_are_told_when_pollers_are_lacking_and_when_they_are_not() {
+    let mut world = World::new();
+    world.offer("a");
+    world.offer_sticky("alone");
+    assert_eq!(world.told(), [0; 0], "there is nobody to tell");
+    world.queues.share(true);
+    assert_eq!(world.told(), [2]);
+    world.offer("b");
+    world.offer("c");
+    assert_eq!(world.told(), [0; 0], "it is about the same");
+    world.offer("d");
+    assert_eq!(world.told(), [5]);
+    world.queues.tell_again();
+    assert_eq!(world.told(), [5]);
+    for _ in 0..5 {
+        world.take(workflow("q"));
+    }
+    assert_eq!(world.told(), [0]);
+    assert_eq!(world.told(), [0; 0]);
+    world.queues.query(world.now, workflow("q"));
+    assert_eq!(world.told(), [1]);
+}
+
+#[test]
+fn others_are_told_when_the_last_poller_leaves_work_behind() {
+    let mut world = World::new();
+    world.queues.share(true);
+    let poller = world.poll_limited(0.0);
+    world.offer_activity("a");
+    assert_eq!(world.told(), [0; 0]);
+    world.queues.leave(world.now, poller);
+    assert_eq!(world.told(), [1]);
+    world.queues.withdraw(&name("a"));
+    assert_eq!(world.told(), [0]);
+}
+
+#[test]
+fn a_part_of_a_queue_hands_out_its_part_of_what_pollers_want() {
+    let mut world = World::new();
+    let poller = Poller { max_tasks_per_second: Some(8.0), share: Some(0.25), ..Poller::default() };
+    for id in ["a", "b", "c"] {
+        world.offer_activity(id);
+        world.queues.poll(world.now, activity("q"), poller.clone()).unwrap();
+    }
+    assert_eq!(world.out(), ["a#1 @ q", "b#1 @ q"]);
+    assert_eq!(world.queues.describe(world.now, &activity("q")).rate_limit, Some(8.0), "it is that of all parts");
+    world.pass(501);
+    assert_eq!(world.out(), ["c#1 @ q"]);
+}
+
+#[test]
+fn what_is_kept_is_said_by_partition() {
+    let mut world = World::new();
+    for (partition, id) in [(0, "a"), (1, "b"), (2, "c")] {
+        let TaskName { run, scheduled } = name(id);
+        let queue = DispatchQueue::Workflow("q".into());
+        let dispatch = Dispatch { run, scheduled, attempt: 1, queue, scheduled_time: world.now };
+        world.queues.offer(world.now, dispatch, partition);
+    }
+    world.queues.keep(|_, _, partition| partition == 1, |_, _| true, |_| true);
+    assert_eq!(world.take(workflow("q")), "b#1 @ q");
+    assert_eq!(world.queues.pending_tasks(), 1);
 }
 
 #[test]

@@ -110,7 +110,7 @@ async fn a_poll_ends_when_a_task_comes() {
     let offers = matching.clone();
     spawn(async move {
         sleep(Duration::from_millis(100)).await;
-        offers.offer(normal("a"));
+        offers.offer(normal("a"), 0);
     });
     let start = Instant::now();
     let task = poll_task(&matching, QueueKind::Workflow).await;
@@ -130,7 +130,7 @@ async fn a_caller_that_goes_while_it_waits_no_longer_waits() {
         assert_eq!(matching.counts().1, 1);
     }
     assert_eq!(matching.counts().1, 0);
-    matching.offer(normal("a"));
+    matching.offer(normal("a"), 0);
     poll_task(&matching, QueueKind::Workflow).await.taken();
 }
 
@@ -140,7 +140,7 @@ async fn a_caller_that_goes_at_the_moment_of_its_match_loses_nothing() {
     {
         let mut waits = pin!(poll(&matching, QueueKind::Workflow, Duration::from_secs(60)));
         begin(&mut waits).await;
-        matching.offer(normal("a")); // The match is on its way, and nobody looks for it.
+        matching.offer(normal("a"), 0); // The match is on its way, and nobody looks for it.
         assert_eq!(matching.counts(), (1, 0, 1));
     }
     poll_task(&matching, QueueKind::Workflow).await.taken();
@@ -153,7 +153,7 @@ async fn a_match_at_the_moment_of_the_deadline_is_not_lost() {
     let mut waits = pin!(poll(&matching, QueueKind::Workflow, Duration::from_secs(1)));
     begin(&mut waits).await;
     tokio::time::advance(Duration::from_secs(2)).await;
-    matching.offer(normal("a"));
+    matching.offer(normal("a"), 0);
     assert!(matches!(waits.await, Some(Match::Task(_))));
     assert_eq!(matching.counts().2, 1);
 }
@@ -166,7 +166,7 @@ async fn the_task_of_a_caller_that_went_reaches_the_next_one_at_once() {
     begin(&mut first.as_mut()).await;
     let next = spawn(async move { poll_task(&next, QueueKind::Workflow).await });
     yield_now().await;
-    matching.offer(normal("a"));
+    matching.offer(normal("a"), 0);
     drop(first);
     let start = Instant::now();
     next.await.unwrap().taken();
@@ -176,7 +176,7 @@ async fn the_task_of_a_caller_that_went_reaches_the_next_one_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_is_dropped_is_offered_again() {
     let matching = matching();
-    matching.offer(normal("a"));
+    matching.offer(normal("a"), 0);
     drop(poll_task(&matching, QueueKind::Workflow).await);
     drop(poll_task(&matching, QueueKind::Workflow).await);
     poll_task(&matching, QueueKind::Workflow).await.stale();
@@ -186,7 +186,7 @@ async fn a_task_that_is_dropped_is_offered_again() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_is_put_off_comes_back_in_time() {
     let matching = matching();
-    matching.offer(normal("a"));
+    matching.offer(normal("a"), 0);
     poll_task(&matching, QueueKind::Workflow).await.put_off(Duration::from_millis(200));
     let start = Instant::now();
     poll_task(&matching, QueueKind::Workflow).await.taken();
@@ -199,7 +199,7 @@ async fn a_limited_queue_wakes_its_pollers() {
     let poller = Poller { max_tasks_per_second: Some(2.0), ..Poller::default() };
     let start = Instant::now();
     for id in ["a", "b", "c", "d"] {
-        matching.offer(task(id, DispatchQueue::Activity("q".into())));
+        matching.offer(task(id, DispatchQueue::Activity("q".into())), 0);
     }
     for _ in 0..4 {
         let deadline = matching.now() + Duration::from_secs(10);
@@ -216,7 +216,7 @@ async fn the_sticky_task_of_a_worker_that_died_goes_to_any_worker() {
     {
         let mut waits = pin!(poll(&matching, QueueKind::Sticky, Duration::from_secs(60)));
         begin(&mut waits).await;
-        matching.offer(task("a", DispatchQueue::Sticky("s".into(), "q".into())));
+        matching.offer(task("a", DispatchQueue::Sticky("s".into(), "q".into())), 0);
     }
     poll_task(&matching, QueueKind::Workflow).await.taken();
 }
@@ -317,10 +317,11 @@ async fn a_queue_goes_to_another_host() {
     });
     let asker = matching.clone();
     let asking = spawn(async move { ask(&asker, 60).await });
-    matching.offer(task("a", DispatchQueue::Sticky("mine".into(), "q".into())));
-    matching.offer(task("b", DispatchQueue::Activity("other".into())));
+    matching.offer(task("a", DispatchQueue::Sticky("mine".into(), "q".into())), 0);
+    matching.offer(task("b", DispatchQueue::Activity("other".into())), 0);
     yield_now().await;
-    matching.keep(|namespace, queue| namespace == NAMESPACE && queue == "other");
+    let is_kept = |namespace, queue: &str| namespace == NAMESPACE && queue == "other";
+    matching.keep(|namespace, queue, _| is_kept(namespace, queue), is_kept, |_| true);
     assert_eq!(waiting.await.unwrap(), Err(PollRefused::Moved));
     assert_eq!(asking.await.unwrap(), Err(QueryError::Moved));
     assert_eq!(matching.counts().2, 1, "the other queue stays");

@@ -49,7 +49,7 @@ impl Follower {
             seen = now;
             looks = if is_news { LOOKS } else { looks.saturating_sub(1) };
             if looks > 0 {
-                self.matching.keep(|namespace, queue| self.hosts.is_my_queue(namespace, queue));
+                self.keep_queues(&view);
                 if let Err(status) = self.metadata.read_again().await {
                     tracing::warn!(reason = status.message(), "namespaces and clusters cannot be read again yet");
                     looks = LOOKS;
@@ -71,6 +71,16 @@ impl Follower {
         let given: Vec<_> = mine.difference(&held).copied().collect();
         self.claims.give(&given);
         self.history.hold(&mine);
+    }
+
+    /// Keep what is this host's of task queues, and have the others told what it lacks.
+    fn keep_queues(&self, view: &View) {
+        self.matching.keep(
+            |namespace, queue, partition| self.hosts.is_my_partition(namespace, queue, partition),
+            |namespace, queue| self.hosts.is_my_queue(namespace, queue),
+            |host| view.all().any(|member| member.id.as_u128() == host.0),
+        );
+        self.matching.share(1 < view.members(Service::Matching).count());
     }
 
     /// One host hears what peers say of namespaces.

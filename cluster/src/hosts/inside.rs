@@ -6,16 +6,17 @@ use frontend::Frontend;
 use history::History;
 use hosts::{
     Hosts,
-    wire::{self, Change, Malformed},
+    wire::{self, Change, Malformed, Want},
 };
-use matching::Matching;
+use matching::{HostId, Matching, QueueKey, QueueKind};
 use metadata::Metadata;
 use proto::meridian::internal::v1::{
     OfferRequest, OfferResponse, QueryRequest, QueryResponse, RefreshRequest, RefreshResponse, StartTaskRequest,
-    StartTaskResponse, YieldRequest, YieldResponse, host_service_server::HostService,
+    StartTaskResponse, WantRequest, WantResponse, YieldRequest, YieldResponse, host_service_server::HostService,
 };
 use replicator::{ids::ShardId, shard::io::Dispatch};
 use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
 
 use super::offers::{MOST, normal_queue};
 
@@ -30,8 +31,11 @@ pub(crate) struct Inside {
     pub(crate) hosts: Option<Hosts>,
 }
 
-fn is_mine(hosts: &Hosts, dispatch: &Dispatch) -> bool {
-    hosts.is_my_queue(dispatch.run.workflow.namespace, normal_queue(dispatch))
+impl Inside {
+    fn is_mine(&self, dispatch: &Dispatch, partition: u32) -> bool {
+        let (namespace, queue) = (dispatch.run.workflow.namespace, normal_queue(dispatch));
+        self.hosts.as_ref().is_none_or(|hosts| hosts.is_my_partition(namespace, queue, partition))
+    }
 }
 
 #[async_trait]
@@ -44,17 +48,41 @@ impl HostService for Inside {
         let mut elsewhere = Vec::new();
         for (number, change) in (0..).zip(changes) {
             match wire::read_change(change) {
-                // It would be forgotten with its queue, and nobody would know.
-                Ok(Change::Offered(dispatch)) if !self.hosts.as_ref().is_none_or(|hosts| is_mine(hosts, &dispatch)) => {
+                // It would be forgotten with its partition, and nobody would know.
+                Ok(Change::Offered(dispatch, partition)) if !self.is_mine(&dispatch, partition) => {
                     elsewhere.push(number);
                 }
-                Ok(Change::Offered(dispatch)) => self.matching.offer(dispatch),
+                Ok(Change::Offered(dispatch, partition)) => self.matching.offer(dispatch, partition),
                 Ok(Change::Withdrawn(run, scheduled)) => self.matching.withdraw(run, scheduled),
                 // The others are not worse for it.
                 Err(Malformed(field)) => tracing::warn!(field, "another host offers a task that says nothing"),
             }
         }
         Ok(Response::new(OfferResponse { elsewhere }))
+    }
+
+    async fn want(&self, request: Request<WantRequest>) -> Result<Response<WantResponse>, Status> {
+        let WantRequest { host_id, wants } = request.into_inner();
+        if MOST < wants.len() {
+            return Err(Status::invalid_argument(format!("wants has {} entries, more than {MOST}", wants.len())));
+        }
+        let id = Uuid::parse_str(&host_id).map_err(|_| Status::invalid_argument("host_id is not a UUID"))?;
+        // What is wanted by a host that is not known would not be forgotten when it is gone.
+        if self.hosts.as_ref().is_none_or(|hosts| hosts.of_life(id).is_none()) {
+            return Err(Status::unavailable("host_id is not known yet; ask again"));
+        }
+        for want in wants {
+            match wire::read_want(want) {
+                Ok(Want { namespace, is_activity, queue, pollers }) => {
+                    let kind = if is_activity { QueueKind::Activity } else { QueueKind::Workflow };
+                    self.matching.want(QueueKey::new(namespace, kind, queue), HostId(id.as_u128()), pollers as usize);
+                }
+                Err(Malformed(field)) => {
+                    tracing::warn!(field, "another host wants pollers at a queue that says nothing")
+                }
+            }
+        }
+        Ok(Response::new(WantResponse {}))
     }
 
     async fn start_task(&self, request: Request<StartTaskRequest>) -> Result<Response<StartTaskResponse>, Status> {

@@ -13,6 +13,7 @@ mod said;
 mod shards;
 mod streams;
 mod told;
+mod wants;
 
 pub(crate) use self::{
     all::{AllShards, is_driven_elsewhere, tell_progress},
@@ -24,4 +25,5 @@ pub(crate) use self::{
     shards::ShardsHere,
     streams::PassedOn,
     told::tell,
+    wants::Wants,
 };

@@ -1,8 +1,8 @@
-//! Tasks for workers, on their way to whichever host has their queue.
+//! Tasks for workers, on their way to whichever host has their partition of their queue.
 //!
 //! An offer may repeat and must not be lost. To another host it goes in order, and again until it arrives; when that host is
 //! gone its queues are somebody else's, and the shards offer everything anew (see `follow`). A host that has not heard yet that
-//! a queue is its own does not take a task of it, which it would forget: the task goes where the ring points to then.
+//! a partition is its own does not take a task of it, which it would forget: the task goes where the ring points to then.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use history::TaskSink;
-use hosts::{Host, Hosts, Owner, Service, wire};
+use hosts::{Host, Hosts, Owner, ROOT, Service, wire};
 use matching::Matching;
 use proto::meridian::internal::v1::{Change, OfferRequest, host_service_client::HostServiceClient};
 use replicator::{
@@ -78,9 +78,14 @@ impl Offers {
 
 impl TaskSink for Offers {
     fn offer(&self, dispatch: Dispatch) {
-        match self.hosts.of_queue(dispatch.run.workflow.namespace, normal_queue(&dispatch)) {
-            Owner::Here => self.here.offer(dispatch),
-            Owner::There(host) => self.send(&host, wire::offered(&dispatch)),
+        let (namespace, queue) = (dispatch.run.workflow.namespace, normal_queue(&dispatch));
+        let partition = match &dispatch.queue {
+            DispatchQueue::Sticky(..) => ROOT,
+            _ => self.hosts.write_partition(queue, &dispatch.run, dispatch.scheduled),
+        };
+        match self.hosts.of_partition(namespace, queue, partition) {
+            Owner::Here => self.here.offer(dispatch, partition),
+            Owner::There(host) => self.send(&host, wire::offered(&dispatch, partition)),
             // It is offered again as soon as there is somebody.
             Owner::Nobody => {}
         }
@@ -94,7 +99,7 @@ impl TaskSink for Offers {
     }
 }
 
-/// The queue whose host has the task.
+/// The queue whose hosts have the task.
 pub(super) fn normal_queue(dispatch: &Dispatch) -> &str {
     match &dispatch.queue {
         DispatchQueue::Workflow(name) | DispatchQueue::Activity(name) | DispatchQueue::Sticky(_, name) => name,
@@ -147,7 +152,7 @@ impl Carrier {
         let changes = (0..).zip(request.changes).filter(|(number, _)| refused(*number));
         let dispatches: Vec<_> = changes
             .filter_map(|(_, change)| match wire::read_change(change) {
-                Ok(wire::Change::Offered(dispatch)) => Some(dispatch),
+                Ok(wire::Change::Offered(dispatch, _)) => Some(dispatch),
                 _ => None,
             })
             .collect();

@@ -15,6 +15,7 @@ use proto::{
 use replicator::{shard::io::Failure, time::Timestamp, version::ClusterName};
 use tokio::{select, time::sleep};
 use tonic::transport::Channel;
+use uuid::Uuid;
 
 use super::Call;
 use crate::{errors::Error, frontend::Frontend};
@@ -61,6 +62,7 @@ pub(super) async fn wait(
             Ok(Some(found)) => Ok(Work::Here(found)),
             Ok(None) => Ok(Work::Nowhere),
             Err(PollRefused::Moved) => Err(Failure::Moved.into()),
+            Err(PollRefused::Wanted(host)) => Err(Error::Wanted(Uuid::from_u128(host.0))),
             Err(PollRefused::BadName) => Err(Error::invalid("missing task queue name")),
             Err(PollRefused::TooMany) => {
                 Err(Error::TooManyWaiting("namespace concurrent poller limit exceeded".into()))

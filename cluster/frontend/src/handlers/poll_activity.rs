@@ -44,6 +44,7 @@ pub(super) async fn poll(
         deployment: deployment.cloned(),
         version: version.cloned(),
         normal: None,
+        share: frontend.hosts.as_ref().map(|hosts| hosts.share(call.id(), name)),
     };
     loop {
         let key = QueueKey::new(call.id(), QueueKind::Activity, name);

@@ -50,6 +50,7 @@ pub(super) async fn poll(
     let poller = Poller {
         identity: request.identity.clone(),
         max_tasks_per_second: None,
+        share: None,
         deployment: deployment.cloned(),
         version: version.cloned(),
         normal: Some(queue.normal_name.clone()).filter(|name| kind == QueueKind::Sticky && !name.is_empty()),
