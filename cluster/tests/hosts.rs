@@ -6,7 +6,10 @@ mod world;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::uri::PathAndQuery;
 use membership::Service::{Frontend, History, Matching, Worker};
+use prost::Message;
 use proto::{
     meridian::{
         divergence::v1::{DescribeDivergenceRequest, divergence_service_client::DivergenceServiceClient},
@@ -18,10 +21,10 @@ use proto::{
         status::v1::{GetReplicationStatusRequest, status_service_client::StatusServiceClient},
         verification::v1::{ListBatchDigestsRequest, verification_service_client::VerificationServiceClient},
     },
-    temporal::api::enums::v1::EventType,
+    temporal::api::{enums::v1::EventType, workflowservice::v1::DescribeTaskQueueResponse},
 };
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status, client::Grpc, metadata::MetadataValue};
 
 use self::world::{Client, Host, LONG, NAMESPACE, World};
 
@@ -157,6 +160,84 @@ async fn a_host_takes_no_task_of_a_queue_that_is_not_its_own() {
     }
     refused.sort_unstable();
     assert_eq!(refused, (0..32).collect::<Vec<_>>(), "each queue is taken by one of the two");
+}
+
+/// One queue is worked off by all hosts that run matching, whichever a worker's few polls come to; what an operator is told
+/// is of all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_is_shared_out_among_hosts() {
+    let world = World::new().await;
+    let front = world.start(&[Frontend, History, Worker]).await;
+    let parts = [world.start(&[Matching]).await, world.start(&[Matching]).await, world.start(&[Matching]).await];
+    for host in parts.iter().chain([&front]) {
+        host.sees(4).await;
+    }
+    let client = front.client();
+    client.register().await;
+    // Nobody is there yet: what is begun waits where it was put.
+    begin(&client, 0..40).await;
+    let spread = async {
+        let mut waiting = [0; 3];
+        while waiting.iter().sum::<i64>() < 40 {
+            for (host, waiting) in parts.iter().zip(&mut waiting) {
+                *waiting = part(host).await.stats.map_or(0, |stats| stats.approximate_backlog_count);
+            }
+        }
+        waiting
+    };
+    let waiting = timeout(LONG, spread).await.expect("all of it is offered");
+    assert!(waiting.iter().all(|count| 0 < *count), "{waiting:?}");
+    let whole = client.describe().await;
+    assert_eq!(whole.stats.map(|stats| stats.approximate_backlog_count), Some(40));
+
+    // One poll at a time: it goes where it is wanted.
+    let _workers = client.work();
+    finish(&client, 0..40).await;
+    for host in &parts {
+        let part = part(host).await;
+        assert_eq!(part.stats.map(|stats| stats.approximate_backlog_count), Some(0));
+        assert_eq!(part.pollers.len(), 1, "{part:?}");
+    }
+    assert_eq!(client.describe().await.pollers.len(), 1, "it is the same worker");
+    let said = timeout(LONG, client.query("w3")).await.expect("in time").expect("a worker answers");
+    assert_eq!(said, "state of 11 events");
+}
+
+/// Tasks wait on all of them when one dies, and one that it did not have when another comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_with_a_part_of_a_queue() {
+    let world = World::new().await;
+    let front = world.start(&[Frontend, History, Worker]).await;
+    let [one, two, three] =
+        [world.start(&[Matching]).await, world.start(&[Matching]).await, world.start(&[Matching]).await];
+    for host in [&one, &two, &three, &front] {
+        host.sees(4).await;
+    }
+    let client = front.client();
+    client.register().await;
+    begin(&client, 0..30).await;
+    two.kill();
+    begin(&client, 30..40).await;
+    let _workers = client.work();
+    finish(&client, 0..20).await;
+    let four = world.start(&[Matching]).await;
+    front.sees(4).await;
+    begin(&client, 40..60).await;
+    one.kill();
+    three.kill();
+    finish(&client, 20..60).await;
+    assert_eq!(part(&four).await.pollers.len(), 1);
+}
+
+/// What a host tells of its part of the queue.
+async fn part(host: &Host) -> DescribeTaskQueueResponse {
+    let mut request = Request::new(Bytes::from(world::describe().encode_to_vec()));
+    request.metadata_mut().insert("meridian-part", MetadataValue::from_static("true"));
+    let mut way = Grpc::new(host.inside());
+    way.ready().await.expect("it is there");
+    let path = PathAndQuery::from_static("/meridian.internal.v1.WorkflowService/DescribeTaskQueue");
+    let answer = way.unary(request, path, hosts::BytesCodec).await.expect("it answers").into_inner();
+    DescribeTaskQueueResponse::decode(answer).expect("an answer")
 }
 
 /// Two clusters of several hosts. What happens in one is known in the other, though peers dial frontends alone and shards

@@ -197,6 +197,12 @@ impl Client {
         started.await.expect("it starts").run_id
     }
 
+    /// What an operator is told of the queue.
+    pub async fn describe(&self) -> api::DescribeTaskQueueResponse {
+        let told = self.call(describe(), async |mut client, request| client.describe_task_queue(request).await);
+        told.await.expect("it is described")
+    }
+
     pub async fn signal(&self, id: &str, name: &str) {
         let request = api::SignalWorkflowExecutionRequest {
             namespace: NAMESPACE.into(),
@@ -386,6 +392,16 @@ fn is_passing(status: &Status) -> bool {
 
 fn queue() -> Option<TaskQueue> {
     Some(TaskQueue { name: "q".into(), ..Default::default() })
+}
+
+/// Asks for the queue of the workflows.
+pub fn describe() -> api::DescribeTaskQueueRequest {
+    api::DescribeTaskQueueRequest {
+        namespace: NAMESPACE.into(),
+        task_queue: queue(),
+        report_stats: true,
+        ..Default::default()
+    }
 }
 
 fn execution(id: &str) -> Option<WorkflowExecution> {

@@ -16,6 +16,7 @@ mod signal;
 mod start;
 mod system;
 mod task_queue;
+mod task_queue_parts;
 mod terminate;
 mod visibility;
 

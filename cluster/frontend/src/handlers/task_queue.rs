@@ -19,10 +19,9 @@ use replicator::{
     time::proto_duration,
 };
 
-use super::Call;
+use super::{Call, task_queue_parts};
 use crate::{errors::Error, frontend::Frontend, validation};
 
-#[allow(deprecated, reason = "tools still ask in both ways")]
 pub(super) async fn describe(
     frontend: &Frontend,
     call: Call<'_>,
@@ -30,6 +29,23 @@ pub(super) async fn describe(
 ) -> Result<DescribeTaskQueueResponse, Error> {
     let queue = request.task_queue.as_ref();
     validation::task_queue(queue, call.sizes)?;
+    let here = describe_here(frontend, call, &request)?;
+    let queue = queue.filter(|queue| queue.kind() != TaskQueueKind::Sticky);
+    let parts = match queue {
+        Some(queue) => task_queue_parts::of_others(frontend, call, &queue.name).await,
+        None => Vec::new(),
+    };
+    Ok(parts.into_iter().fold(here, task_queue_parts::merged))
+}
+
+/// The part of a queue that this host has.
+#[allow(deprecated, reason = "tools still ask in both ways")]
+fn describe_here(
+    frontend: &Frontend,
+    call: Call<'_>,
+    request: &DescribeTaskQueueRequest,
+) -> Result<DescribeTaskQueueResponse, Error> {
+    let queue = request.task_queue.as_ref();
     let is_sticky = queue.is_some_and(|queue| queue.kind() == TaskQueueKind::Sticky);
     let name = queue.map(|queue| queue.name.as_str()).unwrap_or_default();
     let look = |kind| frontend.matching.describe(&QueueKey::new(call.id(), kind, name));
