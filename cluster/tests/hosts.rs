@@ -182,6 +182,7 @@ async fn a_queue_is_shared_out_among_hosts() {
             for (host, waiting) in parts.iter().zip(&mut waiting) {
                 *waiting = part(host).await.stats.map_or(0, |stats| stats.approximate_backlog_count);
             }
+            sleep(Duration::from_millis(20)).await;
         }
         waiting
     };
@@ -201,6 +202,35 @@ async fn a_queue_is_shared_out_among_hosts() {
     assert_eq!(client.describe().await.pollers.len(), 1, "it is the same worker");
     let said = timeout(LONG, client.query("w3")).await.expect("in time").expect("a worker answers");
     assert_eq!(said, "state of 11 events");
+}
+
+/// One partition is the root, and all of the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_has_as_many_partitions_as_somebody_says() {
+    let mut world = World::new().await;
+    world.partitions = Some(1);
+    let all = [Frontend, History, Matching, Worker];
+    let (one, two) = (world.start(&all).await, world.start(&all).await);
+    for host in [&one, &two] {
+        host.sees(2).await;
+    }
+    let client = one.client();
+    client.register().await;
+    begin(&client, 0..20).await;
+    let offered = async {
+        while client.describe().await.stats.is_none_or(|stats| stats.approximate_backlog_count < 20) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, offered).await.expect("all of it is offered");
+    let mut waiting = Vec::new();
+    for host in [&one, &two] {
+        waiting.push(part(host).await.stats.map_or(0, |stats| stats.approximate_backlog_count));
+    }
+    waiting.sort_unstable();
+    assert_eq!(waiting, [0, 20]);
+    let _workers = [one.client().work(), two.client().work()];
+    finish(&client, 0..20).await;
 }
 
 /// Tasks wait on all of them when one dies, and one that it did not have when another comes.

@@ -8,7 +8,7 @@ use hosts::{
     Hosts,
     wire::{self, Change, Malformed, Want},
 };
-use matching::{HostId, Matching, QueueKey, QueueKind};
+use matching::{HostId, MAX_NAME_BYTES, Matching, QueueKey, QueueKind};
 use metadata::Metadata;
 use proto::meridian::internal::v1::{
     OfferRequest, OfferResponse, QueryRequest, QueryResponse, RefreshRequest, RefreshResponse, StartTaskRequest,
@@ -73,6 +73,8 @@ impl HostService for Inside {
         }
         for want in wants {
             match wire::read_want(want) {
+                // Nobody could poll it.
+                Ok(Want { queue, .. }) if MAX_NAME_BYTES < queue.len() => {}
                 Ok(Want { namespace, is_activity, queue, pollers }) => {
                     let kind = if is_activity { QueueKind::Activity } else { QueueKind::Workflow };
                     self.matching.want(QueueKey::new(namespace, kind, queue), HostId(id.as_u128()), pollers as usize);

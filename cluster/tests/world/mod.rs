@@ -14,6 +14,7 @@ use std::{
 };
 
 use cluster::{Cluster, Ports};
+use config::Setting;
 use membership::{Service, Services};
 use proto::temporal::api::{
     command::v1::{
@@ -45,6 +46,8 @@ pub struct World {
     /// `a` or `b`, as number 0 or 1.
     number: usize,
     hosts: AtomicU64,
+    /// Partitions of task queues, if somebody says.
+    pub partitions: Option<u32>,
 }
 
 /// One host.
@@ -78,7 +81,7 @@ impl World {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let spawner: store::Spawner = Arc::new(|task| drop(tokio::spawn(task)));
         let store = sqlite::open(&sqlite::Location::Memory, &spawner).await;
-        Self { store: Arc::new(store.expect("memory opens")), number, hosts: AtomicU64::new(1) }
+        Self { store: Arc::new(store.expect("memory opens")), number, hosts: AtomicU64::new(1), partitions: None }
     }
 
     /// Start a host that runs these services.
@@ -104,6 +107,13 @@ impl World {
             spawn: Arc::new(move |task| spawned.spawn(task)),
             host: format!("host-{number}"),
             gossip: Some(Arc::new(gossip)),
+            limits: {
+                let partitions = self.partitions;
+                Arc::new(move |setting, _| match setting {
+                    Setting::ReadPartitions | Setting::WritePartitions => partitions,
+                    _ => None,
+                })
+            },
             ..Ports::real(tracing::Span::none())
         };
         let cluster = Cluster::start_on(self.store.clone(), &config, ports).await.expect("it starts");
