@@ -218,6 +218,7 @@ impl Cluster {
         let parts = frontend::Parts {
             about: frontend::About {
                 cluster: ClusterName::from(config.cluster.name.as_str()),
+                host: ports.host.clone(),
                 cluster_id: identity.id,
                 shard_count: config.persistence.num_history_shards,
                 initial_failover_version: config.cluster.initial_failover_version,

@@ -4,7 +4,7 @@
 
 mod world;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -190,6 +190,12 @@ async fn a_queue_is_shared_out_among_hosts() {
     assert!(waiting.iter().all(|count| 0 < *count), "{waiting:?}");
     let whole = client.describe().await;
     assert_eq!(whole.stats.map(|stats| stats.approximate_backlog_count), Some(40));
+    let partitions = client.partitions().await;
+    let keys: Vec<_> = partitions.iter().map(|partition| partition.key.as_str()).collect();
+    assert_eq!(keys, ["q", "/_sys/q/1", "/_sys/q/2", "/_sys/q/3"]);
+    let owners: BTreeSet<_> = partitions.into_iter().map(|partition| partition.owner_host_name).collect();
+    let addresses = parts.each_ref().map(|host| host.cluster.membership().view().me().address.clone());
+    assert_eq!(owners, addresses.into());
 
     // One poll at a time: it goes where it is wanted.
     let _workers = client.work();

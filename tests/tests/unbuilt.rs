@@ -32,6 +32,7 @@ const RPCS: &[&str] = &[
     "ListNamespaces",
     "ListOpenWorkflowExecutions",
     "ListSearchAttributes",
+    "ListTaskQueuePartitions",
     "ListWorkflowExecutions",
     "PollActivityTaskQueue",
     "PollWorkflowTaskQueue",

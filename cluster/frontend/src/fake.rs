@@ -335,6 +335,7 @@ impl World {
         let parts = Parts {
             about: About {
                 cluster: name.into(),
+                host: "machine".into(),
                 cluster_id: uuid::Uuid::nil(),
                 shard_count: 4,
                 initial_failover_version: 1,

@@ -37,6 +37,8 @@ pub type Uuids = Arc<dyn Fn() -> Uuid + Send + Sync>;
 pub struct About {
     /// Its name.
     pub cluster: ClusterName,
+    /// What operators call the machine on which this host of it runs.
+    pub host: String,
     /// Given once, when its store was new.
     pub cluster_id: Uuid,
     /// How many shards it has.

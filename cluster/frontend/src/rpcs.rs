@@ -67,7 +67,7 @@ pub(crate) enum Home {
 }
 
 /// Every method that is built. Any other answers UNIMPLEMENTED with its name, which clients understand (api B 62).
-pub(crate) static RPCS: [Rpc; 40] = {
+pub(crate) static RPCS: [Rpc; 41] = {
     use Home::{Any, Question, Queue, Task, Workflow};
     use Place::{Active, ActiveFirst, Here, Wherever};
     use Scope::{Begins, Cluster, Field, Token};
@@ -112,6 +112,7 @@ pub(crate) static RPCS: [Rpc; 40] = {
         rpc("ResetStickyTaskQueue", Active, Field(1), EXECUTION),
         rpc("ShutdownWorker", Wherever, Field(1), Any),
         rpc("DescribeTaskQueue", Active, Field(1), Queue(2)),
+        rpc("ListTaskQueuePartitions", Active, Field(1), Any),
         rpc("ListWorkflowExecutions", Active, Field(1), Any),
         rpc("ListOpenWorkflowExecutions", Active, Field(1), Any),
         rpc("ListClosedWorkflowExecutions", Active, Field(1), Any),

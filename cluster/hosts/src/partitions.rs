@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use membership::{Service, View};
+use membership::{Member, Service, View};
 use replicator::ids::{EventId, NamespaceId, RunKey};
 use uuid::Uuid;
 
@@ -97,6 +97,15 @@ impl Hosts {
         let owners = view.owners(Service::Matching, &keys::queue(namespace, queue));
         let parts = owners.into_iter().take(counts.read.max(counts.write) as usize);
         parts.filter(|member| member.id != view.me().id).map(|member| self.host(member)).collect()
+    }
+
+    /// Whose each partition is at which pollers wait, by number; none if no host runs matching.
+    #[must_use]
+    pub fn owners_of_partitions(&self, namespace: NamespaceId, queue: &str) -> Vec<Member> {
+        let view = self.view();
+        let owners = view.owners(Service::Matching, &keys::queue(namespace, queue));
+        let read = (self.partitions)(namespace, queue).read;
+        (0..read).filter_map(|partition| owners.get(place(partition, owners.len()))).copied().cloned().collect()
     }
 
     /// This life of this host.

@@ -23,7 +23,7 @@ use proto::temporal::api::{
     common::v1::{ActivityType, Payload, Payloads, WorkflowExecution, WorkflowType},
     enums::v1::{CommandType, EventType, QueryResultType},
     query::v1::WorkflowQuery,
-    taskqueue::v1::TaskQueue,
+    taskqueue::v1::{TaskQueue, TaskQueuePartitionMetadata},
     workflowservice::v1::{self as api, workflow_service_client::WorkflowServiceClient},
 };
 use replicator::time::proto_duration;
@@ -211,6 +211,13 @@ impl Client {
     pub async fn describe(&self) -> api::DescribeTaskQueueResponse {
         let told = self.call(describe(), async |mut client, request| client.describe_task_queue(request).await);
         told.await.expect("it is described")
+    }
+
+    /// The partitions of the queue.
+    pub async fn partitions(&self) -> Vec<TaskQueuePartitionMetadata> {
+        let request = api::ListTaskQueuePartitionsRequest { namespace: NAMESPACE.into(), task_queue: queue() };
+        let told = self.call(request, async |mut client, request| client.list_task_queue_partitions(request).await);
+        told.await.expect("they are listed").workflow_task_queue_partitions
     }
 
     pub async fn signal(&self, id: &str, name: &str) {

@@ -111,6 +111,7 @@ async fn on_namespace(frontend: &Frontend, call: Call<'_>) -> Result<Bytes, Erro
         "ResetStickyTaskQueue" => call!(task_queue::reset_sticky),
         "ShutdownWorker" => call!(task_queue::shutdown_worker),
         "DescribeTaskQueue" => call!(task_queue::describe),
+        "ListTaskQueuePartitions" => call!(task_queue_parts::list),
         "ListWorkflowExecutions" => call!(visibility::list),
         "ListOpenWorkflowExecutions" => call!(visibility::list_open),
         "ListClosedWorkflowExecutions" => call!(visibility::list_closed),

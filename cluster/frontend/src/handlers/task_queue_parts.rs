@@ -4,19 +4,47 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use hosts::ROOT;
 use prost::Message;
 use proto::temporal::api::{
-    taskqueue::v1::{PollerInfo, TaskQueueStats, TaskQueueStatus, TaskQueueTypeInfo},
-    workflowservice::v1::DescribeTaskQueueResponse,
+    taskqueue::v1::{PollerInfo, TaskQueuePartitionMetadata, TaskQueueStats, TaskQueueStatus, TaskQueueTypeInfo},
+    workflowservice::v1::{DescribeTaskQueueResponse, ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse},
 };
 use replicator::time::{Timestamp, duration, proto_duration};
 use tonic::metadata::MetadataValue;
 
 use super::Call;
 use crate::{
+    errors::Error,
     frontend::Frontend,
     redirection::{KEPT, keep},
+    validation,
 };
+
+/// The partitions of a queue and whose they are, by the address that `meridian cluster members` has. A host that is alone has
+/// all of it.
+pub(super) async fn list(
+    frontend: &Frontend,
+    call: Call<'_>,
+    request: ListTaskQueuePartitionsRequest,
+) -> Result<ListTaskQueuePartitionsResponse, Error> {
+    let queue = request.task_queue.as_ref();
+    validation::task_queue(queue, call.sizes)?;
+    let name = queue.map(|queue| queue.name.as_str()).unwrap_or_default();
+    let owners: Vec<String> = match &frontend.hosts {
+        None => vec![frontend.about.host.clone()],
+        Some(hosts) => hosts.owners_of_partitions(call.id(), name).into_iter().map(|member| member.address).collect(),
+    };
+    let partitions = (0..).zip(owners).map(|(partition, owner_host_name)| TaskQueuePartitionMetadata {
+        key: if partition == ROOT { name.to_owned() } else { format!("/_sys/{name}/{partition}") },
+        owner_host_name,
+    });
+    let partitions: Vec<_> = partitions.collect();
+    Ok(ListTaskQueuePartitionsResponse {
+        activity_task_queue_partitions: partitions.clone(),
+        workflow_task_queue_partitions: partitions,
+    })
+}
 
 /// What the other hosts tell of their parts of a queue. Nothing when this host is asked for its own part alone.
 pub(super) async fn of_others(frontend: &Frontend, call: Call<'_>, queue: &str) -> Vec<DescribeTaskQueueResponse> {
