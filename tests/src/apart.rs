@@ -44,19 +44,46 @@ impl Apart {
         server: &scratch_postgres::Server,
         services: &[&'static str],
     ) -> Self {
+        let global = internode(authority) + REFRESH;
+        Start { global: &global, ..Start::of("a", name, services) }.on(server, |_| {})
+    }
+
+    /// The clusters `a` and `b`, whose processes reach each other, and are reached, by TLS alone. Those of a cluster show each
+    /// other the certificate `host` of `authority`, and show everybody else that of their cluster. The clusters do not know
+    /// each other yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn pair_by_tls(
+        name: &str,
+        authority: &Authority,
+        server: &scratch_postgres::Server,
+        services: &[&'static str],
+    ) -> [Self; 2] {
+        ["host", "a", "b"].iter().for_each(|shown| authority.vouch(shown, shown));
         let folder = authority.folder().display();
-        fs::write(authority.folder().join("gossip.key"), "a key that only the hosts of the cluster have")
-            .expect("write the key of gossip");
-        let global = format!(
-            "  membership: {{gossipKeyFile: {folder}/gossip.key}}
-  tls:
-    internode:
-      server: {{certFile: {folder}/host.pem, keyFile: {folder}/host.key, clientCaFiles: [{folder}/ca.pem], requireClientAuth: true}}
-      client: {{rootCaFiles: [{folder}/ca.pem], serverName: host}}
-    refreshInterval: 200ms
+        let count = u16::try_from(services.len()).expect("a few");
+        let base = free_port(2 * count);
+        let bases = [("a", base), ("b", base + PORTS * count)];
+        bases.map(|(cluster, base)| {
+            let (peer, there) = bases.into_iter().find(|(other, _)| *other != cluster).expect("there are two");
+            let own = format!("certFile: {folder}/{cluster}.pem, keyFile: {folder}/{cluster}.key");
+            let more = format!(
+                "    frontend:
+      server: {{{own}, clientCaFiles: [{folder}/ca.pem], requireClientAuth: true}}
+    remoteClusters:
+      \"127.0.0.1:{there}\":
+        server: {{{own}}}
+        client: {{rootCaFiles: [{folder}/ca.pem], serverName: {peer}}}
 "
-        );
-        Self::start_in("a", name, server, services, &global, |_| {})
+            );
+            let global = internode(authority) + &more + REFRESH;
+            let name = format!("{name}-{cluster}");
+            let start = Start { global: &global, base, is_asked: false, ..Start::of(cluster, &name, services) };
+            start.on(server, |_| {})
+        })
     }
 
     /// The same of the cluster `a` or `b`. They do not know each other yet.
@@ -66,7 +93,7 @@ impl Apart {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_as(cluster: &str, name: &str, server: &scratch_postgres::Server, services: &[&'static str]) -> Self {
-        Self::start_in(cluster, name, server, services, "", |_| {})
+        Start::of(cluster, name, services).on(server, |_| {})
     }
 
     /// The same of the cluster `a`, and the database notes what each of them writes.
@@ -76,35 +103,7 @@ impl Apart {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_noted(name: &str, server: &scratch_postgres::Server, services: &[&'static str]) -> Self {
-        Self::start_in("a", name, server, services, "", |database| written::note(server, database))
-    }
-
-    fn start_in(
-        cluster: &str,
-        name: &str,
-        server: &scratch_postgres::Server,
-        services: &[&'static str],
-        global: &str,
-        prepare: impl FnOnce(&str),
-    ) -> Self {
-        let database = server.create();
-        let _ = cli::meridian(&["schema", "setup", "--store", &server.url(&database)]).ok();
-        prepare(&database);
-        let sql = |host: u16| {
-            let user = user(&database, host);
-            server.query(&database, &format!("CREATE ROLE {user} SUPERUSER LOGIN"));
-            let socket = server.folder().display();
-            format!(
-                "{{pluginName: postgres12, databaseName: {database}, connectProtocol: unix, connectAddr: '{socket}', user: {user}, maxConns: 8}}"
-            )
-        };
-        let base = free_port(u16::try_from(services.len()).expect("a few"));
-        let hosts = services.iter().zip(0..).map(|(service, number)| {
-            let config = config(cluster, service, &sql(number), base, base + PORTS * number) + global;
-            let port = (*service == "frontend").then_some(base + PORTS * number);
-            (*service, Server::meridian_service(&format!("{name}-{number}-{service}"), &config, service, port))
-        });
-        Self { hosts: hosts.collect(), database, base }
+        Start::of("a", name, services).on(server, |database| written::note(server, database))
     }
 
     /// The database that all of them share.
@@ -135,6 +134,12 @@ impl Apart {
         Metrics::read(&self.address(host, METRICS))
     }
 
+    /// Where clients call a host that is a frontend.
+    #[must_use]
+    pub fn client_address(&self, host: usize) -> String {
+        self.address(host, 0)
+    }
+
     fn address(&self, host: usize, port: u16) -> String {
         format!("127.0.0.1:{}", usize::from(self.base + port) + host * usize::from(PORTS))
     }
@@ -145,6 +150,66 @@ impl Apart {
         self.hosts.iter().flat_map(|(_, server)| server.addresses().to_vec()).collect()
     }
 }
+
+/// What is to be started.
+struct Start<'a> {
+    cluster: &'a str,
+    name: &'a str,
+    services: &'a [&'static str],
+    /// More lines of the configuration's section `global`.
+    global: &'a str,
+    /// The first port of the first process.
+    base: u16,
+    /// Whether frontends answer whoever asks, so that it can be seen when they do.
+    is_asked: bool,
+}
+
+impl<'a> Start<'a> {
+    fn of(cluster: &'a str, name: &'a str, services: &'a [&'static str]) -> Self {
+        let base = free_port(u16::try_from(services.len()).expect("a few"));
+        Self { cluster, name, services, global: "", base, is_asked: true }
+    }
+
+    fn on(self, server: &scratch_postgres::Server, prepare: impl FnOnce(&str)) -> Apart {
+        let Self { cluster, name, services, global, base, is_asked } = self;
+        let database = server.create();
+        let _ = cli::meridian(&["schema", "setup", "--store", &server.url(&database)]).ok();
+        prepare(&database);
+        let sql = |host: u16| {
+            let user = user(&database, host);
+            server.query(&database, &format!("CREATE ROLE {user} SUPERUSER LOGIN"));
+            let socket = server.folder().display();
+            format!(
+                "{{pluginName: postgres12, databaseName: {database}, connectProtocol: unix, connectAddr: '{socket}', user: {user}, maxConns: 8}}"
+            )
+        };
+        let hosts = services.iter().zip(0..).map(|(service, number)| {
+            let config = config(cluster, service, &sql(number), base, base + PORTS * number) + global;
+            let port = (*service == "frontend" && is_asked).then_some(base + PORTS * number);
+            (*service, Server::meridian_service(&format!("{name}-{number}-{service}"), &config, service, port))
+        });
+        Apart { hosts: hosts.collect(), database, base }
+    }
+}
+
+/// The beginning of the section `tls`, and what goes before it: processes reach each other by TLS alone, each shows the
+/// certificate `host`, and they hear gossip only of each other.
+fn internode(authority: &Authority) -> String {
+    let folder = authority.folder().display();
+    fs::write(authority.folder().join("gossip.key"), "a key that only the hosts of the cluster have")
+        .expect("write the key of gossip");
+    format!(
+        "  membership: {{gossipKeyFile: {folder}/gossip.key}}
+  tls:
+    internode:
+      server: {{certFile: {folder}/host.pem, keyFile: {folder}/host.key, clientCaFiles: [{folder}/ca.pem], requireClientAuth: true}}
+      client: {{rootCaFiles: [{folder}/ca.pem], serverName: host}}
+"
+    )
+}
+
+/// The end of the section `tls`.
+const REFRESH: &str = "    refreshInterval: 200ms\n";
 
 /// The file of a process at three ports from `port` on, of a cluster whose first is at `first`.
 fn config(cluster: &str, service: &str, sql: &str, first: u16, port: u16) -> String {

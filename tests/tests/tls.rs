@@ -213,5 +213,74 @@ async fn hosts_reach_each_other_by_tls_alone() {
     ledger.check(&Client::connect(&addresses[0]).await.expect("connect")).await;
 }
 
+/// Two clusters of several processes each reach each other as their processes do: by TLS alone, and know who calls. A namespace
+/// goes to and fro while all certificates are replaced. A worker and callers of one of them notice nothing.
+#[test]
+fn clusters_of_several_processes_reach_each_other_by_tls_alone() {
+    let ca = Authority::new("regions");
+    let services = ["frontend", "history", "history", "matching", "worker"];
+    let clusters = Apart::pair_by_tls("tls-regions", &ca, scratch_postgres::shared(), &services);
+    ca.vouch("client", "client.example");
+    let client = ca.environment(Some("client"), None);
+    let [a, b] = clusters.each_ref().map(|cluster| cluster.client_address(0));
+    let temporal = |address: &str, command: &[&str]| {
+        cli::temporal_with(&client, &[&["operator"], command, &["--address", address]].concat())
+    };
+    let until_done = |address: &str, command: &[&str]| {
+        wait::until(&command.join(" "), || {
+            let outcome = temporal(address, command);
+            if outcome.success { Ok(()) } else { Err(outcome.err) }
+        });
+    };
+    for (here, there) in [(&a, &b), (&b, &a)] {
+        let frontend = format!("--frontend-address={there}");
+        until_done(here, &["cluster", "upsert", &frontend, "--enable-connection", "--enable-replication"]);
+    }
+    let create = ["namespace", "create", "--namespace=default", "--global", "--cluster=a", "--cluster=b"];
+    until_done(&a, &[&create[..], &["--active-cluster=a"]].concat());
+    until_done(&b, &["namespace", "describe", "--namespace=default"]);
+
+    let sdk = Sdk::start_with(Language::Python, &client);
+    sdk.work("main", &a, "queue");
+    let mut started = 0;
+    let mut move_to = |to: &str, from: &str| {
+        let ids = (started..started + 10).map(|number| format!("workflow-{number}"));
+        started += 10;
+        let runs: Vec<_> = ids.map(|id| sdk.run(&a, "queue", &id, "Greeting", json!(["Ada"]))).collect();
+        wait::until("the namespace to move", || {
+            let moved = cli::meridian_with(&client, &["failover", "default", "--to", to, "--address", from]);
+            if moved.success { Ok(()) } else { Err(moved.err) }
+        });
+        runs.iter().for_each(|run| assert_eq!(run.result(), json!("Hello, Ada!")));
+    };
+    move_to("b", &a);
+    move_to("a", &b);
+
+    let log = |server: &tests::server::Server| fs::read_to_string(server.folder().join("log")).unwrap_or_default();
+    let next = Authority::in_folder(ca.folder(), "next");
+    let (old, new) = (ca.pem(), next.pem());
+    for change in 0..3 {
+        match change {
+            0 => ca.is_replaced_by(&[&old, &new]),
+            1 => ["host", "a", "b", "client"].iter().for_each(|shown| next.vouch(shown, shown)),
+            _ => ca.is_replaced_by(&[&new]),
+        }
+        for (_, server) in clusters.iter().flat_map(|cluster| &cluster.hosts) {
+            // For hosts as a server and a client, for callers, and for the other cluster.
+            wait::until("new certificates", || match log(server).matches("new certificates are used").count() {
+                count if count == 4 * (change + 1) => Ok(()),
+                count => Err(count),
+            });
+        }
+        move_to("b", &a);
+        move_to("a", &b);
+    }
+    for cluster in &clusters {
+        for host in 0..cluster.hosts.len() {
+            assert_eq!(cluster.metrics(host).sum("tls_handshakes_refused", &[]), 0.0);
+        }
+    }
+}
+
 /// So much happens between two things that are done to certificates.
 const A_WHILE: usize = 30;
