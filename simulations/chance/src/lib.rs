@@ -1,8 +1,13 @@
-//! This crate decides what the operating system would: what `getrandom` draws on a thread whose seed was given.
+//! This crate decides what the operating system would: what `getrandom` draws on a thread whose seed was given, and what
+//! `clock_gettime` says there.
 //!
 //! The standard library draws the keys of its hash tables there, and tokio, from those, the order in which it wakes the
 //! receivers of a `watch` and polls the branches of a `select!`. So a program whose hash tables are walked, and whose tasks
-//! wait for the same news, does the same again from the same seed. Linux alone: elsewhere a seed changes nothing.
+//! wait for the same news, does the same again from the same seed.
+//!
+//! The clock stands still there. Worlds have a clock of their own, but libraries look at the system's all the same: h2 forgets a
+//! stream that was reset a second ago, and with it changes the order in which it tells the others that a connection is
+//! gone, so how fast a machine was decided who called first on the next one. Linux alone: elsewhere a seed changes nothing.
 
 use std::cell::Cell;
 
@@ -31,7 +36,26 @@ fn draw() -> Option<[u8; 8]> {
 mod linux {
     use std::{ffi::c_void, slice};
 
-    use libc::{c_uint, size_t, ssize_t};
+    use libc::{c_int, c_uint, clockid_t, size_t, ssize_t, timespec};
+
+    /// When it is on a thread whose seed was given, by any clock: in January 2027.
+    const ALWAYS: timespec = timespec { tv_sec: 1_800_000_000, tv_nsec: 0 };
+
+    /// Say how late it is, as clock_gettime(2) does.
+    ///
+    /// # Safety
+    ///
+    /// There is room for a time at `time`.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
+        if super::STATE.get().is_none() {
+            // SAFETY: what the caller promises is what the system asks for.
+            return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) as c_int };
+        }
+        // SAFETY: so the caller promises.
+        unsafe { time.write(ALWAYS) };
+        0
+    }
 
     /// Fill a buffer, as getrandom(2) does.
     ///
@@ -59,7 +83,11 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::{collections::HashMap, thread};
+    use std::{
+        collections::HashMap,
+        thread,
+        time::{Duration, Instant},
+    };
 
     use super::pin;
 
@@ -77,6 +105,21 @@ mod tests {
     fn a_seed_decides_the_order_of_hash_tables() {
         assert_eq!(order(Some(7)), order(Some(7)));
         assert_ne!(order(Some(7)), order(Some(8)));
+    }
+
+    #[test]
+    fn time_stands_still_where_there_is_a_seed() {
+        let elapsed = |seed: Option<u64>| {
+            let look = move || {
+                seed.into_iter().for_each(pin);
+                let began = Instant::now();
+                thread::sleep(Duration::from_millis(2));
+                began.elapsed()
+            };
+            thread::spawn(look).join().expect("the thread ended")
+        };
+        assert_eq!(elapsed(Some(7)), Duration::ZERO);
+        assert!(Duration::from_millis(2) <= elapsed(None));
     }
 
     #[test]
