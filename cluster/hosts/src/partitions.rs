@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use membership::{Member, Service, View};
+use membership::{Member, Service, View, stir};
 use replicator::ids::{EventId, NamespaceId, RunKey};
 use uuid::Uuid;
 
@@ -133,12 +133,10 @@ fn place(partition: u32, owners: usize) -> usize {
     (partition as usize).checked_rem(owners).unwrap_or_default()
 }
 
-/// One of so many, all about as often. It is splitmix64.
+/// One of so many, all about as often.
 fn pick(number: u64, count: u32) -> u32 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
+    // Of nought nothing would come but nought.
+    let z = stir(number.wrapping_add(0x9e37_79b9_7f4a_7c15));
     u32::try_from(z % u64::from(count.max(1))).expect("less than the count")
 }
 

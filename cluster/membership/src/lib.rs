@@ -34,6 +34,6 @@ pub use crate::{
     ports::{Clock, Ports, Received, Rows, Socket},
     seal::{GossipKeys, KeyError, Seals},
     sealed::Sealed,
-    view::View,
+    view::{View, stir},
     wire::pack,
 };

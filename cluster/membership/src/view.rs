@@ -98,7 +98,8 @@ fn hash(bytes: &[u8]) -> u64 {
 
 /// The finish of splitmix64: every bit of the input moves every bit of the output, which FNV alone does not do for the
 /// last bytes of a key.
-fn stir(mut z: u64) -> u64 {
+#[must_use]
+pub fn stir(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

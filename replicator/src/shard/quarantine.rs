@@ -114,8 +114,8 @@ impl Quarantine {
         self.runs.contains_key(run)
     }
 
-    /// Runs of a workflow of which something is kept that was tried for a minute at most. What is kept for longer waits for
-    /// an operator, and nothing else for it.
+    /// Runs of a workflow of which something is kept that was tried a few times only, for two minutes at most. What is kept for
+    /// longer waits for an operator, and nothing else for it.
     pub(super) fn settling(&self, workflow: &WorkflowKey) -> BTreeSet<RunId> {
         let first = RunKey { workflow: workflow.clone(), run: RunId::from_bytes([0; 16]) };
         let held = self.runs.range(first..).take_while(|(run, _)| run.workflow == *workflow);
@@ -358,7 +358,7 @@ pub(super) fn unknown_run() -> RunKey {
 
 /// A cause that goes away by itself is mostly gone by then.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// After a second, two, four and so on these are a minute.
+/// After a second, two, four and so on the last of these is after a minute, and the next one would be after two.
 const SETTLING: u32 = 6;
 /// Whoever repaired something does not wait longer than this, should he forget to say so.
 const LONGEST: Duration = Duration::from_secs(300);

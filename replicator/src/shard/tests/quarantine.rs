@@ -127,7 +127,7 @@ fn a_run_waits_for_what_is_kept_of_the_one_that_it_would_end() {
     assert_eq!((world.signals(A, run), world.signals(A, current)), ("one".into(), "two own~".into()));
 }
 
-/// The same, and what is kept of the run was tried for more than a minute. Its end is asked for then, and cannot be applied
+/// The same, and what is kept of the run was tried for more than two minutes. Its end is asked for then, and cannot be applied
 /// either: what waits for it is kept as well, and is not asked for again at once.
 #[test]
 fn an_answer_that_cannot_be_applied_is_not_asked_for_at_once_again() {
