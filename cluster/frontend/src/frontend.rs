@@ -1,8 +1,11 @@
 //! Everything a handler uses.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use hosts::Hosts;
@@ -13,6 +16,7 @@ use replicator::{
     time::Timestamp,
     version::ClusterName,
 };
+use tokio::{sync::watch, time::sleep};
 use uuid::Uuid;
 
 use crate::{
@@ -100,15 +104,21 @@ impl Frontend {
         Self { parts: Arc::new(parts), long_polls, rates: Rates::default(), polls: Arc::default(), stopping }
     }
 
-    /// This host is about to go: polls that wait on other hosts end with nothing.
+    /// This host is about to go: no poll waits on other hosts any more, and those that do are called back.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
 
-    /// Wait until this host is about to go.
-    pub(crate) async fn is_stopping(&self) {
+    /// Whether this host is about to go.
+    pub(crate) fn stops(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Wait until this host has been about to go for so long.
+    pub(crate) async fn has_stopped_for(&self, long: Duration) {
         // Whoever waits holds a sender, so it is never closed.
         let _ = self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
+        sleep(long).await;
     }
 
     /// How many polls came before this one.

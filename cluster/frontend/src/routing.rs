@@ -63,11 +63,13 @@ impl Frontend {
             let owner = wanted.take().and_then(|host| hosts.of_life(host));
             let outcome = match owner.unwrap_or_else(|| what.owner(hosts, partition)) {
                 Owner::Here => self.at_service(caller, Some(namespace)).await,
+                // Nothing is what a poll brings that has waited long enough.
+                Owner::There(_) if caller.rpc.is_poll() && self.stops() => return Ok(Bytes::new()),
                 Owner::There(host) if caller.rpc.is_poll() => select! {
                     biased;
-                    // Nothing is what a poll brings that has waited long enough.
-                    () = self.is_stopping() => return Ok(Bytes::new()),
                     outcome = self.pass(&host, caller) => outcome,
+                    // The other host ends it as soon as it hears that we go; so this is for one that does not hear.
+                    () = self.has_stopped_for(LAST_WORD) => return Ok(Bytes::new()),
                 },
                 Owner::There(host) => self.pass(&host, caller).await,
                 Owner::Nobody => Err(Error::Refused(Failure::Moved)),
@@ -90,7 +92,10 @@ impl Frontend {
 
     /// Pass a call on to a host.
     pub(crate) async fn pass(&self, host: &Host, caller: &Caller) -> Result<Bytes, Error> {
-        let headers = keep(&caller.headers, &[&KEPT[..], &PLACE[..]].concat());
+        let mut headers = keep(&caller.headers, &[&KEPT[..], &PLACE[..]].concat());
+        if let Some(hosts) = self.hosts.as_ref().filter(|_| caller.rpc.is_poll()) {
+            headers.insert(PASSED_BY, hosts.me().to_string().parse().expect("a UUID is a header's value"));
+        }
         let patience = caller.deadline.map(|deadline| deadline.since(self.now()));
         match host.pass(caller.rpc.name, caller.request.clone(), headers, patience).await {
             Ok(answer) => Ok(answer),
@@ -186,6 +191,13 @@ fn as_it_was(status: &Status) -> Status {
         keep(status.metadata(), &["x-resource-exhausted-cause", "x-resource-exhausted-scope", WANTED_AT]);
     told
 }
+
+/// Which life of a host passed a poll on. When that is about to go, the poll ends.
+pub(crate) const PASSED_BY: &str = "meridian-passed-by";
+
+/// So long a poll that was passed on may take to end after we began to go. A client that is told of it by then still has time
+/// to hear it: calls that are not answered 2 s later are cut off.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Headers that say in which cluster a call is to be answered.
 const PLACE: [&str; 4] = [REDIRECTION, FORWARDED, FORWARDED_BY, FORWARDED_VERSION];

@@ -114,6 +114,13 @@ impl Hosts {
         self.view().me().id
     }
 
+    /// Wait until a life of a host says that it is about to go.
+    pub async fn goes(&self, id: Uuid) {
+        let goes = |view: &Arc<View>| view.all().any(|member| member.id == id && member.is_draining);
+        // Nobody says anything any more when we are gone ourselves.
+        let _ = self.membership().watch().wait_for(goes).await;
+    }
+
     /// The way to a life of a host, if it is there.
     #[must_use]
     pub fn of_life(&self, id: Uuid) -> Option<Owner> {

@@ -200,7 +200,10 @@ impl Matching {
         self.change(|state, now| state.queues.want(now, queue, host, count));
     }
 
-    /// Wait for work from a queue until `deadline`; `None` when there was none, or the worker shuts down, or we do.
+    /// Wait for work from a queue until `deadline`, or until it is `called_back`; `None` when there was none by then, or the
+    /// worker shuts down, or we do.
+    ///
+    /// Work that was found when it is called back is still the answer.
     ///
     /// A future that is dropped loses nothing: what it was about to return is offered again.
     ///
@@ -212,6 +215,7 @@ impl Matching {
         queue: QueueKey,
         poller: Poller,
         deadline: Timestamp,
+        called_back: impl Future<Output = ()>,
     ) -> Result<Option<Match>, PollRefused> {
         // Declared first and so dropped last: what is in it comes back when its poller is known to be gone.
         let (sender, mut receiver) = oneshot::channel();
@@ -226,10 +230,16 @@ impl Matching {
         })?;
         let Some(id) = id else { return Ok(None) };
         let caller = Caller { matching: self, id, key: Some(key) };
+        let over = async {
+            select! {
+                () = sleep(deadline.since(self.now())) => {}
+                () = called_back => {}
+            }
+        };
         let answer = select! {
             biased;
             answer = &mut receiver => answer,
-            () = sleep(deadline.since(self.now())) => {
+            () = over => {
                 let still_waited = self.change(|state, now| {
                     state.polls.remove(&id);
                     state.queues.leave(now, id)

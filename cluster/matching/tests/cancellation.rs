@@ -2,7 +2,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test brings its own world")]
 
-use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use matching::{Clock, Match, MatchedTask, Matching, PollRefused, Poller, QueryError, Question, QueueKey, QueueKind};
 use proto::temporal::api::{query::v1::WorkflowQuery, workflowservice::v1::RespondQueryTaskCompletedRequest};
@@ -76,7 +82,7 @@ fn direct() -> DirectQuery {
 /// Poll until `wait` has passed.
 async fn poll(matching: &Matching, kind: QueueKind, wait: Duration) -> Option<Match> {
     let deadline = matching.now() + wait;
-    matching.poll(queue(kind), Poller::default(), deadline).await.unwrap()
+    matching.poll(queue(kind), Poller::default(), deadline, pending()).await.unwrap()
 }
 
 async fn poll_task(matching: &Matching, kind: QueueKind) -> MatchedTask {
@@ -101,6 +107,33 @@ async fn a_poll_ends_with_nothing_at_its_deadline() {
     let start = Instant::now();
     assert!(poll(&matching, QueueKind::Workflow, Duration::from_secs(60)).await.is_none());
     assert_eq!(start.elapsed().as_secs(), 60);
+    assert_eq!(matching.counts(), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_is_called_back_ends_with_nothing() {
+    let matching = matching();
+    let start = Instant::now();
+    let (deadline, called_back) = (matching.now() + Duration::from_secs(60), sleep(Duration::from_secs(3)));
+    let found = matching.poll(queue(QueueKind::Workflow), Poller::default(), deadline, called_back).await.unwrap();
+    assert!(found.is_none());
+    assert_eq!(start.elapsed().as_secs(), 3);
+    assert_eq!(matching.counts(), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_is_called_back_when_its_task_has_come_brings_it() {
+    let matching = matching();
+    let deadline = matching.now() + Duration::from_secs(60);
+    let (call_back, called_back) = tokio::sync::oneshot::channel::<()>();
+    let called_back = async { drop(called_back.await) };
+    let mut poll = pin!(matching.poll(queue(QueueKind::Workflow), Poller::default(), deadline, called_back));
+    begin(&mut poll).await;
+    matching.offer(normal("a"), 0);
+    call_back.send(()).unwrap();
+    let Ok(Some(Match::Task(task))) = poll.await else { panic!("its task was expected") };
+    assert_eq!(task.run(), &run("a"));
+    task.taken();
     assert_eq!(matching.counts(), (1, 0, 0));
 }
 
@@ -203,7 +236,7 @@ async fn a_limited_queue_wakes_its_pollers() {
     }
     for _ in 0..4 {
         let deadline = matching.now() + Duration::from_secs(10);
-        let matched = matching.poll(queue(QueueKind::Activity), poller.clone(), deadline).await.unwrap();
+        let matched = matching.poll(queue(QueueKind::Activity), poller.clone(), deadline, pending()).await.unwrap();
         let Some(Match::Task(task)) = matched else { panic!("{matched:?}") };
         task.taken();
     }
@@ -313,7 +346,7 @@ async fn a_queue_goes_to_another_host() {
     let waiting = spawn(async move {
         let deadline = worker.now() + Duration::from_secs(60);
         let activities = QueueKey::new(NAMESPACE, QueueKind::Activity, "q");
-        worker.poll(activities, Poller::default(), deadline).await.map(|found| found.is_some())
+        worker.poll(activities, Poller::default(), deadline, pending()).await.map(|found| found.is_some())
     });
     let asker = matching.clone();
     let asking = spawn(async move { ask(&asker, 60).await });

@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::Call;
-use crate::{errors::Error, frontend::Frontend};
+use crate::{errors::Error, frontend::Frontend, routing::PASSED_BY};
 
 type HostClient = HostServiceClient<Channel>;
 
@@ -58,7 +58,7 @@ pub(super) async fn wait(
 ) -> Result<Work, Error> {
     select! {
         biased;
-        found = frontend.matching.poll(queue, poller, until) => match found {
+        found = frontend.matching.poll(queue, poller, until, called_back(frontend, call)) => match found {
             Ok(Some(found)) => Ok(Work::Here(found)),
             Ok(None) => Ok(Work::Nowhere),
             Err(PollRefused::Moved) => Err(Failure::Moved.into()),
@@ -69,6 +69,16 @@ pub(super) async fn wait(
             }
         },
         answer = wait_elsewhere(frontend, call) => Ok(Work::There(answer)),
+    }
+}
+
+/// Wait until the host is about to go that passed the poll on, if one did. It cannot end the poll by itself: were there a task
+/// for it at that moment, nobody would have the task until its time is up.
+async fn called_back(frontend: &Frontend, call: Call<'_>) {
+    let passer = Uuid::parse_str(call.caller.header(PASSED_BY)).ok().filter(|_| call.caller.is_inside);
+    match frontend.hosts.as_ref().zip(passer) {
+        Some((hosts, passer)) => hosts.goes(passer).await,
+        None => std::future::pending().await,
     }
 }
 
