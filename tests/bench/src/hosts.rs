@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// How often each thing is done to each host.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    /// The one service whose hosts are killed and drained; nothing says all.
+    #[arg(long)]
+    only: Option<String>,
 }
 
 /// What was found.
@@ -50,7 +53,7 @@ pub(crate) struct Options {
 pub(crate) struct Figures {
     shards: usize,
     /// When nothing is done to anybody.
-    undisturbed: Standstill,
+    undisturbed: Noticed,
     hosts: Vec<Host>,
     /// The worst of all hosts.
     worst_killed_ms: f64,
@@ -67,27 +70,47 @@ pub(crate) struct Figures {
     errors_after_retry: Vec<String>,
 }
 
-/// What happened when this was done to a host.
+/// What clients noticed when this was done to a host.
 #[derive(Debug, Serialize)]
-struct Host {
+struct Host<N = Noticed> {
     service: &'static str,
-    killed: Standstill,
-    started_after_kill: Standstill,
-    drained: Standstill,
-    started_after_drain: Standstill,
+    killed: N,
+    started_after_kill: N,
+    drained: N,
+    started_after_drain: N,
 }
 
-/// Over all shards, the longest time without progress of each.
+/// What clients noticed meanwhile.
 #[derive(Debug, Serialize)]
-struct Standstill {
+struct Noticed {
+    /// Over all shards, the longest time without progress of each.
     median_ms: f64,
     max_ms: f64,
+    /// How long those workflows took that began meanwhile.
+    workflow_median_ms: f64,
+    workflow_max_ms: f64,
 }
 
-impl Standstill {
-    fn of(mut shards: Vec<Duration>) -> Self {
-        shards.sort_unstable();
-        Self { median_ms: milliseconds(percentile(&shards, 50)), max_ms: milliseconds(percentile(&shards, 100)) }
+/// While something was done: what came of the signals then.
+struct Window {
+    from: Instant,
+    to: Instant,
+    /// Of each shard the longest time without progress, in order of size.
+    shards: Vec<Duration>,
+}
+
+impl Window {
+    /// What clients noticed, if workflows began and took so long.
+    fn noticed(&self, workflows: &[(Instant, Duration)]) -> Noticed {
+        let began = workflows.iter().filter(|(began, _)| (self.from..self.to).contains(began));
+        let mut took: Vec<_> = began.map(|(_, took)| *took).collect();
+        took.sort_unstable();
+        Noticed {
+            median_ms: milliseconds(percentile(&self.shards, 50)),
+            max_ms: milliseconds(percentile(&self.shards, 100)),
+            workflow_median_ms: milliseconds(percentile(&took, 50)),
+            workflow_max_ms: milliseconds(percentile(&took, 100)),
+        }
     }
 }
 
@@ -117,11 +140,12 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     let load = Steady::start(addresses, place, &runs, rate).await?;
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
 
-    let undisturbed = Standstill::of(during(|| {}, &load, options).await);
-    let mut hosts = Vec::new();
+    let undisturbed = during(|| {}, &load, options).await;
+    let mut hosts = Vec::<Host<Window>>::new();
     for _ in 0..options.rounds {
-        for (service, server) in &mut cluster.hosts {
-            let mut act = async |act: fn(&mut Server)| Standstill::of(during(|| act(server), &load, options).await);
+        let chosen = |service: &str| options.only.as_deref().is_none_or(|only| only == service);
+        for (service, server) in cluster.hosts.iter_mut().filter(|(service, _)| chosen(service)) {
+            let mut act = async |act: fn(&mut Server)| during(|| act(server), &load, options).await;
             hosts.push(Host {
                 service,
                 killed: act(Server::kill).await,
@@ -131,8 +155,17 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
             });
         }
     }
-    let Outcome { latencies, acknowledged, lost, doubled, differing, repeated, fatal } = load.end().await?;
-    let worst = |of: fn(&Host) -> &Standstill| hosts.iter().map(|host| of(host).max_ms).fold(0.0, f64::max);
+    let Outcome { workflows, latencies, acknowledged, lost, doubled, differing, repeated, fatal } = load.end().await?;
+    let undisturbed = undisturbed.noticed(&workflows);
+    let noticed = |host: &Host<Window>| Host {
+        service: host.service,
+        killed: host.killed.noticed(&workflows),
+        started_after_kill: host.started_after_kill.noticed(&workflows),
+        drained: host.drained.noticed(&workflows),
+        started_after_drain: host.started_after_drain.noticed(&workflows),
+    };
+    let hosts: Vec<_> = hosts.iter().map(noticed).collect();
+    let worst = |of: fn(&Host) -> &Noticed| hosts.iter().map(|host| of(host).max_ms).fold(0.0, f64::max);
     Ok(Figures {
         shards: runs.len(),
         undisturbed,
@@ -150,8 +183,8 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     })
 }
 
-/// Do something that may take a while. Answers of each shard the longest time without progress, from then on until all go on.
-async fn during(act: impl FnOnce(), load: &Steady, options: &Options) -> Vec<Duration> {
+/// Do something that may take a while, and look at it until all shards go on.
+async fn during(act: impl FnOnce(), load: &Steady, options: &Options) -> Window {
     load.look_from_now_on();
     let began = Instant::now();
     tokio::task::block_in_place(act);
@@ -160,7 +193,9 @@ async fn during(act: impl FnOnce(), load: &Steady, options: &Options) -> Vec<Dur
     while load.stands_still() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    load.standstills().into_values().collect()
+    let mut shards: Vec<_> = load.standstills().into_values().collect();
+    shards.sort_unstable();
+    Window { from: began, to: Instant::now(), shards }
 }
 
 /// Start runs until every shard has one. Answers one for each.

@@ -2,7 +2,10 @@
 //!
 //! The load goes through both clusters in turn; what came of it is compared between the two stores.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::ensure;
 use clap::Args;
@@ -62,6 +65,8 @@ struct Moves {
     moves: usize,
     /// Commands that were given again, because what became of one was not known or the namespace stayed where it was.
     repeated_commands: usize,
+    /// What those said, each once.
+    refusals: BTreeSet<String>,
     /// For how long writes were held back, of the moves whose command says it.
     paused: Spread,
     /// Of each move, the longest time in which a signalled run got no signal.
@@ -73,6 +78,7 @@ struct Moves {
 struct Seen {
     moves: usize,
     repeated: usize,
+    refusals: BTreeSet<String>,
     paused: Vec<Duration>,
     gaps: Vec<Duration>,
 }
@@ -81,13 +87,14 @@ impl Seen {
     fn add(&mut self, moved: &tests::regions::Moved, gap: Duration) {
         self.moves += 1;
         self.repeated += moved.refusals.len();
+        self.refusals.extend(moved.refusals.iter().map(|refusal| refusal.trim().to_owned()));
         self.paused.extend(moved.paused.map(Duration::from_secs_f64));
         self.gaps.push(gap);
     }
 
     fn figures(self) -> Moves {
         let (paused, client_gap) = (Spread::of(self.paused), Spread::of(self.gaps));
-        Moves { moves: self.moves, repeated_commands: self.repeated, paused, client_gap }
+        Moves { moves: self.moves, repeated_commands: self.repeated, refusals: self.refusals, paused, client_gap }
     }
 }
 
@@ -146,7 +153,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
             }
         }
     }
-    let Outcome { latencies, acknowledged, lost, doubled, differing, repeated, fatal } = load.end().await?;
+    let Outcome { latencies, acknowledged, lost, doubled, differing, repeated, fatal, .. } = load.end().await?;
     Ok(Figures {
         undisturbed: undisturbed.figures(),
         killed: killed.into_iter().map(|(name, seen)| (name, seen.figures())).collect(),

@@ -35,13 +35,15 @@ pub(crate) struct Steady {
     shared: Arc<Shared>,
     workers: JoinSet<()>,
     signalling: JoinSet<()>,
-    starting: JoinHandle<anyhow::Result<Vec<Duration>>>,
+    starting: JoinHandle<anyhow::Result<Vec<(Instant, Duration)>>>,
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// How long each workflow took, in order of size.
+    /// When each workflow began, and how long it took.
+    pub(crate) workflows: Vec<(Instant, Duration)>,
+    /// How long each took, in order of size.
     pub(crate) latencies: Vec<Duration>,
     /// Signals that were acknowledged; of those the ones that are not in the histories, and that are there twice.
     pub(crate) acknowledged: usize,
@@ -181,8 +183,9 @@ impl Steady {
     pub(crate) async fn end(mut self) -> anyhow::Result<Outcome> {
         self.shared.over.store(true, Ordering::Relaxed);
         while self.signalling.join_next().await.is_some() {}
-        let mut latencies = self.starting.await??;
+        let workflows = self.starting.await??;
         self.workers.shutdown().await;
+        let mut latencies: Vec<_> = workflows.iter().map(|(_, took)| *took).collect();
         latencies.sort_unstable();
         let clients = [Raw::connect(&self.addresses[0]).await?, Raw::connect(&self.addresses[1]).await?];
         let ids = (0..latencies.len()).map(|number| format!("{}-{number}", self.place.queue));
@@ -190,7 +193,7 @@ impl Steady {
         let (acknowledged, lost, doubled) = check_signals(&clients, &self.place.namespace, &self.shared).await?;
         let fatal = lock(&self.shared.fatal).clone();
         let repeated = self.shared.repeated.load(Ordering::Relaxed);
-        Ok(Outcome { latencies, acknowledged, lost, doubled, differing, repeated, fatal })
+        Ok(Outcome { workflows, latencies, acknowledged, lost, doubled, differing, repeated, fatal })
     }
 }
 
@@ -201,14 +204,14 @@ pub(crate) async fn start_idle(client: &Raw, namespace: &str, id: &str) -> anyho
     started.map(drop).map_err(|refusal| anyhow::anyhow!("start {id}: {refusal}"))
 }
 
-/// Start workflows at a steady rate through both clusters in turn until it is over, and wait for all of them. Answers how
-/// long each took.
+/// Start workflows at a steady rate through both clusters in turn until it is over, and wait for all of them. Answers when
+/// each began and how long it took.
 async fn start_at(
     rate: f64,
     addresses: [String; 2],
     place: Place,
     shared: Arc<Shared>,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<Vec<(Instant, Duration)>> {
     let mut clients = Vec::new();
     for address in &addresses {
         clients.push(connect(address).await?);
@@ -227,7 +230,7 @@ async fn start_at(
                 Ok(()) => {}
                 Err(error) => shared.fatal(format!("{error:#}")),
             }
-            began.elapsed()
+            (began, began.elapsed())
         });
     }
     Ok(driven.join_all().await)
@@ -254,7 +257,12 @@ async fn workflow_worker(mut client: Client, place: Place, shared: Arc<Shared>) 
                     if let Some(version) = started.map(|event| event.version) {
                         lock(&shared.first_tasks).entry(version).or_insert_with(SystemTime::now);
                     }
-                    client.respond_workflow_task_completed(worker::decide(task, &place)).await.map(drop)
+                    let answer = worker::decide(task, &place);
+                    answered(&shared, || {
+                        let (mut client, answer) = (client.clone(), answer.clone());
+                        async move { client.respond_workflow_task_completed(answer).await.map(drop) }
+                    })
+                    .await
                 }
                 Err(status) => Err(status),
             };
@@ -268,10 +276,33 @@ async fn activity_worker(mut client: Client, place: Place, shared: Arc<Shared>) 
             match client.poll_activity_task_queue(worker::activity_poll(&place)).await.map(tonic::Response::into_inner)
             {
                 Ok(task) if task.task_token.is_empty() => continue,
-                Ok(task) => client.respond_activity_task_completed(worker::work(task, &place)).await.map(drop),
+                Ok(task) => {
+                    let answer = worker::work(task, &place);
+                    answered(&shared, || {
+                        let (mut client, answer) = (client.clone(), answer.clone());
+                        async move { client.respond_activity_task_completed(answer).await.map(drop) }
+                    })
+                    .await
+                }
                 Err(status) => Err(status),
             };
         survive(outcome, &shared).await;
+    }
+}
+
+/// Say what came of a task, and again for as long as SDKs do.
+async fn answered<F>(shared: &Shared, answer: impl Fn() -> F) -> Result<(), Status>
+where
+    F: Future<Output = Result<(), Status>>,
+{
+    loop {
+        match answer().await {
+            Err(status) if RETRIED.contains(&status.code()) => {
+                shared.repeated();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            otherwise => return otherwise,
+        }
     }
 }
 
