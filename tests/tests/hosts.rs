@@ -1,7 +1,7 @@
 //! A cluster of several processes over PostgreSQL, under load: they are killed, stopped for a while, and restarted one after
 //! the other. What was acknowledged is there afterwards, once, and every workflow finishes.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
@@ -120,6 +120,25 @@ async fn hosts_are_drained_and_resumed_by_an_operator_under_load() {
     load.more(A_WHILE).await;
     end(load, &cluster).await;
     check(&Written::read(&cluster, database, &addresses[0]).await, &cluster);
+}
+
+/// A frontend that an operator drains stays, and polls wait there for what comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_wait_at_a_frontend_that_an_operator_drains() {
+    let cluster =
+        Apart::start("polled-while-drained", scratch_postgres::shared(), &["frontend", "history", "matching"]);
+    let cluster = register(cluster).await;
+    let (address, process) = (&cluster.addresses()[0], cluster.internal_address(0));
+    drop(cli::meridian(&["cluster", "drain", &process, "--address", address]).ok());
+    let client = Client::connect(address).await.expect("it answers");
+    let poll = json!({"namespace": "default", "taskQueue": {"name": "rare"}, "identity": "patient"});
+    let waiting = client.clone();
+    let polled = tokio::spawn(async move { waiting.call("PollWorkflowTaskQueue", poll).await });
+    // Long enough for the others to have heard of the drain.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.call("StartWorkflowExecution", request::start("rare", "rare")).await.expect("started");
+    let task = polled.await.expect("no panic").expect("an answer");
+    assert_eq!(task["workflowExecution"]["workflowId"], "rare", "{task}");
 }
 
 /// Start workflows that nobody works on, in most shards.

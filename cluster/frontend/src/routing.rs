@@ -93,7 +93,9 @@ impl Frontend {
     /// Pass a call on to a host.
     pub(crate) async fn pass(&self, host: &Host, caller: &Caller) -> Result<Bytes, Error> {
         let mut headers = keep(&caller.headers, &[&KEPT[..], &PLACE[..]].concat());
-        if let Some(hosts) = self.hosts.as_ref().filter(|_| caller.rpc.is_poll()) {
+        // A host that an operator drains goes on to pass polls on: they are not to end as soon as they have come.
+        let stays = |hosts: &&Hosts| !hosts.membership().view().me().is_draining;
+        if let Some(hosts) = self.hosts.as_ref().filter(|_| caller.rpc.is_poll()).filter(stays) {
             headers.insert(PASSED_BY, hosts.me().to_string().parse().expect("a UUID is a header's value"));
         }
         let patience = caller.deadline.map(|deadline| deadline.since(self.now()));
@@ -192,7 +194,7 @@ fn as_it_was(status: &Status) -> Status {
     told
 }
 
-/// Which life of a host passed a poll on. When that is about to go, the poll ends.
+/// Which life of a host passed a poll on that was not about to go then. When it is, the poll ends.
 pub(crate) const PASSED_BY: &str = "meridian-passed-by";
 
 /// So long a poll that was passed on may take to end after we began to go. A client that is told of it by then still has time
