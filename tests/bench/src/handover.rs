@@ -18,7 +18,7 @@ use crate::{
     load::{Load, connect, percentile},
     replication::{NAMESPACE, register},
     side::milliseconds,
-    steady::{Outcome, Rate, Steady, start_idle},
+    steady::{Outcome, Rate, Steady, latencies, start_idle},
     worker::Place,
 };
 
@@ -129,7 +129,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
         tokio::time::sleep(Duration::from_millis(options.every)).await;
         gaps.extend(load.standstills().into_values().max());
     }
-    let Outcome { latencies, acknowledged, lost, doubled, differing, fatal, .. } = load.end().await?;
+    let Outcome { workflows, acknowledged, lost, doubled, differing, fatal, .. } = load.end().await?;
     Ok(Figures {
         sustained_per_second: sustained,
         load_per_second: rate,
@@ -137,9 +137,9 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
         paused: Spread::of(paused),
         first_task: Spread::of(first_tasks),
         client_gap: Spread::of(gaps),
-        workflows_finished: latencies.len(),
-        workflow_p50_ms: milliseconds(percentile(&latencies, 50)),
-        workflow_p99_ms: milliseconds(percentile(&latencies, 99)),
+        workflows_finished: workflows.len(),
+        workflow_p50_ms: milliseconds(percentile(&latencies(&workflows), 50)),
+        workflow_p99_ms: milliseconds(percentile(&latencies(&workflows), 99)),
         signals_acknowledged: acknowledged,
         signals_lost: lost,
         signals_doubled: doubled,

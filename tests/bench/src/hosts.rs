@@ -24,7 +24,7 @@ use crate::{
     load::percentile,
     replication::NAMESPACE,
     side::milliseconds,
-    steady::{Outcome, Rate, Steady, start_idle},
+    steady::{Outcome, Rate, Steady, latencies, start_idle},
     worker::Place,
 };
 
@@ -103,8 +103,7 @@ impl Window {
     /// What clients noticed, if workflows began and took so long.
     fn noticed(&self, workflows: &[(Instant, Duration)]) -> Noticed {
         let began = workflows.iter().filter(|(began, _)| (self.from..self.to).contains(began));
-        let mut took: Vec<_> = began.map(|(_, took)| *took).collect();
-        took.sort_unstable();
+        let took = latencies(began);
         Noticed {
             median_ms: milliseconds(percentile(&self.shards, 50)),
             max_ms: milliseconds(percentile(&self.shards, 100)),
@@ -155,7 +154,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
             });
         }
     }
-    let Outcome { workflows, latencies, acknowledged, lost, doubled, differing, repeated, fatal } = load.end().await?;
+    let Outcome { workflows, acknowledged, lost, doubled, differing, repeated, fatal } = load.end().await?;
     let undisturbed = undisturbed.noticed(&workflows);
     let noticed = |host: &Host<Window>| Host {
         service: host.service,
@@ -172,8 +171,8 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
         worst_killed_ms: worst(|host| &host.killed),
         worst_drained_ms: worst(|host| &host.drained),
         hosts,
-        workflows_finished: latencies.len(),
-        workflow_p99_ms: milliseconds(percentile(&latencies, 99)),
+        workflows_finished: workflows.len(),
+        workflow_p99_ms: milliseconds(percentile(&latencies(&workflows), 99)),
         signals_acknowledged: acknowledged,
         signals_lost: lost,
         signals_doubled: doubled,

@@ -16,7 +16,7 @@ use crate::{
     handover::Spread,
     load::percentile,
     side::milliseconds,
-    steady::{Outcome, Rate, Steady, start_idle},
+    steady::{Outcome, Rate, Steady, latencies, start_idle},
     worker::Place,
 };
 
@@ -153,12 +153,12 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
             }
         }
     }
-    let Outcome { latencies, acknowledged, lost, doubled, differing, repeated, fatal, .. } = load.end().await?;
+    let Outcome { workflows, acknowledged, lost, doubled, differing, repeated, fatal, .. } = load.end().await?;
     Ok(Figures {
         undisturbed: undisturbed.figures(),
         killed: killed.into_iter().map(|(name, seen)| (name, seen.figures())).collect(),
-        workflows_finished: latencies.len(),
-        workflow_p99_ms: milliseconds(percentile(&latencies, 99)),
+        workflows_finished: workflows.len(),
+        workflow_p99_ms: milliseconds(percentile(&latencies(&workflows), 99)),
         signals_acknowledged: acknowledged,
         signals_lost: lost,
         signals_doubled: doubled,

@@ -43,8 +43,6 @@ pub(crate) struct Steady {
 pub(crate) struct Outcome {
     /// When each workflow began, and how long it took.
     pub(crate) workflows: Vec<(Instant, Duration)>,
-    /// How long each took, in order of size.
-    pub(crate) latencies: Vec<Duration>,
     /// Signals that were acknowledged; of those the ones that are not in the histories, and that are there twice.
     pub(crate) acknowledged: usize,
     pub(crate) lost: usize,
@@ -185,16 +183,21 @@ impl Steady {
         while self.signalling.join_next().await.is_some() {}
         let workflows = self.starting.await??;
         self.workers.shutdown().await;
-        let mut latencies: Vec<_> = workflows.iter().map(|(_, took)| *took).collect();
-        latencies.sort_unstable();
         let clients = [Raw::connect(&self.addresses[0]).await?, Raw::connect(&self.addresses[1]).await?];
-        let ids = (0..latencies.len()).map(|number| format!("{}-{number}", self.place.queue));
+        let ids = (0..workflows.len()).map(|number| format!("{}-{number}", self.place.queue));
         let differing = differing(&clients, &self.place.namespace, ids).await?;
         let (acknowledged, lost, doubled) = check_signals(&clients, &self.place.namespace, &self.shared).await?;
         let fatal = lock(&self.shared.fatal).clone();
         let repeated = self.shared.repeated.load(Ordering::Relaxed);
-        Ok(Outcome { workflows, latencies, acknowledged, lost, doubled, differing, repeated, fatal })
+        Ok(Outcome { workflows, acknowledged, lost, doubled, differing, repeated, fatal })
     }
+}
+
+/// How long each of these workflows took, in order of size.
+pub(crate) fn latencies<'a>(workflows: impl IntoIterator<Item = &'a (Instant, Duration)>) -> Vec<Duration> {
+    let mut latencies: Vec<_> = workflows.into_iter().map(|(_, took)| *took).collect();
+    latencies.sort_unstable();
+    latencies
 }
 
 /// Start a run that nobody works on, so that all it does is to take signals.
