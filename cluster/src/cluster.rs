@@ -409,6 +409,7 @@ impl Cluster {
         families.loaded_task_queue_count.set(gauge(queues));
         families.pending_polls.set(gauge(polls));
         families.approximate_backlog_count.set(gauge(tasks));
+        families.numshards_gauge.set(gauge(self.history.held().len()));
         families.memory(&self.history.memory());
         self.measure_replication().await;
         self.metrics.render()

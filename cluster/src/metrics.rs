@@ -73,6 +73,8 @@ pub struct Families {
     pub replication_lag_bytes: IntGaugeVec,
     /// Age of the oldest of them.
     pub replication_namespace_lag_seconds: prometheus::GaugeVec,
+    /// Shards that this host has, or is taking over.
+    pub numshards_gauge: IntGauge,
     /// Bytes that a cache may hold.
     pub cache_size: IntGaugeVec,
     /// Bytes that it holds.
@@ -413,6 +415,7 @@ impl Families {
                 let opts = Opts::new("replication_namespace_lag_seconds", help);
                 registered(registry, prometheus::GaugeVec::new(opts, &["namespace", "to_cluster"]).expect(CONSTANT))
             },
+            numshards_gauge: plain(registry, "numshards_gauge", "Shards that this host has, or is taking over"),
             cache_size: gauge(registry, "cache_size", "Bytes that a cache may hold", &cache),
             cache_usage: gauge(registry, "cache_usage", "Bytes that a cache holds", &cache),
             cache_entries: gauge(registry, "cache_entries", "Things in a cache", &cache),

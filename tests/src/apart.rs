@@ -1,13 +1,15 @@
 //! One cluster of several processes, each of which runs one service, on one database.
 
-use std::fs;
+use std::{fs, net::TcpStream};
+
+use serde_json::Value;
 
 use crate::{
     certificates::Authority,
     cli,
     pages::Metrics,
     server::{Server, free_port},
-    written,
+    wait, written,
 };
 
 /// The processes of a cluster.
@@ -132,6 +134,31 @@ impl Apart {
     #[must_use]
     pub fn metrics(&self, host: usize) -> Metrics {
         Metrics::read(&self.address(host, METRICS))
+    }
+
+    /// Wait until each history host has what is its part now that all of them are there.
+    ///
+    /// # Panics
+    ///
+    /// When one never does.
+    pub fn until_settled(&self) {
+        wait::until("every shard to be where it stays", || {
+            let shards = cli::meridian(&["cluster", "shards", "--address", &self.addresses()[0], "-o", "json"]);
+            let shards: Value = serde_json::from_str(&shards.out).map_err(|_| shards.err)?;
+            let owners = shards["owners"].as_array().map(Vec::as_slice).unwrap_or_default();
+            for host in (0..self.hosts.len()).filter(|host| self.hosts[*host].0 == "history") {
+                let address = self.internal_address(host);
+                let part =
+                    owners.iter().find(|owner| owner["address"] == *address).and_then(|it| it["shards"].as_array());
+                // One that began just now may not answer yet.
+                TcpStream::connect(self.address(host, METRICS)).map_err(|error| format!("{address}: {error}"))?;
+                let has = self.metrics(host).sum("numshards_gauge", &[]);
+                if part.map(|part| part.len() as f64) != Some(has) {
+                    return Err(format!("{address} has {has} shards; {shards}"));
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Where clients call a host that is a frontend.

@@ -65,12 +65,14 @@ impl Regions {
         a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect()
     }
 
-    /// Wait until nothing stands in the way of a handover.
+    /// Wait until nothing stands in the way of a handover: every shard of the new side is where it stays, and hears the old
+    /// one.
     ///
     /// # Panics
     ///
     /// When something does all the time.
     pub fn until_ready(&self, to: &str) {
+        self.clusters[usize::from(to == "b")].until_settled();
         let address = &self.clusters[usize::from(to == "a")].addresses()[0];
         wait::until("nothing to be in the way", || {
             let plan = ["failover", "default", "--to", to, "--plan", "--address", address, "--output", "json"];

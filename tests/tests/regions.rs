@@ -62,7 +62,8 @@ async fn hand_over(
         When::AtOnce => None,
         When::CatchingUp => Some(new),
         When::WritesWait => {
-            // Shards of a host that began a moment ago may still be about to be heard.
+            // A host that began a moment ago may still be about to take shards over. Those hear nothing through a clogged
+            // link, and writes would never come to wait.
             tokio::task::block_in_place(|| regions.until_ready(to));
             Some(old)
         }
