@@ -13,7 +13,7 @@ use frontend::{Built, Frontend, InsideService, Limits, Policy, Registry, Workflo
 use history::{History, TaskSink};
 use hosts::{Hosts, PartitionCounts, Partitions, ROOT};
 use matching::Matching;
-use membership::{JoinError, Membership};
+use membership::{JoinError, Membership, Presence};
 use metadata::{
     Join, Metadata, OpenError, Own, ReplicationEndpoint,
     service::{Admin, NamespaceCalls, Offer, Operator},
@@ -354,7 +354,7 @@ impl Cluster {
     /// Whether whoever has a choice should send it calls: it takes them, and is not to give away what it has.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_serving() && !self.membership.view().me().is_draining
+        self.is_serving() && !self.membership.view().me().is_draining()
     }
 
     /// Its name.
@@ -504,7 +504,7 @@ impl Cluster {
         for service in &self.served {
             self.health.set_service_status(*service, ServingStatus::NotServing).await;
         }
-        self.membership.set_draining(true).await;
+        self.membership.set_presence(Presence::Leaving).await;
         self.frontend.stop();
         self.matching.shutdown();
         self.metadata.stop();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use config::{Config, Services};
-use membership::{JoinError, Member, Membership, Options};
+use membership::{JoinError, Member, Membership, Options, Presence};
 use replicator::entropy::Entropy;
 use store::Store;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub(crate) async fn join(
             gossip: config.frontend.grpc,
             services: Services::ALL,
             started: (ports.now)(),
-            is_draining: false,
+            presence: Presence::Whole,
         };
         return Ok(Membership::alone(me));
     };
@@ -37,7 +37,7 @@ pub(crate) async fn join(
         gossip: host.gossip_address(),
         services: host.services,
         started: (ports.now)(),
-        is_draining: false,
+        presence: Presence::Whole,
     };
     let mut options = Options::of(cluster);
     options.max_join = host.max_join.unwrap_or(options.max_join);

@@ -240,6 +240,7 @@ fn metrics_pages(cluster: &Arc<Cluster>) -> Pages {
 
 /// How long what was accepted may take once we are asked to stop.
 const GRACE: Duration = Duration::from_secs(2);
+const _: () = assert!(frontend::LAST_WORD.as_millis() < GRACE.as_millis(), "polls are cut off before they end");
 
 /// Clusters of one process that have not met within this do not meet at all. It takes them milliseconds.
 const PEERS_MEET: Duration = Duration::from_secs(20);

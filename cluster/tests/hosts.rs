@@ -124,6 +124,22 @@ async fn a_host_is_drained_and_resumed() {
     }
 }
 
+/// One that is about to stop is not given its part again, whatever an operator says who has not heard of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_about_to_stop_is_not_resumed() {
+    let all = [Frontend, History, Matching, Worker];
+    let world = World::new().await;
+    let (one, two) = (world.start(&all).await, world.start(&all).await);
+    for host in [&one, &two] {
+        host.sees(2).await;
+    }
+    one.cluster.drain().await;
+    let refused = set_draining(&two, "host-1", false).await.expect_err("it is about to stop");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+    let member = one.cluster.membership().view().me().clone();
+    assert!(member.is_draining(), "{member:?}");
+}
+
 async fn set_draining(asked: &Host, process: &str, is_draining: bool) -> Result<SetDrainingResponse, Status> {
     let mut client = MembershipServiceClient::new(asked.channel());
     let request = SetDrainingRequest { process: process.to_owned(), is_draining };

@@ -44,6 +44,7 @@ pub use crate::{
     namespaces::{Namespaces, Registry},
     rates::Limits,
     redirection::{PeerChannel, Peers, Policy},
+    routing::LAST_WORD,
     service::{Built, InsideService, WorkflowService},
     shards::Shards,
     versions::{SERVER_VERSION, SUPPORTED_CLIENTS},

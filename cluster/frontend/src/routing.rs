@@ -68,7 +68,7 @@ impl Frontend {
                 Owner::There(host) if caller.rpc.is_poll() => select! {
                     biased;
                     outcome = self.pass(&host, caller) => outcome,
-                    // The other host ends it as soon as it hears that we go; so this is for one that does not hear.
+                    // The other host ends it as soon as it hears that we stop; so this is for one that does not hear.
                     () = self.has_stopped_for(LAST_WORD) => return Ok(Bytes::new()),
                 },
                 Owner::There(host) => self.pass(&host, caller).await,
@@ -93,9 +93,7 @@ impl Frontend {
     /// Pass a call on to a host.
     pub(crate) async fn pass(&self, host: &Host, caller: &Caller) -> Result<Bytes, Error> {
         let mut headers = keep(&caller.headers, &[&KEPT[..], &PLACE[..]].concat());
-        // A host that an operator drains goes on to pass polls on: they are not to end as soon as they have come.
-        let stays = |hosts: &&Hosts| !hosts.membership().view().me().is_draining;
-        if let Some(hosts) = self.hosts.as_ref().filter(|_| caller.rpc.is_poll()).filter(stays) {
+        if let Some(hosts) = &self.hosts {
             headers.insert(PASSED_BY, hosts.me().to_string().parse().expect("a UUID is a header's value"));
         }
         let patience = caller.deadline.map(|deadline| deadline.since(self.now()));
@@ -194,12 +192,12 @@ fn as_it_was(status: &Status) -> Status {
     told
 }
 
-/// Which life of a host passed a poll on that was not about to go then. When it is, the poll ends.
+/// Which life of a host passed a call on. When it is about to stop, a poll ends.
 pub(crate) const PASSED_BY: &str = "meridian-passed-by";
 
-/// So long a poll that was passed on may take to end after we began to go. A client that is told of it by then still has time
-/// to hear it: calls that are not answered 2 s later are cut off.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// So long a poll that was passed on may take to end after we began to stop. Whoever waits for calls to be answered before it
+/// cuts them off waits for longer, or clients do not hear of it.
+pub const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Headers that say in which cluster a call is to be answered.
 const PLACE: [&str; 4] = [REDIRECTION, FORWARDED, FORWARDED_BY, FORWARDED_VERSION];

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use membership::{Member, Service, View, stir};
+use membership::{Member, Presence, Service, View, stir};
 use replicator::ids::{EventId, NamespaceId, RunKey};
 use uuid::Uuid;
 
@@ -114,11 +114,12 @@ impl Hosts {
         self.view().me().id
     }
 
-    /// Wait until a life of a host says that it is about to go.
-    pub async fn goes(&self, id: Uuid) {
-        let goes = |view: &Arc<View>| view.all().any(|member| member.id == id && member.is_draining);
+    /// Wait until a life of a host says that it is about to stop.
+    pub async fn leaves(&self, id: Uuid) {
+        let leaves =
+            |view: &Arc<View>| view.all().any(|member| member.id == id && member.presence == Presence::Leaving);
         // Nobody says anything any more when we are gone ourselves.
-        let _ = self.membership().watch().wait_for(goes).await;
+        let _ = self.membership().watch().wait_for(leaves).await;
     }
 
     /// The way to a life of a host, if it is there.

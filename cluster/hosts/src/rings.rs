@@ -159,6 +159,6 @@ impl Hosts {
 /// Who does what one host does for all: those that run the worker service. A cluster often has but one of them, and when it
 /// is gone nobody would hear what peers say; then it is for those without whom nothing goes on anyhow.
 fn dutiful(view: &View) -> Service {
-    let has_takers = view.members(Service::Worker).any(|member| !member.is_draining);
+    let has_takers = view.members(Service::Worker).any(|member| !member.is_draining());
     if has_takers { Service::Worker } else { Service::History }
 }

@@ -14,7 +14,7 @@ use tracing::{debug, info};
 
 use crate::{
     gossip::{Gossip, Heard},
-    member::Member,
+    member::{Member, Presence},
     membership::Traffic,
     ports::Socket,
     view::View,
@@ -23,8 +23,8 @@ use crate::{
 
 /// What a host says of itself.
 pub(crate) enum Command {
-    /// It is to be given nothing any more, or its part again. Answered when that was sent.
-    SetDraining(bool, oneshot::Sender<()>),
+    /// What it says of its part. Answered when that was sent.
+    SetPresence(Presence, oneshot::Sender<()>),
     /// It is gone. Answered when that was sent; nothing follows.
     Leave(oneshot::Sender<()>),
 }
@@ -56,8 +56,8 @@ impl Driver {
                     let Some(command) = command else { return };
                     let now = begin.elapsed();
                     let (done, is_last) = match command {
-                        Command::SetDraining(is_draining, done) => {
-                            self.gossip.set_draining(now, is_draining);
+                        Command::SetPresence(presence, done) => {
+                            self.gossip.set_presence(now, presence);
                             (done, false)
                         }
                         Command::Leave(done) => {
@@ -128,13 +128,12 @@ fn tell(before: &View, after: &View) {
     for member in before.all() {
         match after.at(&member.address) {
             None => info!(host = member.host, address = member.address, "a member is gone"),
-            Some(now) if now.is_draining && !member.is_draining => {
-                info!(host = member.host, address = member.address, "a member drains");
-            }
-            Some(now) if !now.is_draining && member.is_draining && now.id == member.id => {
-                info!(host = member.host, address = member.address, "a member does not drain any more");
-            }
-            Some(_) => {}
+            Some(now) if now.id != member.id || now.presence == member.presence => {}
+            Some(Member { host, address, presence, .. }) => match presence {
+                Presence::Whole => info!(host, address, "a member does not drain any more"),
+                Presence::Draining => info!(host, address, "a member drains"),
+                Presence::Leaving => info!(host, address, "a member is about to stop"),
+            },
         }
     }
 }

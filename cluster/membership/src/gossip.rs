@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::{
     chance::Chance,
     identity::Identity,
-    member::Member,
+    member::{Member, Presence},
     view::View,
     wire::{self, Codec, Foreign, MAX_PAYLOAD},
 };
@@ -158,14 +158,14 @@ impl Gossip {
         Some((to, wire::pack(self.cluster, &payload)))
     }
 
-    /// This host is to be given nothing any more, or is to be given its part again.
-    pub fn set_draining(&mut self, now: Moment, is_draining: bool) {
+    /// What this host says of its part from now on. One that is about to stop cannot be told otherwise.
+    pub fn set_presence(&mut self, now: Moment, presence: Presence) {
         self.world.now = now;
         let identity = self.foca.identity();
-        if identity.member.is_draining == is_draining {
+        if [presence, Presence::Leaving].contains(&identity.member.presence) {
             return;
         }
-        let Some(next) = identity.next(Member { is_draining, ..identity.member.clone() }) else { return };
+        let Some(next) = identity.next(Member { presence, ..identity.member.clone() }) else { return };
         let _ = self.foca.change_identity(next, &mut self.world);
         self.world.is_changed = true;
         self.tell_everybody();

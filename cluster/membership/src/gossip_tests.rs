@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     gossip::{Gossip, Heard, Moment},
-    member::Member,
+    member::{Member, Presence},
     wire,
 };
 
@@ -51,7 +51,7 @@ fn member(number: u8, started: Moment) -> Member {
         gossip: address(number),
         services: Services::ALL,
         started: Timestamp::from_millis(1_000_000) + started,
-        is_draining: false,
+        presence: Presence::Whole,
     }
 }
 
@@ -161,7 +161,14 @@ impl World {
 
     /// The hosts that a host sees, `!` for those that drain.
     fn seen_by(&self, number: u8) -> Vec<String> {
-        let name = |member: &Member| format!("{}{}", member.host, if member.is_draining { "!" } else { "" });
+        let name = |member: &Member| {
+            let mark = match member.presence {
+                Presence::Whole => "",
+                Presence::Draining => "!",
+                Presence::Leaving => "!!",
+            };
+            format!("{}{mark}", member.host)
+        };
         self.hosts[&address(number)].gossip.view().all().map(name).collect()
     }
 
@@ -294,7 +301,7 @@ fn a_cluster_that_was_torn_apart_grows_together() {
 fn a_draining_host_is_known_to_drain_at_once() {
     in_worlds(6, |mut world| {
         let now = world.now;
-        world.host(5).gossip.set_draining(now, true);
+        world.host(5).gossip.set_presence(now, Presence::Draining);
         world.collect(address(5));
         world.run(Duration::from_millis(50));
         for number in 1..=6 {
@@ -308,11 +315,20 @@ fn a_draining_host_is_known_to_drain_at_once() {
 }
 
 #[test]
-fn a_host_that_drains_no_more_is_known_at_once() {
+fn what_a_host_says_of_its_part_is_known_at_once() {
     in_worlds(6, |mut world| {
-        for (is_draining, expected) in [(true, "host5!"), (false, "host5"), (false, "host5"), (true, "host5!")] {
+        let (whole, draining, leaving) = (Presence::Whole, Presence::Draining, Presence::Leaving);
+        for (presence, expected) in [
+            (draining, "host5!"),
+            (whole, "host5"),
+            (whole, "host5"),
+            (draining, "host5!"),
+            (leaving, "host5!!"),
+            (whole, "host5!!"),
+            (draining, "host5!!"),
+        ] {
             let now = world.now;
-            world.host(5).gossip.set_draining(now, is_draining);
+            world.host(5).gossip.set_presence(now, presence);
             world.collect(address(5));
             world.run(Duration::from_millis(50));
             for number in 1..=6 {
@@ -328,7 +344,7 @@ fn a_draining_host_is_heard_of_though_datagrams_are_lost() {
     in_worlds(6, |mut world| {
         world.loss = 300;
         let now = world.now;
-        world.host(5).gossip.set_draining(now, true);
+        world.host(5).gossip.set_presence(now, Presence::Draining);
         world.collect(address(5));
         world.run(Duration::from_secs(2));
         world.loss = 0;

@@ -29,7 +29,7 @@ pub use config::{Service, Services};
 
 pub use crate::{
     gossip::{Gossip, Heard, Moment},
-    member::Member,
+    member::{Member, Presence},
     membership::{JoinError, Membership, Options, Traffic},
     ports::{Clock, Ports, Received, Rows, Socket},
     seal::{GossipKeys, KeyError, Seals},

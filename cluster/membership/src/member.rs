@@ -22,6 +22,25 @@ pub struct Member {
     pub services: Services,
     /// When this life began.
     pub started: Timestamp,
-    /// It is about to go: it is still there and still answers, and is given no keys any more.
-    pub is_draining: bool,
+    /// What it says of its part.
+    pub presence: Presence,
+}
+
+impl Member {
+    /// It is still there and still answers, and is given no keys any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.presence != Presence::Whole
+    }
+}
+
+/// What a member says of its part in the cluster.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Presence {
+    /// It takes what it is given.
+    Whole,
+    /// It is to be given nothing, for as long as an operator wants.
+    Draining,
+    /// The same, for it is about to stop: nobody needs to answer it what can wait.
+    Leaving,
 }

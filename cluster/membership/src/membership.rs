@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     driver::{Command, Driver},
     gossip::Gossip,
-    member::Member,
+    member::{Member, Presence},
     ports::Ports,
     registry::Registry,
     view::View,
@@ -163,11 +163,11 @@ impl Membership {
         *self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on nobody gives this host keys, or it is given its part again. One that drains is still there and still
-    /// answers, so that what it has can move without a gap. A host that is alone keeps what it has: nobody could take it.
-    pub async fn set_draining(&self, is_draining: bool) {
+    /// Say something else of this host's part. One that drains is still there and still answers, so that what it has can move
+    /// without a gap. A host that is alone keeps what it has: nobody could take it. One that is about to stop stays so.
+    pub async fn set_presence(&self, presence: Presence) {
         if let Some(others) = &self.others {
-            others.tell(|done| Command::SetDraining(is_draining, done)).await;
+            others.tell(|done| Command::SetPresence(presence, done)).await;
         }
     }
 

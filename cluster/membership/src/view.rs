@@ -76,7 +76,7 @@ impl View {
 
     /// Those that are given keys of a service.
     fn takers(&self, service: Service) -> impl Iterator<Item = &Member> {
-        self.members(service).filter(|member| !member.is_draining)
+        self.members(service).filter(|member| !member.is_draining())
     }
 
     /// Whether a key of a service is this host's.
@@ -112,6 +112,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::member::Presence;
 
     const SERVICE: Service = Service::History;
 
@@ -130,7 +131,7 @@ mod tests {
             gossip: ([127, 0, 0, 1], 6934).into(),
             services: Services::ALL,
             started: Timestamp::ZERO,
-            is_draining: notation.ends_with('!'),
+            presence: if notation.ends_with('!') { Presence::Draining } else { Presence::Whole },
         }
     }
 

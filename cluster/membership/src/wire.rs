@@ -14,7 +14,10 @@ use proto::meridian::membership::v1 as wire;
 use replicator::time::Timestamp;
 use uuid::Uuid;
 
-use crate::{identity::Identity, member::Member};
+use crate::{
+    identity::Identity,
+    member::{Member, Presence},
+};
 
 /// Bytes of a datagram's payload, at most: with the rest of the datagram it passes any network in one piece.
 pub(crate) const MAX_PAYLOAD: usize = 1_300;
@@ -82,7 +85,8 @@ pub(crate) fn member_to_wire(member: &Member) -> wire::Member {
         gossip_port: member.gossip.port().into(),
         services: member.services.iter().fold(0, |bits, service| bits | bit(service)),
         started: member.started.0,
-        is_draining: member.is_draining,
+        is_draining: member.is_draining(),
+        is_leaving: member.presence == Presence::Leaving,
     }
 }
 
@@ -102,7 +106,11 @@ pub(crate) fn member_from_wire(member: wire::Member) -> Result<Member, Malformed
         gossip: SocketAddr::new(ip.map_err(|_| field("gossip_ip"))?, port.ok_or(field("gossip_port"))?),
         services: Service::ALL.into_iter().filter(|service| member.services & bit(*service) != 0).collect(),
         started: Timestamp(member.started),
-        is_draining: member.is_draining,
+        presence: match (member.is_leaving, member.is_draining) {
+            (true, _) => Presence::Leaving,
+            (false, true) => Presence::Draining,
+            (false, false) => Presence::Whole,
+        },
     })
 }
 
@@ -233,7 +241,7 @@ mod tests {
             gossip: SocketAddr::new([0xfe80, 0, 0, 0, 1, 2, 3, 4].into(), port),
             services: [Service::History, Service::Worker].into_iter().collect(),
             started: Timestamp::MAX,
-            is_draining: true,
+            presence: Presence::Leaving,
         }
     }
 
@@ -244,7 +252,8 @@ mod tests {
     #[test]
     fn a_member_is_read_as_written() {
         let v4 = Member { gossip: ([127, 0, 0, 1], 6934).into(), ..member(1) };
-        for member in [member(1), v4] {
+        let parts = [Presence::Whole, Presence::Draining].map(|presence| Member { presence, ..member(1) });
+        for member in parts.into_iter().chain([member(1), v4]) {
             assert_eq!(member_from_wire(member_to_wire(&member)), Ok(member));
         }
     }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use membership::{JoinError, Member, Membership, Options, Ports, Received, Rows, Service, Services, Socket};
+use membership::{JoinError, Member, Membership, Options, Ports, Presence, Received, Rows, Service, Services, Socket};
 use replicator::time::Timestamp;
 use store::{Answer, MemberRecord, Unavailable};
 use tokio::{
@@ -69,7 +69,7 @@ impl World {
             gossip: ([10, 0, 0, number], 6934).into(),
             services: Services::ALL,
             started: Timestamp::from_millis(1_000_000) + started,
-            is_draining: false,
+            presence: Presence::Whole,
         }
     }
 }
@@ -77,7 +77,7 @@ impl World {
 impl Host {
     /// Who is there, as this host sees it.
     fn sees(&self) -> Vec<String> {
-        let name = |member: &Member| format!("{}{}", member.host, if member.is_draining { "!" } else { "" });
+        let name = |member: &Member| format!("{}{}", member.host, if member.is_draining() { "!" } else { "" });
         self.membership.view().all().map(name).collect()
     }
 
@@ -172,7 +172,7 @@ async fn a_host_drains_and_leaves() {
     let world = World::new();
     let (first, second) = (world.join(1).await.expect("joins"), world.join(2).await.expect("joins"));
     first.waits_for(&["host1", "host2"]).await;
-    second.membership.set_draining(true).await;
+    second.membership.set_presence(Presence::Leaving).await;
     assert_eq!(second.sees(), ["host1", "host2!"], "at once in its own eyes");
     first.waits_for(&["host1", "host2!"]).await;
     assert!(first.membership.view().is_mine(Service::Matching, b"any"));
@@ -241,7 +241,7 @@ async fn what_is_not_gossip_is_counted_and_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_alone_keeps_what_it_has() {
     let membership = Membership::alone(World::new().member(1));
-    membership.set_draining(true).await;
+    membership.set_presence(Presence::Leaving).await;
     membership.leave().await;
     assert!(membership.view().is_mine(Service::History, b"1"));
 }

@@ -107,7 +107,7 @@ struct Seen {
 
 impl Seen {
     fn of(view: &View) -> Self {
-        let takers = view.members(Service::Matching).filter(|member| !member.is_draining);
+        let takers = view.members(Service::Matching).filter(|member| !member.is_draining());
         Self { all: view.all().map(|member| member.id).collect(), matching: takers.map(|member| member.id).collect() }
     }
 }

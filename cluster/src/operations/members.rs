@@ -2,7 +2,7 @@
 
 use config::Service;
 use hosts::Trouble;
-use membership::{Member, View};
+use membership::{Member, Presence, View};
 use proto::meridian::membership::v1::{
     ListMembersRequest, ListMembersResponse, ListShardsRequest, ListShardsResponse, MemberInfo, SetDrainingRequest,
     SetDrainingResponse, ShardInfo, membership_service_client::MembershipServiceClient,
@@ -66,7 +66,11 @@ impl Operations {
             let why = format!("no other process runs {service}, and nobody could take what this one has");
             return Err(Status::failed_precondition(why));
         }
-        self.membership.set_draining(is_draining).await;
+        if !is_draining && self.membership.view().me().presence == Presence::Leaving {
+            return Err(Status::failed_precondition("the process is about to stop, and is given nothing any more"));
+        }
+        let presence = if is_draining { Presence::Draining } else { Presence::Whole };
+        self.membership.set_presence(presence).await;
         if is_draining {
             let all: Vec<_> = (1..=self.history.shard_count()).map(ShardId).collect();
             if timeout(LETTING_GO, self.history.released(&all)).await.is_err() {
@@ -104,7 +108,7 @@ fn irreplaceable(view: &View) -> Option<Service> {
     let me = view.me();
     let is_alone = |service: &Service| {
         me.services.contains(*service)
-            && !view.members(*service).any(|member| member.id != me.id && !member.is_draining)
+            && !view.members(*service).any(|member| member.id != me.id && !member.is_draining())
     };
     [Service::History, Service::Matching].into_iter().find(is_alone)
 }
@@ -116,7 +120,7 @@ fn info(view: &View, member: &Member) -> MemberInfo {
         address: member.address.clone(),
         services: member.services.iter().map(Service::as_str).map(str::to_owned).collect(),
         started: Some(member.started.into()),
-        is_draining: member.is_draining,
+        is_draining: member.is_draining(),
         is_me: member.address == view.me().address,
     }
 }

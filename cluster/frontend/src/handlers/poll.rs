@@ -72,12 +72,12 @@ pub(super) async fn wait(
     }
 }
 
-/// Wait until the host is about to go that passed the poll on, if one did. It cannot end the poll by itself: were there a task
+/// Wait until the host is about to stop that passed the poll on, if one did. It cannot end the poll by itself: were there a task
 /// for it at that moment, nobody would have the task until its time is up.
 async fn called_back(frontend: &Frontend, call: Call<'_>) {
     let passer = Uuid::parse_str(call.caller.header(PASSED_BY)).ok().filter(|_| call.caller.is_inside);
     match frontend.hosts.as_ref().zip(passer) {
-        Some((hosts, passer)) => hosts.goes(passer).await,
+        Some((hosts, passer)) => hosts.leaves(passer).await,
         None => std::future::pending().await,
     }
 }

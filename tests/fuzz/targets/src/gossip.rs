@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use membership::{Gossip, GossipKeys, Member, Seals, Services, pack};
+use membership::{Gossip, GossipKeys, Member, Presence, Seals, Services, pack};
 use replicator::{entropy::Entropy, time::Timestamp};
 use uuid::Uuid;
 
@@ -49,6 +49,6 @@ pub fn member(number: u16) -> Member {
         gossip: at(number),
         services: Services::ALL,
         started: Timestamp(0),
-        is_draining: false,
+        presence: Presence::Whole,
     }
 }
