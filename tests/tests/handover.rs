@@ -256,6 +256,26 @@ async fn active_cluster_dies_meanwhile() {
     world.links[0].heal();
 }
 
+/// Whoever hands a namespace over as soon as there is one need not know that the other side has not heard of it yet, or is still
+/// to be told that it has no earlier runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_move_as_soon_as_they_are_there() {
+    let world = World::new("handover-young", Keep::InMemory);
+    let client = connect(world.address(0)).await;
+    for name in ["one", "two", "three", "four", "five"] {
+        let request = json!({
+            "namespace": name,
+            "workflowExecutionRetentionPeriod": "86400s",
+            "isGlobalNamespace": true,
+            "activeClusterName": "a",
+            "clusters": [{"clusterName": "a"}, {"clusterName": "b"}],
+        });
+        client.call("RegisterNamespace", request).await.expect("registered");
+        let moved = ["failover", name, "--to", "b", "--address", world.address(0), "--output", "json"];
+        assert_eq!(cli::meridian(&moved).json()["new_version"], 2);
+    }
+}
+
 /// Before somebody pushes the button: what is said while all is well, while the other side is away, and when the active one
 /// is dead.
 #[tokio::test(flavor = "multi_thread")]

@@ -78,9 +78,7 @@ impl Failovers {
             Ok(readiness) => readiness,
             Err(status) => return vec![format!("cluster {to} cannot be asked: {}", status.message())],
         };
-        let mut blockers = readiness::unfit(&readiness, to);
-        blockers.extend(readiness::silent(&readiness, to));
-        blockers.extend(readiness::unheard(&readiness, to, &BTreeSet::new()));
+        let mut blockers = readiness::all(&readiness, to, &BTreeSet::new());
         if readiness.failover_version < namespace.failover_version.0 {
             let (known, now) = (readiness.failover_version, namespace.failover_version);
             blockers.push(format!("cluster {to} knows failover version {known} of it, and not {now}"));

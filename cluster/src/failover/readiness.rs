@@ -1,4 +1,4 @@
-//! What a new side says of itself: whether it lacks what the active cluster cannot tell it.
+//! What a new side says of itself: what it lacks that the streams of the active cluster do not show.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -28,22 +28,16 @@ pub(super) async fn ask(
     answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))).map(tonic::Response::into_inner)
 }
 
-/// Refuse a new side that lacks what no stream is about to bring. One that does not answer may come back: it is waited for.
+/// Refuse a new side that lacks what no stream is about to bring. What one is about to bring is waited for, and so is a new side
+/// that does not answer, or has not heard of the namespace: it may yet.
 ///
 /// # Errors
 ///
 /// FAILED_PRECONDITION, and what it lacks.
 pub(super) async fn check(metadata: &Metadata, namespace: &Namespace, to: &ClusterName) -> Result<(), Status> {
-    let blockers = match ask(metadata, namespace, to).await {
-        Ok(readiness) => unfit(&readiness, to),
-        Err(status) if status.code() == Code::NotFound => vec![format!("cluster {to} does not know it yet")],
-        Err(_) => return Ok(()),
-    };
-    if blockers.is_empty() {
-        return Ok(());
-    }
-    let text = format!("namespace {} cannot be handed over: {}", namespace.name, blockers.join("; "));
-    Err(Status::failed_precondition(text))
+    let answer = ask(metadata, namespace, to).await;
+    let Some(why) = answer.ok().and_then(|readiness| quarantined(&readiness, to)) else { return Ok(()) };
+    Err(Status::failed_precondition(format!("namespace {} cannot be handed over: {why}", namespace.name)))
 }
 
 /// Ask it until it lacks nothing; what it lacks meanwhile is told.
@@ -71,43 +65,44 @@ fn lacks(
 ) -> Option<String> {
     let readiness = match answer {
         Ok(readiness) => readiness,
+        Err(status) if status.code() == Code::NotFound => return Some(format!("cluster {to} does not know it yet")),
         Err(status) => return Some(format!("cluster {to} cannot be asked: {}", status.message())),
     };
     if readiness.failover_version < version.0 {
         return Some(format!("cluster {to} has not heard of failover version {version}"));
     }
-    let mut blockers = unfit(&readiness, to);
-    blockers.extend(silent(&readiness, to));
-    blockers.extend(unheard(&readiness, to, without));
+    let blockers = all(&readiness, to, without);
     (!blockers.is_empty()).then(|| blockers.join("; "))
 }
 
-/// What a new side lacks that no stream is about to bring.
-pub(super) fn unfit(readiness: &wire::Readiness, to: &ClusterName) -> Vec<String> {
-    let mut blockers = Vec::new();
-    if readiness.quarantined_tasks > 0 {
-        let kept = readiness.quarantined_tasks;
-        blockers.push(format!("cluster {to} keeps {kept} tasks of it in quarantine, which it could not apply"));
-    }
-    if !readiness.untold_shards.is_empty() {
-        let shards = named(&readiness.untold_shards.iter().copied().map(ShardId).collect());
-        blockers.push(format!("cluster {to} is still to be told of earlier runs in {shards}"));
-    }
-    blockers
+/// Everything that a new side lacks.
+pub(super) fn all(readiness: &wire::Readiness, to: &ClusterName, without: &BTreeSet<ClusterName>) -> Vec<String> {
+    let blockers =
+        [quarantined(readiness, to), untold(readiness, to), silent(readiness, to), unheard(readiness, to, without)];
+    blockers.into_iter().flatten().collect()
+}
+
+/// What a new side lacks until an operator has seen to it.
+fn quarantined(readiness: &wire::Readiness, to: &ClusterName) -> Option<String> {
+    let kept = readiness.quarantined_tasks;
+    (kept > 0).then(|| format!("cluster {to} keeps {kept} tasks of it in quarantine, which it could not apply"))
+}
+
+/// What a new side is about to be told, since it was no part of the namespace before, or has lost its own.
+fn untold(readiness: &wire::Readiness, to: &ClusterName) -> Option<String> {
+    let shards = named(&readiness.untold_shards.iter().copied().map(ShardId).collect());
+    (!readiness.untold_shards.is_empty())
+        .then(|| format!("cluster {to} is still to be told of earlier runs in {shards}"))
 }
 
 /// Shards of the new side that say nothing, because they are on their way from one host to another.
-pub(super) fn silent(readiness: &wire::Readiness, to: &ClusterName) -> Option<String> {
+fn silent(readiness: &wire::Readiness, to: &ClusterName) -> Option<String> {
     let shards = named(&readiness.silent_shards.iter().copied().map(ShardId).collect());
     (!readiness.silent_shards.is_empty()).then(|| format!("no host of cluster {to} answers for {shards} at the moment"))
 }
 
 /// What a new side lacks that streams from third clusters bring, if they are there.
-pub(super) fn unheard(
-    readiness: &wire::Readiness,
-    to: &ClusterName,
-    without: &BTreeSet<ClusterName>,
-) -> Option<String> {
+fn unheard(readiness: &wire::Readiness, to: &ClusterName, without: &BTreeSet<ClusterName>) -> Option<String> {
     let mut names = readiness.unheard_clusters.clone();
     names.retain(|name| !without.contains(&ClusterName::from(name.as_str())));
     (!names.is_empty()).then(|| {
@@ -131,12 +126,11 @@ mod tests {
 
     #[test]
     fn what_a_new_side_lacks() {
+        let found = |answer| lacks(answer, FailoverVersion(3), &"b".into(), &[ClusterName::from("d")].into());
         let check = |change: fn(&mut wire::Readiness), expected: Option<&str>| {
             let mut readiness = readiness();
             change(&mut readiness);
-            let without = [ClusterName::from("d")].into();
-            let found = lacks(Ok(readiness), FailoverVersion(3), &"b".into(), &without);
-            assert_eq!(found.as_deref(), expected);
+            assert_eq!(found(Ok(readiness)).as_deref(), expected);
         };
         check(|_| {}, None);
         check(|told| told.failover_version = 2, Some("cluster b has not heard of failover version 3"));
@@ -149,5 +143,8 @@ mod tests {
         let unheard = "cluster b has not heard all that c wrote (--without names clusters that are gone)";
         check(|told| told.unheard_clusters = vec!["c".into(), "d".into()], Some(unheard));
         check(|told| told.unheard_clusters = vec!["d".into()], None);
+        let refused = |status| found(Err(status));
+        assert_eq!(refused(Status::not_found("default")).as_deref(), Some("cluster b does not know it yet"));
+        assert_eq!(refused(Status::unavailable("gone")).as_deref(), Some("cluster b cannot be asked: gone"));
     }
 }
