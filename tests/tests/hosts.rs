@@ -141,6 +141,30 @@ async fn polls_wait_at_a_frontend_that_an_operator_drains() {
     assert_eq!(task["workflowExecution"]["workflowId"], "rare", "{task}");
 }
 
+/// The connections of a frontend that is gone without a word, as when its machine loses power, stay for long. What polls wait
+/// behind them is given nothing once it is known to be gone, so that no task waits until its time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_of_a_frontend_that_is_gone_are_given_nothing() {
+    let services = ["frontend", "frontend", "history", "matching"];
+    let cluster = register(Apart::start("polled-by-the-gone", scratch_postgres::shared(), &services)).await;
+    let addresses = cluster.addresses();
+    let (gone, matching) = (cluster.internal_address(0), cluster.internal_address(3));
+    let [first, second] = [0, 1].map(|host| Client::connect(&addresses[host]));
+    let (first, second) = (first.await.expect("connect"), second.await.expect("connect"));
+    let poll = json!({"namespace": "default", "taskQueue": {"name": "rare"}, "identity": "patient"});
+    let waiting = poll.clone();
+    let _polled = tokio::spawn(async move { first.call("PollWorkflowTaskQueue", waiting).await });
+    wait::until_eq(&1.0, || cluster.metrics(3).sum("pending_polls", &[]));
+    signal(&cluster.hosts[0].1, "-STOP");
+    wait::until("it to be known to be gone", || {
+        let members = cli::meridian(&["cluster", "members", "--address", &matching]).ok();
+        if members.contains(&gone) { Err(members) } else { Ok(()) }
+    });
+    second.call("StartWorkflowExecution", request::start("rare", "rare")).await.expect("started");
+    let task = second.call("PollWorkflowTaskQueue", poll).await.expect("an answer");
+    assert_eq!((&task["workflowExecution"]["workflowId"], &task["attempt"]), (&json!("rare"), &json!(1)), "{task}");
+}
+
 /// Start workflows that nobody works on, in most shards.
 async fn start_idle(addresses: &[String]) -> Vec<String> {
     let mut client = Stubborn::new(addresses.to_vec());

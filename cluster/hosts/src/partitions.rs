@@ -114,12 +114,13 @@ impl Hosts {
         self.view().me().id
     }
 
-    /// Wait until a life of a host says that it is about to stop.
+    /// Wait until a life of a host says that it is about to stop, or is gone.
     pub async fn leaves(&self, id: Uuid) {
-        let leaves =
-            |view: &Arc<View>| view.all().any(|member| member.id == id && member.presence == Presence::Leaving);
-        // Nobody says anything any more when we are gone ourselves.
-        let _ = self.membership().watch().wait_for(leaves).await;
+        let presence = |view: &View| view.all().find(|member| member.id == id).map(|member| member.presence);
+        let mut views = self.membership().watch();
+        // What a host asks may come before gossip has told of it. Nobody tells of anything when we are gone ourselves.
+        let _ = views.wait_for(|view| presence(view).is_some()).await;
+        let _ = views.wait_for(|view| presence(view).is_none_or(|now| now == Presence::Leaving)).await;
     }
 
     /// The way to a life of a host, if it is there.

@@ -41,6 +41,6 @@ pub enum Presence {
     Whole,
     /// It is to be given nothing, for as long as an operator wants.
     Draining,
-    /// The same, for it is about to stop: nobody needs to answer it what can wait.
+    /// The same, for it is about to stop: what others wait for on its behalf is to end.
     Leaving,
 }

@@ -72,8 +72,9 @@ pub(super) async fn wait(
     }
 }
 
-/// Wait until the host is about to stop that passed the poll on, if one did. It cannot end the poll by itself: were there a task
-/// for it at that moment, nobody would have the task until its time is up.
+/// Wait until the host is about to stop, or is gone, that passed the poll on, if one did. It cannot end the poll by itself: were
+/// there a task for it at that moment, nobody would have the task until its time is up. And one that is gone without a word
+/// leaves its connections open for long: whatever was given to them would wait as long.
 async fn called_back(frontend: &Frontend, call: Call<'_>) {
     let passer = Uuid::parse_str(call.caller.header(PASSED_BY)).ok().filter(|_| call.caller.is_inside);
     match frontend.hosts.as_ref().zip(passer) {
