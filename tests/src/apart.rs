@@ -136,6 +136,17 @@ impl Apart {
         Metrics::read(&self.address(host, METRICS))
     }
 
+    /// The same of one that began just now.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer yet.
+    pub fn metrics_yet(&self, host: usize) -> Result<Metrics, String> {
+        let address = self.address(host, METRICS);
+        drop(TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?);
+        Ok(Metrics::read(&address))
+    }
+
     /// Wait until each history host has what is its part now that all of them are there.
     ///
     /// # Panics
@@ -150,9 +161,7 @@ impl Apart {
                 let address = self.internal_address(host);
                 let part =
                     owners.iter().find(|owner| owner["address"] == *address).and_then(|it| it["shards"].as_array());
-                // One that began just now may not answer yet.
-                TcpStream::connect(self.address(host, METRICS)).map_err(|error| format!("{address}: {error}"))?;
-                let has = self.metrics(host).sum("numshards_gauge", &[]);
+                let has = self.metrics_yet(host)?.sum("numshards_gauge", &[]);
                 if part.map(|part| part.len() as f64) != Some(has) {
                     return Err(format!("{address} has {has} shards; {shards}"));
                 }

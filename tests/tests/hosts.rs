@@ -154,7 +154,7 @@ async fn polls_of_a_frontend_that_is_gone_are_given_nothing() {
     let poll = json!({"namespace": "default", "taskQueue": {"name": "rare"}, "identity": "patient"});
     let waiting = poll.clone();
     let _polled = tokio::spawn(async move { first.call("PollWorkflowTaskQueue", waiting).await });
-    wait::until_eq(&1.0, || cluster.metrics(3).sum("pending_polls", &[]));
+    wait::until_eq(&Ok(1.0), || Ok::<_, String>(cluster.metrics_yet(3)?.sum("pending_polls", &[])));
     signal(&cluster.hosts[0].1, "-STOP");
     wait::until("it to be known to be gone", || {
         let members = cli::meridian(&["cluster", "members", "--address", &matching]).ok();
