@@ -9,7 +9,7 @@ use std::{
 };
 
 use hosts::Hosts;
-use matching::Matching;
+use matching::{MatchedTask, Matching};
 use replicator::{
     ids::{RunId, WorkflowKey},
     shard::io::{Call, Request, Response, RunView},
@@ -89,6 +89,8 @@ pub struct Frontend {
     parts: Arc<Parts>,
     pub(crate) long_polls: LongPolls,
     pub(crate) rates: Rates,
+    /// This life: see [`Self::start_id`].
+    life: Uuid,
     /// Counts polls, to spread them over the partitions of their queues.
     polls: Arc<AtomicU64>,
     /// Whether this host is about to go.
@@ -101,7 +103,8 @@ impl Frontend {
     pub fn new(parts: Parts) -> Self {
         let stopping = Arc::new(watch::Sender::new(false));
         let long_polls = LongPolls::new(parts.limits.clone());
-        Self { parts: Arc::new(parts), long_polls, rates: Rates::default(), polls: Arc::default(), stopping }
+        let life = (parts.uuids)();
+        Self { parts: Arc::new(parts), long_polls, rates: Rates::default(), life, polls: Arc::default(), stopping }
     }
 
     /// This host is about to go: no poll waits on other hosts any more, and those that do are called back.
@@ -134,6 +137,14 @@ impl Frontend {
     /// A fresh id, as text.
     pub(crate) fn fresh_id(&self) -> String {
         (self.parts.uuids)().to_string()
+    }
+
+    /// Names the start of a task that was offered here, in whosever name it is started. When the poll breaks off for which that
+    /// happens, the task goes to the next one, and its shard, asked for the same start, answers as it did. Under another name it
+    /// would refuse, and the task would be nobody's until its time is up.
+    pub(crate) fn start_id(&self, task: &MatchedTask) -> String {
+        let offer = task.handed().serial.0;
+        Uuid::from_u128(self.life.as_u128().wrapping_add(offer.into())).to_string()
     }
 
     /// Ask a shard.

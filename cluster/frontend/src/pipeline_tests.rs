@@ -133,6 +133,34 @@ async fn polls_are_refused_without_time_to_wait() {
     check(Some(70_000), Ok(60_000)).await;
 }
 
+/// Wherever a poll is broken off, the next one gets the task, although its shard starts it under one name and no other.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_is_broken_off_loses_no_task() {
+    let mut started = 0;
+    for looks in 0.. {
+        let first = OnceLock::new();
+        let world = World::alone(move |request, view| match &request.call {
+            Call::StartWorkflowTask { request_id, .. } if first.get_or_init(|| request_id.clone()) != request_id => {
+                Err(Failure::NotFound("started by another".into()))
+            }
+            _ => answer("order", request, view),
+        });
+        world.shards.put(FakeRun { batches: "1-2 3-3".into(), ..Default::default() });
+        world.matching.offer(dispatch(DispatchQueue::Workflow("q".into())), 0);
+        let mut broken_off = Box::pin(polled(&world));
+        for _ in 0..looks {
+            if futures_util::poll!(&mut broken_off).is_ready() {
+                assert!(started > 0, "none was broken off after the start");
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(broken_off);
+        started += world.shards.calls().len();
+        assert_eq!(polled(&world).await.unwrap().started_event_id, 3, "broken off after {looks} looks");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_poll_gets_a_task_with_its_history() {
     let world = World::alone(|request, view| answer("order", request, view));

@@ -66,7 +66,7 @@ pub struct PollerId(u64);
 
 /// Identifies one offer of a task: what is said of an older offer of the same task is ignored.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Serial(u64);
+pub struct Serial(pub u64);
 
 /// Identifies a query for as long as it is asked.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -73,7 +73,7 @@ pub(super) async fn wait(
 }
 
 /// Wait until the host is about to stop, or is gone, that passed the poll on, if one did. It cannot end the poll by itself: were
-/// there a task for it at that moment, nobody would have the task until its time is up. And one that is gone without a word
+/// a task on its way to it at that moment, nobody would have the task until its time is up. And one that is gone without a word
 /// leaves its connections open for long: whatever was given to them would wait as long.
 async fn called_back(frontend: &Frontend, call: Call<'_>) {
     let passer = Uuid::parse_str(call.caller.header(PASSED_BY)).ok().filter(|_| call.caller.is_inside);
@@ -176,7 +176,7 @@ pub(super) async fn start_there(
         scheduled_event_id: task.scheduled().0,
         attempt: task.attempt(),
         kind: kind.into(),
-        request_id: frontend.fresh_id(),
+        request_id: frontend.start_id(&task),
         poll,
     };
     let give_up_at = frontend.now() + PATIENCE;

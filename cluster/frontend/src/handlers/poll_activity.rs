@@ -74,7 +74,7 @@ async fn start(
     poll: &PollActivityTaskQueueRequest,
 ) -> Result<Option<PollActivityTaskQueueResponse>, Error> {
     let (scheduled, attempt) = (task.scheduled(), task.attempt());
-    match begin(frontend, task.run(), scheduled, attempt, frontend.fresh_id(), poll.clone()).await? {
+    match begin(frontend, task.run(), scheduled, attempt, frontend.start_id(&task), poll.clone()).await? {
         Ok(mut activity) => {
             activity.poller_scaling_decision = poll::scaling(task.handed(), frontend.now());
             task.taken();

@@ -90,7 +90,7 @@ async fn start(
     task: MatchedTask,
     poll: &PollWorkflowTaskQueueRequest,
 ) -> Result<Option<WorkflowTask>, Error> {
-    let begun = begin(frontend, task.run(), task.scheduled(), frontend.fresh_id(), poll.clone()).await?;
+    let begun = begin(frontend, task.run(), task.scheduled(), frontend.start_id(&task), poll.clone()).await?;
     let started = match begun {
         Ok(started) => started,
         Err(failure) => {
@@ -98,12 +98,14 @@ async fn start(
             return Ok(None);
         }
     };
+    let is_partial = is_partial(&started, task.queue().kind);
+    let answer = workflow_task(frontend, started, is_partial).await;
     let handed = task.handed().clone();
+    // From here on nothing waits: whoever polled is there, or will not be missed.
     task.taken();
-    let is_partial = is_partial(&started, handed.queue.kind);
-    let mut task = workflow_task(frontend, started, is_partial).await?;
-    say_of_queue(frontend, &handed, &mut task.response);
-    Ok(Some(task))
+    let mut answer = answer?;
+    say_of_queue(frontend, &handed, &mut answer.response);
+    Ok(Some(answer))
 }
 
 /// The same for a task whose shard is on another host.
