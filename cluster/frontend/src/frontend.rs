@@ -139,9 +139,9 @@ impl Frontend {
         (self.parts.uuids)().to_string()
     }
 
-    /// Names the start of a task that was offered here, in whosever name it is started. When the poll breaks off for which that
-    /// happens, the task goes to the next one, and its shard, asked for the same start, answers as it did. Under another name it
-    /// would refuse, and the task would be nobody's until its time is up.
+    /// The request id under which a task is started that was offered here, the same for whichever poll. When one breaks off
+    /// meanwhile, the task goes to the next, and its shard, asked under the same id, answers as it did. Under another id it would
+    /// refuse, and the task would be nobody's until its time is up.
     pub(crate) fn start_id(&self, task: &MatchedTask) -> String {
         let offer = task.handed().serial.0;
         Uuid::from_u128(self.life.as_u128().wrapping_add(offer.into())).to_string()

@@ -101,7 +101,7 @@ async fn start(
     let is_partial = is_partial(&started, task.queue().kind);
     let answer = workflow_task(frontend, started, is_partial).await;
     let handed = task.handed().clone();
-    // From here on nothing waits: whoever polled is there, or will not be missed.
+    // Only now: nothing waits from here on, so the poll cannot break off before it has the answer.
     task.taken();
     let mut answer = answer?;
     say_of_queue(frontend, &handed, &mut answer.response);

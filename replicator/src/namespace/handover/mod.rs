@@ -67,7 +67,7 @@ pub struct Handover {
 pub enum Step {
     /// Have every shard say when the new side is near.
     Watch,
-    /// Ask the new side until it lacks nothing that third clusters wrote. Answered by [`Handover::handle_new_side`].
+    /// Ask the new side until it lacks nothing that our own streams do not show. Answered by [`Handover::handle_new_side`].
     AskNewSide,
     /// Write down that writes are held back until then ([`change::stop`]). Answered by [`Handover::handle_written`].
     Stop {
